@@ -1,0 +1,5 @@
+//! The program as its users run it: the built binary and real sockets.
+//!
+//! One test binary for all, so that Pingora is linked once.
+
+mod support;
