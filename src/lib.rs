@@ -12,5 +12,8 @@
 
 pub mod backends;
 pub mod cli;
+pub mod config;
 pub mod language;
 pub mod probe;
+pub mod proxy;
+pub mod server;

@@ -1,0 +1,164 @@
+//! Reading a configuration file, and saying what is wrong with it.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::{Config, Invalid};
+
+/// Why a configuration file cannot be used. Its text is one line: what, where,
+/// and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A place in the file is wrong.
+    #[error("{}:{line}:{column}: {message}{}", path.display(), quoted(excerpt))]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+        /// What is wrong and what to do.
+        message: String,
+        /// The line itself.
+        excerpt: String,
+    },
+    /// The file as a whole is wrong.
+    #[error("{}: {source}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        source: Invalid,
+    },
+}
+
+impl Config {
+    /// Reads and validates a TOML file.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`].
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            let (line, column, excerpt) = place(&text, error.span().unwrap_or(0..0));
+            ConfigError::Wrong {
+                path: path.to_owned(),
+                line,
+                column,
+                message: error.message().trim().replace('\n', ", "),
+                excerpt,
+            }
+        })?;
+        config
+            .validate()
+            .map_err(|source| ConfigError::Invalid { path: path.to_owned(), source })?;
+        Ok(config)
+    }
+}
+
+/// Line and column, from 1, of a place in a text, and the line there.
+fn place(text: &str, span: Range<usize>) -> (usize, usize, String) {
+    let before = text.get(..span.start).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = before.matches('\n').count() + 1;
+    let column = before[line_start..].chars().count() + 1;
+    let excerpt = text[line_start..].lines().next().unwrap_or_default().trim().to_owned();
+    (line, column, excerpt)
+}
+
+fn quoted(excerpt: &str) -> String {
+    if excerpt.is_empty() { String::new() } else { format!(" — in: {excerpt}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let mut file = tempfile::Builder::new().prefix("lab").suffix(".toml").tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let name = file.path().display().to_string();
+        Config::from_file(file.path()).map_err(|error| error.to_string().replace(&name, "lab.toml"))
+    }
+
+    const POOL: &str = "[[pool]]\n[[pool.backend]]\naddress = \"127.0.0.1:9001\"\n";
+
+    #[test]
+    fn the_smallest_file_has_every_default() {
+        let config = load(POOL).unwrap();
+        assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:6188");
+        assert_eq!(config.pools[0].health_check.interval.to_string(), "30s");
+        assert_eq!(config.shutdown.drain.to_string(), "10s");
+        assert_eq!(config.headers.request.set.len(), 6);
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        let cases = [
+            ("threads = 0\n", "lab.toml:1:11: 0 threads: use a number from 1 to 1024"),
+            ("thread = 1\n", "lab.toml:1:1: unknown field `thread`"),
+            ("threads = \"two\"\n", "lab.toml:1:11: invalid type: string \"two\""),
+            ("threads = \n", "lab.toml:1:1"),
+            ("[timeouts]\nread = \"0s\"\n", "lab.toml:2:8: \"0s\" is out of range"),
+            (
+                "trusted_proxies = [\"10.0.0.0/33\"]\n",
+                "lab.toml:1:19: \"10.0.0.0/33\" is no network",
+            ),
+            ("[[listener]]\naddress = \"nowhere\"\n", "lab.toml:2:11: invalid socket address"),
+            (
+                "[[pool]]\n[[pool.backend]]\nadress = \"a:1\"\n",
+                "lab.toml:3:1: unknown field `adress`",
+            ),
+            ("[[pool]]\n[[pool.backend]]\naddress = \"a\"\n", "lab.toml:3:11: \"a\" is no address"),
+            ("[headers.request]\nset = { host = \"a\" }\n", "lab.toml:1:1: host follows from"),
+            ("[headers.response]\nset = { x = \"$b\" }\n", "lab.toml:2:13: \"$b\" is no variable"),
+            (
+                "[headers.response]\nremove = [\"content-length\"]\n",
+                "lab.toml:2:10: \"content-length\" frames",
+            ),
+            ("[[pool]]\n", "lab.toml: pool \"default\" has no [[pool.backend]]"),
+            ("", "lab.toml: no [[pool]]"),
+        ];
+        for (text, expected) in cases {
+            let error = load(text).unwrap_err();
+            assert!(!error.contains('\n'), "one line: {error}");
+            let start = expected.split_once(": ").map_or(expected, |_| expected);
+            assert!(
+                error.starts_with(expected),
+                "{text:?}\n  gave:     {error}\n  expected: {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_written_replaces_the_default_of_that_field() {
+        let config = load(&format!(
+            "{POOL}\n[headers.response]\nremove = [\"x-proxy\"]\nset = {{ server = \"mine\", x-served-by = \"b-$backend\" }}\n[headers.request]\ndefaults = false\n"
+        ))
+        .unwrap();
+        let response = config.headers.response;
+        let names: Vec<_> = response.set.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["x-load-balancer", "server", "x-served-by"]);
+        assert_eq!(response.remove, ["x-proxy"]);
+        assert!(config.headers.request.set.is_empty());
+    }
+
+    #[test]
+    fn two_backends_of_one_name_are_refused() {
+        let two = "[[pool]]\n[[pool.backend]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n[[pool.backend]]\nname = \"A\"\naddress = \"127.0.0.1:2\"\n";
+        assert!(load(two).unwrap_err().contains("two backends are called \"a\""));
+    }
+}

@@ -1,0 +1,340 @@
+//! Header rules: which fields are set and removed on the way.
+
+use std::marker::PhantomData;
+
+use http::{HeaderName, HeaderValue};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::Invalid;
+
+/// Rules for what is sent to the backend.
+#[derive(Clone, Copy, Debug)]
+pub enum Request {}
+
+/// Rules for what is sent to the client.
+#[derive(Clone, Copy, Debug)]
+pub enum Response {}
+
+/// Which fields are removed, and which are then set, replacing any of the name.
+#[derive(Clone, Debug)]
+pub struct HeaderRules<Direction> {
+    /// Fields to remove, whatever their value.
+    pub remove: Vec<HeaderName>,
+    /// Fields to set, in order.
+    pub set: Vec<(HeaderName, HeaderTemplate)>,
+    direction: PhantomData<Direction>,
+}
+
+/// A field's value: text with variables, `$name` each; `$$` is a dollar sign.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HeaderTemplate(Vec<Part>);
+
+/// A piece of a [`HeaderTemplate`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Text that is the same for every request.
+    Literal(HeaderValue),
+    /// What differs from request to request.
+    Variable(Variable),
+}
+
+/// What a header rule can say about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// `$request_id`: the client's `x-request-id` if it is valid, else a new UUID.
+    RequestId,
+    /// `$client_ip`: the address of the peer that sent the request.
+    ClientIp,
+    /// `$backend`: the name of the backend that the request goes to.
+    Backend,
+    /// `$host`: the `Host` that the client sent.
+    Host,
+    /// `$forwarded_for`: the peer's address, after the addresses that a trusted
+    /// proxy names.
+    ForwardedFor,
+    /// `$forwarded_proto`: what a trusted proxy names, else the listener's scheme.
+    ForwardedProto,
+    /// `$forwarded_host`: what a trusted proxy names, else the client's `Host`.
+    ForwardedHost,
+}
+
+/// The fields that frame a message, which no rule may touch (RFC 9112, section 6).
+const FRAMING: [HeaderName; 5] = [
+    http::header::CONTENT_LENGTH,
+    http::header::TRANSFER_ENCODING,
+    http::header::CONNECTION,
+    http::header::UPGRADE,
+    http::header::TE,
+];
+
+// === impl HeaderRules ===
+
+/// As in the file, before it is laid over the defaults.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default = "yes")]
+    defaults: bool,
+    #[serde(default)]
+    remove: Vec<Name>,
+    #[serde(default)]
+    set: Fields,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl<Direction> HeaderRules<Direction> {
+    fn none() -> Self {
+        Self { remove: Vec::new(), set: Vec::new(), direction: PhantomData }
+    }
+
+    fn of(remove: &[&'static str], set: &[(&'static str, &str)]) -> Self {
+        Self {
+            remove: remove.iter().map(|name| HeaderName::from_static(name)).collect(),
+            set: set
+                .iter()
+                .map(|(name, value)| {
+                    let template = HeaderTemplate::parse(value).expect("a default is valid");
+                    (HeaderName::from_static(name), template)
+                })
+                .collect(),
+            direction: PhantomData,
+        }
+    }
+
+    /// What is written for a field replaces what was said of it before.
+    fn overlaid(mut self, written: Written) -> Self {
+        if !written.defaults {
+            self = Self::none();
+        }
+        for Name(name) in written.remove {
+            self.set.retain(|(other, _)| *other != name);
+            if !self.remove.contains(&name) {
+                self.remove.push(name);
+            }
+        }
+        for (name, template) in written.set.0 {
+            self.remove.retain(|other| *other != name);
+            self.set.retain(|(other, _)| *other != name);
+            self.set.push((name, template));
+        }
+        self
+    }
+}
+
+impl HeaderRules<Request> {
+    pub(super) fn over_request_defaults<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
+        let written = Written::deserialize(deserializer)?;
+        if written.set.0.iter().any(|(name, _)| *name == http::header::HOST)
+            || written.remove.iter().any(|name| name.0 == http::header::HOST)
+        {
+            return Err(D::Error::custom(
+                "host follows from the backend's name: set the backend's name instead",
+            ));
+        }
+        Ok(Self::default().overlaid(written))
+    }
+}
+
+impl HeaderRules<Response> {
+    pub(super) fn over_response_defaults<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
+        Ok(Self::default().overlaid(Written::deserialize(deserializer)?))
+    }
+}
+
+impl Default for HeaderRules<Request> {
+    fn default() -> Self {
+        Self::of(
+            &[],
+            &[
+                ("x-proxy-added", "pingora-demo"),
+                ("x-forwarded-by", "rust-pingora"),
+                ("x-request-id", "$request_id"),
+                ("x-forwarded-for", "$forwarded_for"),
+                ("x-forwarded-proto", "$forwarded_proto"),
+                ("x-forwarded-host", "$forwarded_host"),
+            ],
+        )
+    }
+}
+
+impl Default for HeaderRules<Response> {
+    fn default() -> Self {
+        Self::of(
+            &["server"],
+            &[
+                ("x-proxy", "pingora-demo"),
+                ("x-load-balancer", "rust-implementation"),
+                ("x-served-by", "$backend"),
+            ],
+        )
+    }
+}
+
+/// A field name that a rule may use.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Name(HeaderName);
+
+impl TryFrom<String> for Name {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        let name = HeaderName::from_bytes(text.as_bytes())
+            .map_err(|_| Invalid(format!("\"{text}\" is no header field name")))?;
+        if FRAMING.contains(&name) {
+            return Err(Invalid(format!(
+                "\"{name}\" frames the message and is the proxy's own: remove this rule"
+            )));
+        }
+        Ok(Self(name))
+    }
+}
+
+/// A table of fields, in the file's order.
+#[derive(Default)]
+struct Fields(Vec<(HeaderName, HeaderTemplate)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a table of header fields, like { x-name = \"value\" }")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(Name(name)) = map.next_key()? {
+                    fields.push((name, map.next_value()?));
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+// === impl HeaderTemplate ===
+
+impl HeaderTemplate {
+    /// Reads text with variables.
+    ///
+    /// # Errors
+    ///
+    /// An unknown variable, or text that no header field can hold.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('$') {
+            literal.push_str(before);
+            if let Some(after) = after.strip_prefix('$') {
+                literal.push('$');
+                rest = after;
+                continue;
+            }
+            let end =
+                after.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(after.len());
+            let (name, after) = after.split_at(end);
+            let variable = Variable::named(name).ok_or_else(|| {
+                Invalid(format!(
+                    "\"${name}\" is no variable: use {}, or $$ for a dollar sign",
+                    Variable::ALL.map(|(name, _)| format!("${name}")).join(", ")
+                ))
+            })?;
+            if !literal.is_empty() {
+                parts.push(Part::literal(&literal)?);
+                literal.clear();
+            }
+            parts.push(Part::Variable(variable));
+            rest = after;
+        }
+        literal.push_str(rest);
+        if parts.is_empty() || !literal.is_empty() {
+            parts.push(Part::literal(&literal)?);
+        }
+        Ok(Self(parts))
+    }
+
+    /// The pieces, in order.
+    pub fn parts(&self) -> &[Part] {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for HeaderTemplate {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    fn literal(text: &str) -> Result<Self, Invalid> {
+        HeaderValue::from_str(text)
+            .map(Self::Literal)
+            .map_err(|_| Invalid(format!("{text:?} cannot stand in a header field")))
+    }
+}
+
+// === impl Variable ===
+
+impl Variable {
+    const ALL: [(&'static str, Self); 7] = [
+        ("request_id", Self::RequestId),
+        ("client_ip", Self::ClientIp),
+        ("backend", Self::Backend),
+        ("host", Self::Host),
+        ("forwarded_for", Self::ForwardedFor),
+        ("forwarded_proto", Self::ForwardedProto),
+        ("forwarded_host", Self::ForwardedHost),
+    ];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(other, _)| *other == name).map(|(_, variable)| *variable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literal(text: &'static str) -> Part {
+        Part::Literal(HeaderValue::from_static(text))
+    }
+
+    #[test]
+    fn a_template_is_text_with_variables() {
+        let parts = |text| HeaderTemplate::parse(text).unwrap().0;
+        assert_eq!(parts("plain"), [literal("plain")]);
+        assert_eq!(parts(""), [literal("")]);
+        assert_eq!(parts("$backend"), [Part::Variable(Variable::Backend)]);
+        assert_eq!(
+            parts("for=$client_ip;cost=$$5"),
+            [literal("for="), Part::Variable(Variable::ClientIp), literal(";cost=$5")]
+        );
+    }
+
+    #[test]
+    fn a_template_that_means_nothing_is_refused() {
+        for text in ["$", "$nobody", "a$ b", "line\nbreak", "$Backend"] {
+            assert!(HeaderTemplate::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The proxy's own answers: a status, a reason that a program can read, and a
+//! sentence for a person.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, DATE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::headers::{Facts, Rules};
+
+/// Why the proxy answers by itself, or why an answer broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No `Host`, more than one, or one that is no host.
+    InvalidHost,
+    /// The request cannot be understood.
+    BadRequest,
+    /// CONNECT, which no load balancer serves.
+    MethodNotAllowed,
+    /// The client sent nothing for too long.
+    ClientTimeout,
+    /// The client went away; nobody is left to answer.
+    ClientClosed,
+    /// No backend is healthy, or the one that was asked for is not.
+    NoHealthyBackend,
+    /// Every backend refused the connection or could not be reached.
+    ConnectFailed,
+    /// No connection in time.
+    ConnectTimeout,
+    /// The backend did not answer in time.
+    ReadTimeout,
+    /// The backend did not take the request in time.
+    WriteTimeout,
+    /// All tries together took too long.
+    TotalTimeout,
+    /// The backend closed the connection before its answer was whole.
+    ConnectionBroken,
+    /// The backend's answer is not HTTP that can be passed on.
+    InvalidAnswer,
+    /// A fault of the proxy's own.
+    Internal,
+}
+
+impl Reason {
+    /// What programs know the reason by.
+    pub const fn id(self) -> &'static str {
+        self.parts().1
+    }
+
+    /// The status code.
+    pub const fn status(self) -> StatusCode {
+        self.parts().0
+    }
+
+    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::InvalidHost => {
+                (S::BAD_REQUEST, "invalid_host", "The request needs exactly one valid Host field.")
+            }
+            Self::BadRequest => (S::BAD_REQUEST, "bad_request", "The request is malformed."),
+            Self::MethodNotAllowed => (
+                S::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This is no forward proxy: CONNECT is not served.",
+            ),
+            Self::ClientTimeout => (
+                S::REQUEST_TIMEOUT,
+                "client_timeout",
+                "The rest of the request did not come in time.",
+            ),
+            // 499, which nginx logs too; never sent. No constant is in the crate.
+            Self::ClientClosed => (S::BAD_REQUEST, "client_closed", "The client went away."),
+            Self::NoHealthyBackend => (
+                S::SERVICE_UNAVAILABLE,
+                "no_healthy_backend",
+                "No healthy backend can take this request now.",
+            ),
+            Self::ConnectFailed => {
+                (S::BAD_GATEWAY, "connect_failed", "No backend accepted a connection.")
+            }
+            Self::ConnectTimeout => {
+                (S::GATEWAY_TIMEOUT, "connect_timeout", "No backend accepted a connection in time.")
+            }
+            Self::ReadTimeout => {
+                (S::GATEWAY_TIMEOUT, "read_timeout", "The backend did not answer in time.")
+            }
+            Self::WriteTimeout => (
+                S::GATEWAY_TIMEOUT,
+                "write_timeout",
+                "The backend did not take the request in time.",
+            ),
+            Self::TotalTimeout => (
+                S::GATEWAY_TIMEOUT,
+                "total_timeout",
+                "No backend answered within the request's total time.",
+            ),
+            Self::ConnectionBroken => (
+                S::BAD_GATEWAY,
+                "connection_broken",
+                "The backend closed the connection before its answer was complete.",
+            ),
+            Self::InvalidAnswer => {
+                (S::BAD_GATEWAY, "invalid_answer", "The backend's answer is not valid HTTP.")
+            }
+            Self::Internal => {
+                (S::INTERNAL_SERVER_ERROR, "internal", "The load balancer failed on this request.")
+            }
+        }
+    }
+
+    /// The status to log where none was sent.
+    pub const fn logged_status(self) -> u16 {
+        match self {
+            Self::ClientClosed => 499,
+            _ => self.status().as_u16(),
+        }
+    }
+
+    fn body(self, form: Form, request_id: &HeaderValue) -> Bytes {
+        let (status, id, sentence) = self.parts();
+        let request_id = request_id.to_str().unwrap_or_default();
+        match form {
+            Form::Text => format!(
+                "{} {}: {sentence}\nreason: {id}\nrequest id: {request_id}\n",
+                status.as_u16(),
+                status.canonical_reason().unwrap_or_default(),
+            )
+            .into(),
+            Form::Json => {
+                let body = serde_json::json!({ "error": {
+                    "status": status.as_u16(),
+                    "reason": id,
+                    "message": sentence,
+                    "request_id": request_id,
+                }});
+                format!("{body}\n").into()
+            }
+        }
+    }
+}
+
+/// The two forms of an answer's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Text,
+}
+
+impl Form {
+    /// Text where `Accept` prefers it, else JSON (RFC 9110, section 12.5.1).
+    fn accepted(headers: &HeaderMap) -> Self {
+        let (mut json, mut text) = ((0, 0.0), (0, 0.0));
+        let mut any = false;
+        for field in headers.get_all(ACCEPT) {
+            let Ok(field) = field.to_str() else { continue };
+            for range in field.split(',') {
+                any = true;
+                let mut parts = range.split(';').map(str::trim);
+                let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+                let quality = parts
+                    .filter_map(|p| p.strip_prefix("q=").or_else(|| p.strip_prefix("Q=")))
+                    .find_map(|q| q.parse::<f32>().ok())
+                    .unwrap_or(1.0);
+                // The most specific range that matches says how much it is wanted.
+                let weigh = |kinds: &[&str], precision: u8, best: &mut (u8, f32)| {
+                    if kinds.contains(&kind.as_str()) && precision >= best.0 {
+                        *best = (
+                            precision,
+                            if precision > best.0 { quality } else { quality.max(best.1) },
+                        );
+                    }
+                };
+                weigh(&["*/*"], 1, &mut json);
+                weigh(&["*/*"], 1, &mut text);
+                weigh(&["application/*"], 2, &mut json);
+                weigh(&["text/*"], 2, &mut text);
+                weigh(&["application/json"], 3, &mut json);
+                // A browser asks for HTML; plain text is what it can show as it is.
+                weigh(&["text/plain", "text/html"], 3, &mut text);
+            }
+        }
+        if any && text.1 > json.1 { Self::Text } else { Self::Json }
+    }
+
+    fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Json => "application/json",
+            Self::Text => "text/plain; charset=utf-8",
+        })
+    }
+}
+
+/// Answers a request with a reason, and closes the connection after it: what
+/// is left of the request has not been read.
+///
+/// # Errors
+///
+/// The client could not be written to.
+pub async fn send(
+    session: &mut Session,
+    reason: Reason,
+    rules: &Rules,
+    facts: &Facts<'_>,
+) -> Result<()> {
+    session.set_keepalive(None);
+    let form = Form::accepted(&session.req_header().headers);
+    let body = reason.body(form, facts.request_id);
+    let mut answer = ResponseHeader::build(reason.status(), Some(8))?;
+    answer.insert_header(CONTENT_TYPE, form.content_type())?;
+    answer.insert_header(CONTENT_LENGTH, body.len())?;
+    answer.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
+    answer.insert_header(http::header::CACHE_CONTROL, "no-store")?;
+    if reason == Reason::MethodNotAllowed {
+        // RFC 9110, section 15.5.6 asks for it.
+        answer
+            .insert_header(http::header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
+    }
+    rules.apply(&mut answer, facts)?;
+    let bodiless = session.req_header().method == Method::HEAD;
+    session.write_response_header(Box::new(answer), bodiless).await?;
+    if !bodiless {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(accept: Option<&'static str>) -> Form {
+        let mut headers = HeaderMap::new();
+        if let Some(accept) = accept {
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        }
+        Form::accepted(&headers)
+    }
+
+    #[test]
+    fn json_unless_text_is_wanted_more() {
+        for accept in [
+            None,
+            Some("*/*"),
+            Some("application/json"),
+            Some("text/plain;q=0.5, application/json"),
+            Some("image/png"),
+            Some("text/*;q=0.1, */*"),
+            Some("text/plain;q=0"),
+        ] {
+            assert_eq!(form(accept), Form::Json, "{accept:?}");
+        }
+        for accept in [
+            "text/plain",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "application/json;q=0.5, text/plain",
+            "text/*",
+        ] {
+            assert_eq!(form(Some(accept)), Form::Text, "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_body_names_status_reason_and_request() {
+        let id = HeaderValue::from_static("id-1");
+        let json: serde_json::Value =
+            serde_json::from_slice(&Reason::NoHealthyBackend.body(Form::Json, &id)).unwrap();
+        assert_eq!(json["error"]["status"], 503);
+        assert_eq!(json["error"]["reason"], "no_healthy_backend");
+        assert_eq!(json["error"]["request_id"], "id-1");
+        let text = Reason::ReadTimeout.body(Form::Text, &id);
+        let text = std::str::from_utf8(&text).unwrap();
+        assert!(text.starts_with("504 Gateway Timeout: "), "{text}");
+        assert!(text.contains("reason: read_timeout\n"), "{text}");
+    }
+}

@@ -1,0 +1,124 @@
+//! What the phases of one request tell each other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use tokio::sync::Notify;
+
+use super::answer::Reason;
+use super::endpoint::Endpoint;
+use super::pool::Target;
+
+/// Begun when a request's header has been read, dropped when its answer has
+/// been sent and logged.
+pub struct RequestContext {
+    /// When the request's header had been read.
+    pub started: Instant,
+    /// The client's id, if it sent a valid one, else a new one; empty until
+    /// the request has been looked at.
+    pub request_id: HeaderValue,
+    /// The backends that may answer.
+    pub target: Target,
+    /// The addresses that were tried and that failed.
+    pub tried: Vec<SocketAddr>,
+    /// How often a connection to a backend was asked for.
+    pub attempts: u32,
+    /// Where the request went last.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// What the last try failed with.
+    pub failure: Option<Reason>,
+    _in_flight: InFlightGuard,
+}
+
+/// The number of requests that have begun and not ended; whoever drains the
+/// process waits for it to be zero.
+#[derive(Clone, Default)]
+pub struct InFlight(Arc<Count>);
+
+#[derive(Default)]
+struct Count {
+    requests: AtomicUsize,
+    none_left: Notify,
+}
+
+struct InFlightGuard(InFlight);
+
+// === impl RequestContext ===
+
+impl RequestContext {
+    pub(super) fn new(in_flight: &InFlight) -> Self {
+        Self {
+            started: Instant::now(),
+            request_id: HeaderValue::from_static(""),
+            target: Target::Any,
+            tried: Vec::new(),
+            attempts: 0,
+            endpoint: None,
+            failure: None,
+            _in_flight: in_flight.enter(),
+        }
+    }
+
+    /// What is left of `limit` since the request began; `None` when it is over.
+    pub fn left_of(&self, limit: Duration) -> Option<Duration> {
+        limit.checked_sub(self.started.elapsed()).filter(|left| !left.is_zero())
+    }
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    /// How many there are now.
+    pub fn count(&self) -> usize {
+        self.0.requests.load(Ordering::Acquire)
+    }
+
+    /// Returns when there is none.
+    pub async fn ended(&self) {
+        loop {
+            let ended = self.0.none_left.notified();
+            if self.count() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    fn enter(&self) -> InFlightGuard {
+        self.0.requests.fetch_add(1, Ordering::AcqRel);
+        InFlightGuard(self.clone())
+    }
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        if self.0.0.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.0.none_left.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_for_the_last_request_is_told() {
+        let in_flight = InFlight::default();
+        in_flight.ended().await;
+        let (one, two) = (in_flight.enter(), in_flight.enter());
+        let waiter = tokio::spawn({
+            let in_flight = in_flight.clone();
+            async move { in_flight.ended().await }
+        });
+        drop(one);
+        tokio::task::yield_now().await;
+        assert_eq!(in_flight.count(), 1);
+        assert!(!waiter.is_finished());
+        drop(two);
+        waiter.await.unwrap();
+    }
+}

@@ -1,0 +1,141 @@
+//! Header rules, prepared for the path of a request.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use super::forwarded::Forwarded;
+use crate::config::{HeaderRules, HeaderTemplate, Part, Variable};
+
+/// The fields to remove and to set in one direction.
+pub struct Rules {
+    remove: Box<[HeaderName]>,
+    /// A name is held as the bytes that Pingora writes; it copies a reference.
+    set: Box<[(Bytes, HeaderTemplate)]>,
+}
+
+/// What the rules can say about a request.
+pub struct Facts<'a> {
+    /// The request's id.
+    pub request_id: &'a HeaderValue,
+    /// The peer's address; `None` where it has none (a Unix socket).
+    pub client_ip: Option<IpAddr>,
+    /// The backend's name, once there is a backend.
+    pub backend: Option<&'a HeaderValue>,
+    /// The client's `Host`.
+    pub host: Option<&'a HeaderValue>,
+    /// What is believed of the path that the request came.
+    pub forwarded: Forwarded<'a>,
+}
+
+/// A message whose fields rules can change.
+pub trait Fields {
+    /// Removes all fields of the name.
+    fn remove(&mut self, name: &HeaderName);
+    /// Sets a field, replacing all of the name.
+    ///
+    /// # Errors
+    ///
+    /// There are too many fields.
+    fn set(&mut self, name: Bytes, value: HeaderValue) -> Result<()>;
+}
+
+impl Fields for RequestHeader {
+    fn remove(&mut self, name: &HeaderName) {
+        self.remove_header(name);
+    }
+
+    fn set(&mut self, name: Bytes, value: HeaderValue) -> Result<()> {
+        self.insert_header(name, value)
+    }
+}
+
+impl Fields for ResponseHeader {
+    fn remove(&mut self, name: &HeaderName) {
+        self.remove_header(name);
+    }
+
+    fn set(&mut self, name: Bytes, value: HeaderValue) -> Result<()> {
+        self.insert_header(name, value)
+    }
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// Prepares the configured rules.
+    pub fn new<Direction>(rules: &HeaderRules<Direction>) -> Self {
+        Self {
+            remove: rules.remove.clone().into(),
+            set: rules
+                .set
+                .iter()
+                .map(|(name, template)| {
+                    (Bytes::copy_from_slice(name.as_str().as_bytes()), template.clone())
+                })
+                .collect(),
+        }
+    }
+
+    /// Removes what is to be removed, then sets what is to be set. A field whose
+    /// value names something that is not known (the backend, in an answer that
+    /// no backend gave) is not set.
+    ///
+    /// # Errors
+    ///
+    /// There are too many fields.
+    pub fn apply(&self, message: &mut impl Fields, facts: &Facts<'_>) -> Result<()> {
+        for name in &self.remove {
+            message.remove(name);
+        }
+        for (name, template) in &self.set {
+            if let Some(value) = facts.fill(template) {
+                message.set(name.clone(), value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Facts ===
+
+impl Facts<'_> {
+    fn fill(&self, template: &HeaderTemplate) -> Option<HeaderValue> {
+        match template.parts() {
+            [Part::Literal(value)] => Some(value.clone()),
+            [Part::Variable(variable)] => self.value(*variable),
+            parts => {
+                let mut text = Vec::with_capacity(64);
+                for part in parts {
+                    match part {
+                        Part::Literal(value) => text.extend_from_slice(value.as_bytes()),
+                        Part::Variable(variable) => {
+                            text.extend_from_slice(self.value(*variable)?.as_bytes());
+                        }
+                    }
+                }
+                HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+            }
+        }
+    }
+
+    fn value(&self, variable: Variable) -> Option<HeaderValue> {
+        match variable {
+            Variable::RequestId => Some(self.request_id.clone()),
+            Variable::ClientIp => self.client_ip.map(ip_value),
+            Variable::Backend => self.backend.cloned(),
+            Variable::Host => self.host.cloned(),
+            Variable::ForwardedFor => self.forwarded.for_value(self.client_ip),
+            Variable::ForwardedProto => Some(self.forwarded.proto()),
+            Variable::ForwardedHost => self.forwarded.host(self.host),
+        }
+    }
+}
+
+/// An address as a field's value.
+pub(super) fn ip_value(ip: IpAddr) -> HeaderValue {
+    HeaderValue::from_maybe_shared(Bytes::from(ip.to_string())).expect("an IP address is ASCII")
+}

@@ -1,0 +1,126 @@
+//! The client's `Host`, and whether it is one (RFC 9110, section 7.2; RFC 9112,
+//! section 3.2).
+
+use http::header::HOST;
+use http::{HeaderValue, Version};
+use pingora::http::RequestHeader;
+
+/// The longest host name that is looked up; DNS allows no longer one.
+const LONGEST: usize = 255;
+
+/// The authority that a request is for, as the client wrote it. HTTP/2 carries
+/// it as `:authority`, HTTP/1 as `Host`.
+///
+/// # Errors
+///
+/// There is none, there are several, or it is no `host[:port]`.
+pub fn of(request: &RequestHeader) -> Result<Option<HeaderValue>, InvalidHost> {
+    if let Some(authority) = request.uri.authority() {
+        let value = HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidHost)?;
+        return if split(value.as_bytes()).is_some() { Ok(Some(value)) } else { Err(InvalidHost) };
+    }
+    let mut hosts = request.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if split(host.as_bytes()).is_some() => Ok(Some(host.clone())),
+        // HTTP/1.0 knows no Host.
+        (None, None) if request.version == Version::HTTP_10 => Ok(None),
+        _ => Err(InvalidHost),
+    }
+}
+
+/// A request without one valid host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidHost;
+
+/// Calls `look_up` with the host in lower case and without its port.
+pub fn look_up<T>(host: &[u8], look_up: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
+    let (name, _) = split(host)?;
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    let mut buffer = [0; LONGEST];
+    let lower = buffer.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    look_up(lower)
+}
+
+/// Host and port of an authority, if it is one: no user info, no spaces, a port
+/// that is a number or empty.
+fn split(authority: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (host, port) = if authority.first() == Some(&b'[') {
+        let end = authority.iter().position(|b| *b == b']')?;
+        let inner = std::str::from_utf8(&authority[1..end]).ok()?;
+        inner.parse::<std::net::Ipv6Addr>().ok()?;
+        let (host, rest) = authority.split_at(end + 1);
+        match rest {
+            [] => (host, rest),
+            [b':', port @ ..] => (host, port),
+            _ => return None,
+        }
+    } else {
+        match authority.iter().position(|b| *b == b':') {
+            Some(colon) => (&authority[..colon], &authority[colon + 1..]),
+            None => (authority, &[][..]),
+        }
+    };
+    let bracketed = host.first() == Some(&b'[');
+    let valid = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let host_valid = !host.is_empty() && (bracketed || host.iter().all(valid));
+    let port_valid = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    (host_valid && host.len() <= LONGEST && port_valid).then_some((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(host: &str) -> Option<String> {
+        look_up(host.as_bytes(), |name| Some(String::from_utf8(name.to_vec()).unwrap()))
+    }
+
+    #[test]
+    fn a_host_is_looked_up_without_port_and_case() {
+        assert_eq!(found("Example.COM:8080").unwrap(), "example.com");
+        assert_eq!(found("example.com.").unwrap(), "example.com");
+        assert_eq!(found("[::1]:6188").unwrap(), "[::1]");
+        assert_eq!(found("127.0.0.1").unwrap(), "127.0.0.1");
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for host in [
+            "",
+            ":80",
+            "a b",
+            "user@a",
+            "a/b",
+            "a:b",
+            "a:123456",
+            "[::1",
+            "[nonsense]",
+            "[::1]x",
+            "a:80:80",
+            "a\"b",
+            "exämple",
+        ] {
+            assert_eq!(found(host), None, "{host}");
+        }
+        assert_eq!(found(&"a".repeat(256)), None);
+    }
+
+    #[test]
+    fn exactly_one_host_is_needed_from_http_1_1_on() {
+        let request = |hosts: &[&'static str], version| {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            request.set_version(version);
+            for host in hosts {
+                request.append_header("Host", *host).unwrap();
+            }
+            of(&request)
+        };
+        assert_eq!(request(&["a"], Version::HTTP_11), Ok(Some(HeaderValue::from_static("a"))));
+        assert_eq!(request(&[], Version::HTTP_11), Err(InvalidHost));
+        assert_eq!(request(&["a", "a"], Version::HTTP_11), Err(InvalidHost));
+        assert_eq!(request(&["a b"], Version::HTTP_11), Err(InvalidHost));
+        assert_eq!(request(&[], Version::HTTP_10), Ok(None));
+    }
+}

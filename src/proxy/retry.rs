@@ -1,0 +1,105 @@
+//! Whether a failed request may be sent again, and what it failed with.
+//!
+//! - The connection was refused or not made in time: nothing was sent, so any
+//!   request may go to the next backend.
+//! - The connection broke later: the backend may have acted on the request, so
+//!   it is sent again only if its method is idempotent (RFC 9110, section
+//!   9.2.2), its body can be replayed whole, and no answer has begun.
+//! - A limit passed after the request was sent: never. The backend may still be
+//!   at work on it, and trying elsewhere would add load where there is too much.
+
+use std::error::Error as _;
+
+use pingora::{Error, ErrorSource, ErrorType};
+use pingora_proxy::Session;
+
+use super::answer::Reason;
+
+/// Whether a request that may have reached a backend may be sent again.
+pub fn may_repeat(session: &Session, error: &Error) -> bool {
+    let answer_begun = session.response_written().is_some_and(|r| !r.status.is_informational());
+    !answer_begun
+        && *error.esource() == ErrorSource::Upstream
+        && matches!(
+            error.etype(),
+            ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError
+        )
+        && session.req_header().method.is_idempotent()
+        && !session.as_ref().retry_buffer_truncated()
+}
+
+/// The reason to give the client for a failed try.
+pub fn reason(error: &Error) -> Reason {
+    use ErrorType as E;
+    match (error.esource(), error.etype()) {
+        (_, E::Custom(name)) if *name == TOTAL_LIMIT => Reason::TotalTimeout,
+        (ErrorSource::Downstream, E::ReadError | E::WriteError | E::ConnectionClosed) => {
+            Reason::ClientClosed
+        }
+        (ErrorSource::Downstream, E::ReadTimedout | E::WriteTimedout) => Reason::ClientTimeout,
+        (ErrorSource::Downstream, _) => Reason::BadRequest,
+        (_, E::ConnectTimedout | E::TLSHandshakeTimedout) => Reason::ConnectTimeout,
+        (_, E::ReadTimedout) => Reason::ReadTimeout,
+        (_, E::WriteTimedout) => Reason::WriteTimeout,
+        (
+            _,
+            E::ConnectRefused
+            | E::ConnectNoRoute
+            | E::ConnectError
+            | E::SocketError
+            | E::BindError
+            | E::TLSHandshakeFailure
+            | E::InvalidCert
+            | E::HandshakeError,
+        ) => Reason::ConnectFailed,
+        (ErrorSource::Upstream, E::ConnectionClosed | E::ReadError | E::WriteError) => {
+            Reason::ConnectionBroken
+        }
+        (ErrorSource::Upstream, _) => Reason::InvalidAnswer,
+        _ => Reason::Internal,
+    }
+}
+
+/// The type of the error that a request past its total limit ends with.
+pub const TOTAL_LIMIT: &str = "TotalLimit";
+
+/// The innermost cause of an error, in a few words.
+pub fn cause(error: &Error) -> String {
+    let mut innermost = error.source();
+    while let Some(deeper) = innermost.and_then(|error| error.source()) {
+        innermost = Some(deeper);
+    }
+    match (error.etype(), innermost) {
+        (ErrorType::ConnectRefused, _) => "connection refused".to_owned(),
+        (ErrorType::ConnectTimedout, _) => "no connection in time".to_owned(),
+        (_, Some(cause)) if cause.downcast_ref::<Error>().is_none() => cause.to_string(),
+        (etype, _) => etype.as_str().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_passed_is_a_timeout_and_a_refusal_is_not() {
+        let up = |etype| reason(&Error::new_up(etype));
+        assert_eq!(up(ErrorType::ReadTimedout), Reason::ReadTimeout);
+        assert_eq!(up(ErrorType::ConnectTimedout), Reason::ConnectTimeout);
+        assert_eq!(up(ErrorType::ConnectRefused), Reason::ConnectFailed);
+        assert_eq!(up(ErrorType::ConnectionClosed), Reason::ConnectionBroken);
+        assert_eq!(up(ErrorType::InvalidHTTPHeader), Reason::InvalidAnswer);
+        let total = Error::new_in(ErrorType::Custom(TOTAL_LIMIT));
+        assert_eq!(reason(&total), Reason::TotalTimeout);
+        assert_eq!(reason(&Error::new_down(ErrorType::ReadError)), Reason::ClientClosed);
+    }
+
+    #[test]
+    fn a_cause_is_the_innermost() {
+        let io = std::io::Error::other("the wire is cut");
+        let error = Error::because(ErrorType::ConnectError, "connecting", io);
+        assert_eq!(cause(&error), "the wire is cut");
+        assert_eq!(cause(&Error::new(ErrorType::ConnectRefused)), "connection refused");
+        assert_eq!(cause(&Error::new(ErrorType::H1Error)), ErrorType::H1Error.as_str());
+    }
+}

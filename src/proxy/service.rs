@@ -1,0 +1,320 @@
+//! `impl ProxyHttp`: the phases of a request, in Pingora's order.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Method;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use super::answer::{self, Reason};
+use super::context::{InFlight, RequestContext};
+use super::forwarded::{self, Forwarded, TrustedProxies};
+use super::headers::{Facts, Rules};
+use super::pool::{Pool, Target};
+use super::{access_log, host, request_id, retry};
+use crate::config::Config;
+
+/// The load balancer, as Pingora sees it.
+pub struct Proxy {
+    pool: Arc<Pool>,
+    request_rules: Rules,
+    response_rules: Rules,
+    trusted: TrustedProxies,
+    total_limit: Duration,
+    in_flight: InFlight,
+}
+
+impl Proxy {
+    /// A proxy to the pool, counting its requests in `in_flight`.
+    pub fn new(config: &Config, pool: Arc<Pool>, in_flight: InFlight) -> Self {
+        Self {
+            pool,
+            request_rules: Rules::new(&config.headers.request),
+            response_rules: Rules::new(&config.headers.response),
+            trusted: TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0)),
+            total_limit: config.timeouts.total.get(),
+            in_flight,
+        }
+    }
+
+    /// The proxy answers by itself.
+    async fn answer(
+        &self,
+        session: &mut Session,
+        reason: Reason,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        context.failure = Some(reason);
+        let headers = session.req_header().headers.clone();
+        let client_ip = client_ip(session);
+        let facts = Facts {
+            request_id: &context.request_id,
+            client_ip,
+            backend: context.endpoint.as_ref().map(|endpoint| &endpoint.identity.label_value),
+            host: headers.get(http::header::HOST),
+            forwarded: Forwarded::of(&headers, self.trusted.contains(client_ip)),
+        };
+        answer::send(session, reason, &self.response_rules, &facts).await
+    }
+
+    fn out_of_time(&self, context: &RequestContext) -> Option<Box<Error>> {
+        context.left_of(self.total_limit).is_none().then(|| {
+            Error::explain(
+                ErrorType::Custom(retry::TOTAL_LIMIT),
+                "the request's total time is over",
+            )
+        })
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        RequestContext::new(&self.in_flight)
+    }
+
+    /// Who asks for what, and may they?
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        context: &mut RequestContext,
+    ) -> Result<bool> {
+        let request = session.req_header();
+        context.request_id = request_id::of(&request.headers);
+        let refused = if request.method == Method::CONNECT {
+            Some(Reason::MethodNotAllowed)
+        } else {
+            match host::of(request) {
+                Err(host::InvalidHost) => Some(Reason::InvalidHost),
+                Ok(host) => {
+                    let named = host
+                        .as_ref()
+                        .and_then(|host| host::look_up(host.as_bytes(), |h| self.pool.named(h)));
+                    context.target = named.unwrap_or(Target::Any);
+                    None
+                }
+            }
+        };
+        match refused {
+            None => Ok(false),
+            Some(reason) => {
+                self.answer(session, reason, context).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        context: &mut RequestContext,
+    ) -> Result<Box<HttpPeer>> {
+        if let Some(error) = self.out_of_time(context) {
+            return Err(error);
+        }
+        let Some(endpoint) = self.pool.next(context.target, &context.tried) else {
+            // A retry is only asked for where there is somewhere to go, but the
+            // last backend may have left since: then the failure stands.
+            let reason = context.failure.unwrap_or(Reason::NoHealthyBackend);
+            context.failure = Some(reason);
+            return Error::e_explain(
+                ErrorType::HTTPStatus(reason.status().as_u16()),
+                "no healthy backend",
+            );
+        };
+        context.attempts += 1;
+        let left = context.left_of(self.total_limit).unwrap_or(Duration::from_millis(1));
+        let peer = endpoint.peer(left, session.is_upgrade_req());
+        context.endpoint = Some(endpoint);
+        Ok(peer)
+    }
+
+    /// Nothing was sent: the next backend may have the request, whatever it is.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        context: &mut RequestContext,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        self.pool.suspect();
+        context.failure = Some(retry::reason(&error));
+        error.set_retry(self.has_another(context));
+        error
+    }
+
+    /// Something may have been sent.
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        context: &mut RequestContext,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("backend {peer}"));
+        if !retry::may_repeat(session, &error) {
+            error.set_retry(false);
+        } else if client_reused {
+            // A kept connection had gone stale; the backend itself may be well,
+            // so it is asked again over a new one.
+            error.set_retry(true);
+        } else {
+            context.failure = Some(retry::reason(&error));
+            error.set_retry(self.has_another(context));
+        }
+        error
+    }
+
+    /// What the backend receives.
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        let Some(endpoint) = &context.endpoint else {
+            return Error::e_explain(ErrorType::InternalError, "a request without a backend");
+        };
+        let sent = session.req_header();
+        let client_ip = client_ip(session);
+        let trusted = self.trusted.contains(client_ip);
+        if !trusted {
+            forwarded::remove_claims(request);
+        }
+        // A backend is an origin server: the absolute form is for proxies (RFC
+        // 9112, section 3.2.1). Pingora keeps the path of one in the URI.
+        if !matches!(request.raw_path().first(), Some(b'/' | b'*')) {
+            let origin_form = request.uri.path_and_query().map_or("/", |path| path.as_str());
+            let uri = origin_form.parse().map_err(|error| {
+                Error::because(ErrorType::InvalidHTTPHeader, "the request's target", error)
+            })?;
+            request.set_uri(uri);
+        }
+        let host = request.headers.get(http::header::HOST).cloned();
+        let facts = Facts {
+            request_id: &context.request_id,
+            client_ip,
+            backend: Some(&endpoint.identity.label_value),
+            host: host.as_ref(),
+            forwarded: Forwarded::of(&sent.headers, trusted),
+        };
+        self.request_rules.apply(request, &facts)?;
+        match (&endpoint.identity.host, host) {
+            (Some(own), _) => request.insert_header(http::header::HOST, own.clone())?,
+            (None, Some(_)) => {}
+            // HTTP/1.0 without a Host goes on as HTTP/1.1, which needs one.
+            (None, None) => {
+                request.insert_header(http::header::HOST, endpoint.identity.label_value.clone())?
+            }
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        // A tunnel's bytes pass here too, and it has no total limit.
+        if session.was_upgraded() || session.response_written().is_some() {
+            return Ok(());
+        }
+        self.out_of_time(context).map_or(Ok(()), Err)
+    }
+
+    /// What the client receives.
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        if response.status.is_informational() && response.status != 101 {
+            return Ok(());
+        }
+        context.failure = None;
+        let request = session.req_header();
+        let client_ip = client_ip(session);
+        let facts = Facts {
+            request_id: &context.request_id,
+            client_ip,
+            backend: context.endpoint.as_ref().map(|endpoint| &endpoint.identity.label_value),
+            host: request.headers.get(http::header::HOST),
+            forwarded: Forwarded::of(&request.headers, self.trusted.contains(client_ip)),
+        };
+        self.response_rules.apply(response, &facts)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut RequestContext,
+    ) -> FailToProxy {
+        let reason = match error.etype() {
+            ErrorType::HTTPStatus(_) => context.failure.unwrap_or(Reason::Internal),
+            _ => retry::reason(error),
+        };
+        context.failure = Some(reason);
+        let begun = session.response_written().is_some_and(|r| !r.status.is_informational());
+        if reason != Reason::ClientClosed && !begun {
+            // The client may be gone by now; then nobody is left to tell.
+            let _ = self.answer(session, reason, context).await;
+        }
+        FailToProxy {
+            error_code: if reason == Reason::ClientClosed { 0 } else { reason.logged_status() },
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(
+        &self,
+        session: &mut Session,
+        error: Option<&Error>,
+        context: &mut RequestContext,
+    ) {
+        access_log::write(session, error, context);
+    }
+
+    /// The access log says it.
+    fn suppress_error_log(&self, _: &Session, _: &RequestContext, error: &Error) -> bool {
+        *error.esource() != ErrorSource::Internal
+            || matches!(error.etype(), ErrorType::Custom(_) | ErrorType::HTTPStatus(_))
+    }
+
+    /// The access log says how many attempts there were.
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &RequestContext,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+impl Proxy {
+    /// Notes that the last address failed, and says whether there is another.
+    fn has_another(&self, context: &mut RequestContext) -> bool {
+        if let Some(endpoint) = &context.endpoint {
+            context.tried.push(endpoint.address);
+        }
+        self.pool.has_next(context.target, &context.tried)
+    }
+}
+
+fn client_ip(session: &Session) -> Option<IpAddr> {
+    session.client_addr()?.as_inet().map(|address| address.ip())
+}

@@ -1,0 +1,76 @@
+//! Binding the sockets that clients connect to.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::IntoRawFd;
+
+use pingora::server::Fds;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How many connections the kernel may hold until they are accepted; the
+/// kernel lowers it to `net.core.somaxconn`.
+const BACKLOG: i32 = 65535;
+
+/// A listener's address that cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", explained(*address, source))]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Bound and listening sockets.
+pub struct Sockets(Vec<(SocketAddr, Socket)>);
+
+impl Sockets {
+    /// Binds each address; port 0 takes any free one.
+    pub fn bind(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Self, BindError> {
+        let bind = |address| bind(address).map_err(|source| BindError { address, source });
+        addresses.into_iter().map(bind).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The sockets in the form in which Pingora takes over those of a process
+    /// before it: it finds each by its address and closes it at the end.
+    pub fn hand_over(self) -> (Vec<SocketAddr>, Fds) {
+        let mut fds = Fds::new();
+        let mut addresses = Vec::with_capacity(self.0.len());
+        for (address, socket) in self.0 {
+            fds.add(address.to_string(), socket.into_raw_fd());
+            addresses.push(address);
+        }
+        (addresses, fds)
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<(SocketAddr, Socket)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A port whose last owner has ended can be taken at once.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+    Ok((bound, socket))
+}
+
+fn explained(address: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "port {} is taken by another process; stop it, or choose another with --listen {}:PORT",
+            address.port(),
+            match address {
+                SocketAddr::V4(v4) => v4.ip().to_string(),
+                SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+            }
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "ports below 1024 need a right that this process lacks ({error}); choose a higher one"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no address {}; use one that it has", address.ip())
+        }
+        _ => error.to_string(),
+    }
+}
