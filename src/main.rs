@@ -1,3 +1,5 @@
+//! The `pingora-lab` program.
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

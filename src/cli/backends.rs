@@ -88,7 +88,7 @@ fn announce(
 /// The table's lines, the first of them the headings.
 fn columns(addresses: &[(Site, SocketAddr)], headings: [&str; 3]) -> Vec<String> {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(headings);
+    table.load_style(presets::NOTHING).set_header(headings);
     for &(site, address) in addresses {
         table.add_row([site.name().to_owned(), address.to_string(), example(site, address)]);
     }

@@ -10,7 +10,6 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use colored::Colorize;
 
 use crate::language::Language;
 
@@ -41,6 +40,15 @@ struct Global {
 impl Global {
     fn language(&self) -> Language {
         self.lang.unwrap_or_else(Language::from_environment)
+    }
+
+    /// Whether to colour, where the person has said so.
+    fn color_override(&self) -> Option<bool> {
+        match self.color {
+            When::Auto => None,
+            When::Always => Some(true),
+            When::Never => Some(false),
+        }
     }
 }
 
@@ -109,11 +117,10 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
             return exit;
         }
     };
-    match cli.global.color {
-        // `colored` reads NO_COLOR and CLICOLOR_FORCE, but looks at stdout only.
-        When::Auto => {}
-        When::Always => colored::control::set_override(true),
-        When::Never => colored::control::set_override(false),
+    // Otherwise `colored` goes by NO_COLOR, CLICOLOR_FORCE and whether stdout is a
+    // terminal.
+    if let Some(color) = cli.global.color_override() {
+        colored::control::set_override(color);
     }
     let result = match cli.command {
         Command::Serve(args) => serve::run(args, &cli.global),
@@ -121,18 +128,23 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Probe(args) => probe::run(args, &cli.global),
     };
     result.unwrap_or_else(|error| {
-        print_error(&error, cli.global.color);
+        print_error(&error, &cli.global);
         if error.is::<UsageError>() { Exit::Usage } else { Exit::Failed }
     })
 }
 
+/// How this program was called, for commands to try: a checkout that is run by
+/// cargo has no `pingora-lab` on the path.
+fn invocation() -> &'static str {
+    if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "pingora-lab" }
+}
+
 /// One error, with its causes: `error: what: why: why`.
-fn print_error(error: &anyhow::Error, color: When) {
-    let plain = match color {
-        When::Always => false,
-        When::Never => true,
-        When::Auto => !std::io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some(),
-    };
-    let label = if plain { "error:".normal() } else { "error:".red().bold() };
+fn print_error(error: &anyhow::Error, global: &Global) {
+    // `colored` looks at stdout only.
+    let color = global.color_override().unwrap_or_else(|| {
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+    });
+    let label = if color { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
     eprintln!("{label} {error:#}");
 }

@@ -3,19 +3,19 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Config, Invalid};
+use super::Config;
 
 /// Why a configuration file cannot be used. Its text is one line: what, where,
 /// and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
+    #[error("cannot read the configuration {}: {cause}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A place in the file is wrong.
     #[error("{}:{line}:{column}: {message}{}", path.display(), quoted(excerpt))]
@@ -31,26 +31,19 @@ pub enum ConfigError {
         /// The line itself.
         excerpt: String,
     },
-    /// The file as a whole is wrong.
-    #[error("{}: {source}", path.display())]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        source: Invalid,
-    },
 }
 
 impl Config {
-    /// Reads and validates a TOML file.
+    /// Reads a TOML file. What concerns several values is left to
+    /// [`Config::validate`], after flags have had their say.
     ///
     /// # Errors
     ///
     /// See [`ConfigError`].
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let config: Self = toml::from_str(&text).map_err(|error| {
+            .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+        toml::from_str(&text).map_err(|error| {
             let (line, column, excerpt) = place(&text, error.span().unwrap_or(0..0));
             ConfigError::Wrong {
                 path: path.to_owned(),
@@ -59,11 +52,7 @@ impl Config {
                 message: error.message().trim().replace('\n', ", "),
                 excerpt,
             }
-        })?;
-        config
-            .validate()
-            .map_err(|source| ConfigError::Invalid { path: path.to_owned(), source })?;
-        Ok(config)
+        })
     }
 }
 
@@ -91,7 +80,10 @@ mod tests {
         let mut file = tempfile::Builder::new().prefix("lab").suffix(".toml").tempfile().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let name = file.path().display().to_string();
-        Config::from_file(file.path()).map_err(|error| error.to_string().replace(&name, "lab.toml"))
+        let named = |error: ConfigError| error.to_string().replace(&name, "lab.toml");
+        let config = Config::from_file(file.path()).map_err(named)?;
+        config.validate().map_err(|error| format!("lab.toml: {error}"))?;
+        Ok(config)
     }
 
     const POOL: &str = "[[pool]]\n[[pool.backend]]\naddress = \"127.0.0.1:9001\"\n";

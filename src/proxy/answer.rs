@@ -1,6 +1,8 @@
 //! The proxy's own answers: a status, a reason that a program can read, and a
 //! sentence for a person.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -142,6 +144,9 @@ impl Reason {
     }
 }
 
+/// How long a client that is still sending when it is answered is listened to.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// The two forms of an answer's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -224,7 +229,19 @@ pub async fn send(
     if !bodiless {
         session.write_response_body(Some(body), true).await?;
     }
+    linger(session).await;
     Ok(())
+}
+
+/// Reads on for a moment where the client is still sending: closing a socket
+/// with unread bytes resets it, and the reset can overtake the answer (RFC
+/// 9112, section 9.6).
+async fn linger(session: &mut Session) {
+    if !session.is_body_done() {
+        // Nothing more is wanted of the client, so neither its failing nor its
+        // slowness matters.
+        let _ = tokio::time::timeout(LINGER, session.drain_request_body()).await;
+    }
 }
 
 #[cfg(test)]

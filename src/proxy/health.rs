@@ -42,6 +42,10 @@ impl HealthCheck for TcpCheck {
     }
 
     async fn health_status_change(&self, target: &Backend, healthy: bool) {
+        // First the deed, then the word: who reads the line can rely on it.
+        if let Some(pool) = self.pool.upgrade() {
+            pool.publish();
+        }
         let backend = self.identity.label.as_str();
         let address = target.addr.to_string();
         if healthy {
@@ -49,9 +53,6 @@ impl HealthCheck for TcpCheck {
         } else {
             let reason = self.last_error.lock().take().unwrap_or_default();
             warn!(target: "health", backend, address, reason, "backend is unhealthy");
-        }
-        if let Some(pool) = self.pool.upgrade() {
-            pool.publish();
         }
     }
 

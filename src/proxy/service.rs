@@ -63,6 +63,20 @@ impl Proxy {
         answer::send(session, reason, &self.response_rules, &facts).await
     }
 
+    /// The reason to give for an error. What is left of the total time bounds
+    /// every other limit, so a limit may have passed in the total's name.
+    fn reason(&self, error: &Error, context: &RequestContext) -> Reason {
+        let reason = retry::reason(error);
+        match reason {
+            Reason::ConnectTimeout | Reason::ReadTimeout | Reason::WriteTimeout
+                if context.left_of(self.total_limit).is_none() =>
+            {
+                Reason::TotalTimeout
+            }
+            reason => reason,
+        }
+    }
+
     fn out_of_time(&self, context: &RequestContext) -> Option<Box<Error>> {
         context.left_of(self.total_limit).is_none().then(|| {
             Error::explain(
@@ -146,7 +160,7 @@ impl ProxyHttp for Proxy {
         mut error: Box<Error>,
     ) -> Box<Error> {
         self.pool.suspect();
-        context.failure = Some(retry::reason(&error));
+        context.failure = Some(self.reason(&error, context));
         error.set_retry(self.has_another(context));
         error
     }
@@ -168,7 +182,7 @@ impl ProxyHttp for Proxy {
             // so it is asked again over a new one.
             error.set_retry(true);
         } else {
-            context.failure = Some(retry::reason(&error));
+            context.failure = Some(self.reason(&error, context));
             error.set_retry(self.has_another(context));
         }
         error
@@ -264,7 +278,7 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let reason = match error.etype() {
             ErrorType::HTTPStatus(_) => context.failure.unwrap_or(Reason::Internal),
-            _ => retry::reason(error),
+            _ => self.reason(error, context),
         };
         context.failure = Some(reason);
         let begun = session.response_written().is_some_and(|r| !r.status.is_informational());

@@ -13,12 +13,12 @@ const BACKLOG: i32 = 65535;
 
 /// A listener's address that cannot be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {}", explained(*address, source))]
+#[error("cannot listen on {address}: {}", explained(*address, cause))]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
     /// Why.
-    pub source: io::Error,
+    pub cause: io::Error,
 }
 
 /// Bound and listening sockets.
@@ -27,7 +27,7 @@ pub struct Sockets(Vec<(SocketAddr, Socket)>);
 impl Sockets {
     /// Binds each address; port 0 takes any free one.
     pub fn bind(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Self, BindError> {
-        let bind = |address| bind(address).map_err(|source| BindError { address, source });
+        let bind = |address| bind(address).map_err(|cause| BindError { address, cause });
         addresses.into_iter().map(bind).collect::<Result<_, _>>().map(Self)
     }
 

@@ -37,8 +37,8 @@ impl Program {
             .stderr(Stdio::piped());
         adjust(&mut command);
         let mut child = command.spawn().expect("the built binary starts");
-        let stdout = Transcript::follow(child.stdout.take().expect("stdout is piped"));
-        let stderr = Transcript::follow(child.stderr.take().expect("stderr is piped"));
+        let stdout = child.stdout.take().map(Transcript::follow).unwrap_or_default();
+        let stderr = child.stderr.take().map(Transcript::follow).unwrap_or_default();
         Self { child, stdout, stderr }
     }
 
@@ -89,9 +89,9 @@ impl Program {
 
     /// Sends a signal by number.
     pub fn signal(&self, signal: i32) {
-        let pid = i32::try_from(self.child.id()).expect("a pid fits");
-        // SAFETY: kill(2) has no memory effects; the child is not yet reaped.
-        assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "the child is there to signal");
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid fits"));
+        let signal = nix::sys::signal::Signal::try_from(signal).expect("a signal's number");
+        nix::sys::signal::kill(pid, signal).expect("the child is there to signal");
     }
 
     fn transcript(&self) -> String {
@@ -110,7 +110,9 @@ impl Drop for Program {
     }
 }
 
-/// The lines that a stream has brought, and word of each new one.
+/// The lines that a stream has brought, and word of each new one. Empty where
+/// the test has put another stream in its place.
+#[derive(Default)]
 struct Transcript {
     shared: Arc<(Mutex<State>, Condvar)>,
 }

@@ -1,0 +1,88 @@
+//! How the process ends.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::support::{Balancer, Client, Upstream};
+
+/// A backend that answers when it is told to, and says when a request is there.
+fn gated() -> (Upstream, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (arrived, arrivals) = mpsc::channel();
+    let (open, gate) = mpsc::channel();
+    let gate = std::sync::Mutex::new(gate);
+    let arrived = std::sync::Mutex::new(arrived);
+    let upstream = Upstream::scripted(move |_, stream| {
+        let _ = arrived.lock().unwrap().send(());
+        let Ok(()) = gate.lock().unwrap().recv() else { return false };
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").is_ok()
+    });
+    (upstream, arrivals, open)
+}
+
+#[test]
+fn ctrl_c_ends_it_within_a_second_whatever_is_in_flight() {
+    let (upstream, arrivals, _open) = gated();
+    let balancer = Balancer::over(&[upstream.address.to_string()], &[]);
+    let mut client = Client::connect(balancer.address);
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    arrivals.recv().expect("the request arrives");
+    let (code, took) = balancer.end_with(libc::SIGINT);
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn sigterm_finishes_what_is_in_flight_and_accepts_nothing_new() {
+    let (upstream, arrivals, open) = gated();
+    let mut balancer = Balancer::over(&[upstream.address.to_string()], &[]);
+    let mut idle = Client::connect(balancer.address);
+    let mut client = Client::connect(balancer.address);
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    arrivals.recv().expect("the request arrives");
+
+    balancer.program().signal(libc::SIGTERM);
+    assert!(idle.is_closed(), "an idle connection is closed");
+    balancer
+        .event(|event| event["message"].as_str()?.starts_with("no longer accepting").then_some(()));
+    // The listener is closed by now or in a moment; nothing is served on it.
+    let refused = || match TcpStream::connect(balancer.address) {
+        Err(_) => true,
+        Ok(stream) => {
+            let mut client = Client::from(stream);
+            client.try_send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+            client.is_closed()
+        }
+    };
+    assert!(refused());
+    open.send(()).unwrap();
+    let answer = client.answer().expect("the answer comes");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "slow"));
+    assert!(client.is_closed(), "a kept connection would keep the process");
+    assert_eq!(balancer.program().wait().code(), Some(0));
+    assert_eq!(upstream.received().len(), 1);
+}
+
+#[test]
+fn with_nothing_in_flight_sigterm_ends_it_at_once() {
+    let upstream = Upstream::named("a");
+    let balancer = Balancer::over(&[upstream.address.to_string()], &[]);
+    let _idle = Client::connect(balancer.address);
+    let (code, took) = balancer.end_with(libc::SIGTERM);
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn what_does_not_finish_in_time_is_cut() {
+    let (upstream, arrivals, _open) = gated();
+    let balancer = Balancer::over(&[upstream.address.to_string()], &["--drain", "300ms"]);
+    let mut client = Client::connect(balancer.address);
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    arrivals.recv().expect("the request arrives");
+    let (code, took) = balancer.end_with(libc::SIGTERM);
+    assert_eq!(code, Some(0));
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(client.answer(), None);
+}

@@ -1,0 +1,130 @@
+//! Health checks: they run, and they decide who takes turns.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::support::{Balancer, Client, Program, Upstream, get};
+
+const SOON: &[&str] = &["--health-interval", "100ms"];
+
+fn served(balancer: &Balancer, count: usize) -> Vec<String> {
+    let answers = (0..count).map(|_| get(balancer.address, "/", &[]));
+    answers
+        .map(|answer| {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            answer.text()
+        })
+        .collect()
+}
+
+#[test]
+fn every_backend_is_checked_again_and_again() {
+    let upstreams = ["a", "b"].map(Upstream::named);
+    let specs: Vec<_> = upstreams.iter().map(|u| u.address.to_string()).collect();
+    let _balancer = Balancer::over(&specs, SOON);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while upstreams.iter().any(|upstream| upstream.connections() < 5) {
+        assert!(Instant::now() < deadline, "the checks do not run");
+        std::thread::yield_now();
+    }
+    assert!(upstreams.iter().all(|upstream| upstream.received().is_empty()), "checks send nothing");
+}
+
+#[test]
+fn a_dead_backend_leaves_and_returns() {
+    let (a, mut b) = (Upstream::named("a.test"), Upstream::named("b.test"));
+    let c = Upstream::named("c.test");
+    let specs = [("a.test", &a), ("b.test", &b), ("c.test", &c)]
+        .map(|(name, upstream)| format!("{name}={}", upstream.address));
+    let mut balancer = Balancer::over(&specs, SOON);
+    assert_eq!(served(&balancer, 3), ["a.test", "b.test", "c.test"]);
+
+    b.stop();
+    balancer.wait_for_health("b.test", "backend is unhealthy");
+    let mut left = served(&balancer, 4);
+    left.sort();
+    assert_eq!(left, ["a.test", "a.test", "c.test", "c.test"], "the survivors alternate");
+    // Asked for by name, it is not there, and no other is.
+    let answer = get(balancer.address, "/", &["Host: b.test"]);
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["error"]["reason"], "no_healthy_backend");
+
+    b.start();
+    balancer.wait_for_health("b.test", "backend is healthy again");
+    let mut all = served(&balancer, 3);
+    all.sort();
+    assert_eq!(all, ["a.test", "b.test", "c.test"]);
+
+    // Each change is one line.
+    balancer.program().signal(libc::SIGINT);
+    balancer.program().wait();
+    let changes = balancer.stderr().iter().filter(|line| line.contains("\"health\"")).count();
+    assert_eq!(changes, 2, "{:#?}", balancer.stderr());
+}
+
+#[test]
+fn a_failed_connection_has_the_backends_checked_at_once() {
+    let (mut a, b) = (Upstream::named("a.test"), Upstream::named("b.test"));
+    let specs = [format!("a.test={}", a.address), format!("b.test={}", b.address)];
+    // The next regular check is an hour away.
+    let balancer = Balancer::over(&specs, &["--health-interval", "1h"]);
+    a.stop();
+    assert_eq!(served(&balancer, 2), ["b.test", "b.test"]);
+    balancer.wait_for_health("a.test", "backend is unhealthy");
+}
+
+#[test]
+fn the_first_request_is_answered_after_the_first_check() {
+    // A backend that takes connections too slowly to be healthy: its queue is
+    // full, so that the check has to run into its time limit of one second.
+    let (_held, full) = full_queue();
+    let alive = Upstream::named("alive");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let backends = format!("{full},{}", alive.address);
+    let begun = Instant::now();
+    let program = Program::start(["serve", "--listen", &free.to_string(), "--backends", &backends]);
+    let mut client = loop {
+        // The port is open long before the check is over.
+        match std::net::TcpStream::connect(free) {
+            Ok(_) => break Client::connect(free),
+            Err(_) => std::thread::yield_now(),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing listens");
+    };
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.answer().expect("an answer").text(), "alive");
+    // Had it been answered before the check, the full one would have been tried.
+    program.stderr_line(|line| line.contains("unhealthy").then_some(()));
+    let access = program.stderr_line(|line| line.contains(" access: ").then(|| line.to_owned()));
+    assert!(access.contains("attempts=1"), "{access}");
+}
+
+#[test]
+fn no_healthy_backend_is_503_within_a_second() {
+    let dead = Upstream::dead();
+    let balancer = Balancer::over(&[format!("a.test={dead}")], &[]);
+    let begun = Instant::now();
+    let answer = get(balancer.address, "/", &[]);
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["error"]["reason"], "no_healthy_backend");
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    let row = balancer.stdout_line(|line| line.contains("a.test").then(|| line.to_owned()));
+    assert!(row.ends_with("unhealthy"), "{row}");
+}
+
+/// A listener whose queue is full: Linux drops what comes, as a host that is
+/// gone does.
+pub(super) fn full_queue() -> (Vec<std::net::TcpStream>, std::net::SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut held = vec![std::net::TcpStream::from(socket)];
+    while let Ok(stream) =
+        std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200))
+    {
+        held.push(stream);
+        assert!(held.len() < 16, "the queue does not fill");
+    }
+    (held, address)
+}

@@ -1,0 +1,11 @@
+//! `pingora-lab serve`.
+
+mod access_log;
+mod balancing;
+mod command_line;
+mod ending;
+mod failures;
+mod headers;
+mod health;
+mod names;
+mod nginx;

@@ -1,0 +1,89 @@
+//! A running `pingora-lab serve`.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Program;
+
+/// A load balancer on a free port, with its log as JSON.
+pub struct Balancer {
+    program: Program,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Balancer {
+    /// Over these backends (`NAME=HOST:PORT` or `HOST:PORT`), with more flags.
+    pub fn over(backends: &[String], flags: &[&str]) -> Self {
+        let backends = backends.join(",");
+        let mut args = vec!["--backends", &backends];
+        args.extend(flags);
+        Self::start(&args)
+    }
+
+    /// With the settings of a file's text.
+    pub fn configured(text: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), text).expect("the temporary file is written");
+        Self::start(&["--config", file.path().to_str().expect("a UTF-8 path")])
+    }
+
+    /// With these flags.
+    pub fn start(flags: &[&str]) -> Self {
+        let mut args = vec!["serve", "--listen", "127.0.0.1:0", "--log", "json"];
+        args.extend(flags);
+        let program = Program::start(args);
+        let address = program.stderr_line(|line| {
+            let event: Value = serde_json::from_str(line).ok()?;
+            (event["message"] == "listening").then(|| event["address"].as_str()?.parse().ok())?
+        });
+        Self { program, address }
+    }
+
+    /// The first event of the log for which `find` returns something.
+    pub fn event<T>(&self, find: impl Fn(&Value) -> Option<T>) -> T {
+        self.program.stderr_line(|line| find(&serde_json::from_str(line).ok()?))
+    }
+
+    /// Waits until the health check has said this of a backend.
+    pub fn wait_for_health(&self, backend: &str, message: &str) {
+        self.event(|event| {
+            (event["target"] == "health"
+                && event["backend"] == backend
+                && event["message"] == message)
+                .then_some(())
+        });
+    }
+
+    /// The access-log line of the request with this id.
+    pub fn access(&self, request_id: &str) -> Value {
+        self.event(|event| {
+            (event["target"] == "access" && event["request_id"] == request_id)
+                .then(|| event.clone())
+        })
+    }
+
+    /// Sends a signal and waits for the end: exit code and how long it took.
+    pub fn end_with(mut self, signal: i32) -> (Option<i32>, Duration) {
+        let begun = std::time::Instant::now();
+        self.program.signal(signal);
+        let status = self.program.wait();
+        (status.code(), begun.elapsed())
+    }
+
+    /// The program, to wait for or signal in other ways.
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+}
+
+impl Deref for Balancer {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        &self.program
+    }
+}

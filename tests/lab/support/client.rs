@@ -1,0 +1,144 @@
+//! A client that says exactly what it is told to.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Longer than anything that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection that requests are written to byte by byte.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// In the order in which they came, names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Self {
+        Self::from(TcpStream::connect(address).expect("the server accepts"))
+    }
+
+    /// Sends what the server may no longer want.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.get_mut().write_all(bytes.as_ref());
+    }
+
+    /// Reads everything up to the end of the connection.
+    pub fn read_to_end(&mut self, bytes: &mut Vec<u8>) -> std::io::Result<usize> {
+        self.stream.read_to_end(bytes)
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.get_mut().write_all(bytes.as_ref()).expect("the server reads");
+    }
+
+    /// Reads one answer; `None` if the connection ends before it begins.
+    pub fn answer(&mut self) -> Option<Answer> {
+        let status_line = self.line()?;
+        let status = status_line.split(' ').nth(1).expect("a status").parse().expect("a number");
+        let mut headers = Vec::new();
+        loop {
+            let line = self.line().expect("a whole header");
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) = line.split_once(':').expect("a field");
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let mut answer = Answer { status, headers, body: Vec::new() };
+        if let Some(length) = answer.header("content-length") {
+            answer.body = vec![0; length.parse().expect("a length")];
+            self.stream.read_exact(&mut answer.body).expect("a whole body");
+        } else if answer.header("transfer-encoding") == Some("chunked") {
+            answer.body = self.chunked();
+        } else {
+            self.stream.read_to_end(&mut answer.body).expect("a body up to the end");
+        }
+        Some(answer)
+    }
+
+    /// Whether the server has closed the connection; waits for it or for data.
+    pub fn is_closed(&mut self) -> bool {
+        match self.stream.fill_buf() {
+            Ok(bytes) => bytes.is_empty(),
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+
+    fn chunked(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let size = self.line().expect("a chunk size");
+            let size = usize::from_str_radix(&size, 16).expect("a hexadecimal size");
+            let mut chunk = vec![0; size + 2];
+            self.stream.read_exact(&mut chunk).expect("a whole chunk");
+            if size == 0 {
+                return body;
+            }
+            body.extend_from_slice(&chunk[..size]);
+        }
+    }
+
+    fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(line.trim_end_matches(['\r', '\n']).to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("the answer does not come: {error}"),
+        }
+    }
+}
+
+impl From<TcpStream> for Client {
+    fn from(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        stream.set_nodelay(true).expect("no delay");
+        Self { stream: BufReader::new(stream) }
+    }
+}
+
+impl Answer {
+    /// The first field of the name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// How many fields of the name there are.
+    pub fn count(&self, name: &str) -> usize {
+        self.headers.iter().filter(|(other, _)| other == name).count()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).expect("a UTF-8 body")
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("a JSON body")
+    }
+}
+
+/// Sends the bytes of one request over a connection of its own.
+pub fn ask(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
+    let mut client = Client::connect(address);
+    client.send(request);
+    client.answer().expect("an answer")
+}
+
+/// GET with these further header lines.
+pub fn get(address: SocketAddr, path: &str, fields: &[&str]) -> Answer {
+    let host = match fields.iter().any(|f| f.to_ascii_lowercase().starts_with("host:")) {
+        true => String::new(),
+        false => format!("Host: {address}\r\n"),
+    };
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    ask(address, format!("GET {path} HTTP/1.1\r\n{host}{fields}\r\n"))
+}

@@ -1,0 +1,185 @@
+//! A backend that does what a test tells it to, and keeps what it received.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// `GET /path HTTP/1.1`.
+    pub line: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Received {
+    /// The values of all fields of the name.
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        let named = self.headers.iter().filter(|(other, _)| other == name);
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+}
+
+type Script = dyn Fn(&Received, &mut TcpStream) -> bool + Send + Sync;
+
+/// A backend on a free loopback port. Dropping it closes the port and every
+/// connection.
+pub struct Upstream {
+    pub address: SocketAddr,
+    script: Arc<Script>,
+    log: Arc<Log>,
+    stopping: Arc<AtomicBool>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Log {
+    received: Mutex<Vec<Received>>,
+    connections: AtomicUsize,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Upstream {
+    /// Answers every request with its name.
+    pub fn named(name: &str) -> Self {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nServer: {name}-server\r\nContent-Length: {}\r\n\r\n{name}",
+            name.len()
+        );
+        Self::scripted(move |_, stream| stream.write_all(answer.as_bytes()).is_ok())
+    }
+
+    /// The same, on this address.
+    pub fn at(address: SocketAddr, name: &str) -> Self {
+        let mut upstream = Self::named(name);
+        upstream.stop();
+        upstream.address = address;
+        upstream.start();
+        upstream
+    }
+
+    /// Does with every request what `script` says, which returns whether the
+    /// connection is kept.
+    pub fn scripted(
+        script: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let mut upstream = Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            script: Arc::new(script),
+            log: Arc::default(),
+            stopping: Arc::default(),
+            acceptor: None,
+        };
+        upstream.start();
+        upstream
+    }
+
+    /// An address on which nothing listens.
+    pub fn dead() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("a bound address")
+    }
+
+    /// Listens (again) on its address.
+    pub fn start(&mut self) {
+        let listener = TcpListener::bind(self.address).expect("the port is free");
+        self.address = listener.local_addr().expect("a bound address");
+        self.stopping = Arc::default();
+        let (script, log) = (Arc::clone(&self.script), Arc::clone(&self.log));
+        let stopping = Arc::clone(&self.stopping);
+        self.acceptor = Some(thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopping.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(stream) = stream else { return };
+                log.connections.fetch_add(1, Ordering::SeqCst);
+                log.open.lock().unwrap().push(stream.try_clone().expect("a second handle"));
+                let (script, log) = (Arc::clone(&script), Arc::clone(&log));
+                thread::spawn(move || serve(stream, &*script, &log));
+            }
+        }));
+    }
+
+    /// Closes the port and every connection.
+    pub fn stop(&mut self) {
+        let Some(acceptor) = self.acceptor.take() else { return };
+        self.stopping.store(true, Ordering::SeqCst);
+        // Wakes the acceptor; if it is gone already, nobody answers.
+        let _ = TcpStream::connect(self.address);
+        let _ = acceptor.join();
+        for stream in self.log.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// The requests so far.
+    pub fn received(&self) -> Vec<Received> {
+        self.log.received.lock().unwrap().clone()
+    }
+
+    /// How many connections were opened so far, health checks included.
+    pub fn connections(&self) -> usize {
+        self.log.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn serve(stream: TcpStream, script: &Script, log: &Log) {
+    let mut writer = stream.try_clone().expect("a second handle");
+    let mut reader = BufReader::new(stream);
+    while let Some(received) = read(&mut reader) {
+        log.received.lock().unwrap().push(received.clone());
+        if !script(&received, &mut writer) {
+            break;
+        }
+    }
+    let _ = writer.shutdown(Shutdown::Both);
+}
+
+fn read(reader: &mut impl BufRead) -> Option<Received> {
+    let mut line = || {
+        let mut line = String::new();
+        match reader.read_line(&mut line) {
+            Ok(1..) => Some(line.trim_end_matches(['\r', '\n']).to_owned()),
+            _ => None,
+        }
+    };
+    let first = line()?;
+    let mut headers = Vec::new();
+    loop {
+        let field = line()?;
+        if field.is_empty() {
+            break;
+        }
+        let (name, value) = field.split_once(':').expect("a field");
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let mut received = Received { line: first, headers, body: Vec::new() };
+    if let Some(length) = received.values("content-length").first() {
+        received.body = vec![0; length.parse().ok()?];
+        reader.read_exact(&mut received.body).ok()?;
+    } else if received.values("transfer-encoding") == ["chunked"] {
+        loop {
+            let mut size = String::new();
+            reader.read_line(&mut size).ok()?;
+            let size = usize::from_str_radix(size.trim(), 16).ok()?;
+            let mut chunk = vec![0; size + 2];
+            reader.read_exact(&mut chunk).ok()?;
+            if size == 0 {
+                break;
+            }
+            received.body.extend_from_slice(&chunk[..size]);
+        }
+    }
+    Some(received)
+}
