@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -67,6 +67,8 @@ struct Member {
     address: config::HostPort,
     addresses: Backends,
     turn: AtomicUsize,
+    /// Its name did not resolve the last time.
+    lost: AtomicBool,
 }
 
 /// Who takes turns now. Made anew when health or addresses change.
@@ -121,6 +123,7 @@ impl Pool {
                         address: backend.address.clone(),
                         addresses,
                         turn: AtomicUsize::new(0),
+                        lost: AtomicBool::new(false),
                     }
                 })
                 .collect();
@@ -280,35 +283,41 @@ impl Pool {
         self.publish();
     }
 
-    /// Resolves all names again and says whether an address came or went. A
-    /// name that does not resolve keeps the addresses it had.
-    async fn resolve_again(&self) -> bool {
-        let mut changed = false;
+    /// Resolves all names again. A name that does not resolve keeps the
+    /// addresses it had; each change is one line of the log.
+    async fn resolve_again(&self) {
         let updates = self.members.iter().map(|member| async move {
             let before = member.addresses.get_backend();
             let result = member.addresses.update(|_| {}).await;
             (member, before, result)
         });
-        for (member, before, result) in join_all(updates).await {
+        let updates = join_all(updates).await;
+        self.publish();
+        for (member, before, result) in updates {
             let backend = member.identity.label.as_str();
+            let was_lost = member.lost.swap(result.is_err(), Ordering::Relaxed);
+            let now = member.addresses.get_backend();
             match result {
-                Err(error) => {
+                Err(error) if !was_lost => {
                     let reason = super::retry::cause(&error);
                     warn!(target: "discovery", pool = self.name, backend, reason,
                         "backend does not resolve, its last addresses are kept");
                 }
-                Ok(()) => {
-                    let now = member.addresses.get_backend();
-                    if now != before {
-                        changed = true;
-                        let addresses: Vec<_> = now.iter().map(|b| b.addr.to_string()).collect();
-                        info!(target: "discovery", pool = self.name, backend,
-                            addresses = addresses.join(" "), "backend has new addresses");
-                    }
+                Ok(()) if was_lost || now != before => {
+                    // A new address is taken to be healthy until it is checked.
+                    self.suspect();
+                    let addresses: Vec<_> = now.iter().map(|b| b.addr.to_string()).collect();
+                    let addresses = addresses.join(" ");
+                    let change = if now == before {
+                        "backend resolves again"
+                    } else {
+                        "backend has new addresses"
+                    };
+                    info!(target: "discovery", pool = self.name, backend, addresses, "{change}");
                 }
+                _ => {}
             }
         }
-        changed
     }
 
     async fn check_again_and_again(&self) {
@@ -329,11 +338,7 @@ impl Pool {
     async fn resolve_again_and_again(&self) {
         loop {
             sleep(self.resolve_interval).await;
-            if self.resolve_again().await {
-                self.publish();
-                // A new address is taken to be healthy until it is checked.
-                self.suspect();
-            }
+            self.resolve_again().await;
         }
     }
 }
