@@ -28,6 +28,11 @@ use axum::routing::{MethodFilter, MethodRouter, delete, get, on, patch, post, pu
 use super::reply;
 
 pub(super) fn router() -> Router {
+    // A router adds `Allow` after its own layers have run, hence the second.
+    Router::new().fallback_service(routes()).layer(middleware::from_fn(for_browsers))
+}
+
+fn routes() -> Router {
     Router::new()
         .route("/", get(formats::index))
         .route("/get", get(echo::get))
@@ -72,7 +77,6 @@ pub(super) fn router() -> Router {
                 "This path has other methods: see Allow.",
             )
         })
-        .layer(middleware::from_fn(for_browsers))
 }
 
 /// The methods of `/anything`, `/status` and `/delay`.
