@@ -105,7 +105,8 @@ fn example(site: Site, address: SocketAddr) -> String {
         Site::Example => "/",
         Site::JsonPlaceholder => "/posts/1",
     };
-    format!("curl -i http://{address}{path}")
+    // Without the scheme, which curl adds, the table fits 80 columns.
+    format!("curl -i {address}{path}")
 }
 
 /// One sentence with every address that could not be had, and the way out.

@@ -37,6 +37,7 @@ pub(super) fn of(status: StatusCode) -> Response {
     let bare = || reply::bare(status, "");
     match status.as_u16() {
         301 | 302 | 303 | 305 | 307 => reply::with(bare(), header::LOCATION, ELSEWHERE),
+        304 => bare(),
         401 => reply::with(bare(), header::WWW_AUTHENTICATE, CHALLENGE),
         407 => reply::with(bare(), header::PROXY_AUTHENTICATE, CHALLENGE),
         402 => reply::typed(status, reply::TEXT, "This one is on the house.\n"),

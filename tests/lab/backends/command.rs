@@ -30,7 +30,7 @@ fn it_runs_all_three_until_a_signal() {
         let (code, stdout, stderr) = program.finish();
         assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
         let command = stdout.lines().find(|line| line.contains("jsonplaceholder")).unwrap();
-        assert!(command.contains("  curl -i http://127.0.0.1:"), "{command}");
+        assert!(command.contains("  curl -i 127.0.0.1:"), "{command}");
     }
 }
 

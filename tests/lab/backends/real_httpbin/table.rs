@@ -62,6 +62,8 @@ fn echoes() -> Vec<Case> {
         get("/get", Body::Json),
         get("/get?a=1&a=2&b=&c&d=x+y%26z&%E4%B8%AD=%E6%96%87", Body::Json),
         get("/get?=nameless&&x", Body::Json),
+        get("/get?x=%41%2d%7Eb%20%26", Body::Json),
+        get("/anything/%41%2d%7E%20x", Body::Json),
         of(forwarded("/get"), Body::Json),
         of(forwarded("/get?show_env=1"), Body::Json),
         of(forwarded("/headers"), Body::Json),
