@@ -1,6 +1,6 @@
 //! The real httpbin, in a Python environment under `target/`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,9 @@ impl Httpbin {
     /// else says what is in the way.
     pub fn start() -> Result<Self, String> {
         let environment = install()?;
-        let mut server = Command::new(environment.join("bin/gunicorn"))
+        let mut server = Command::new(python(&environment))
             // Threads, so that a connection that is kept open blocks no other.
-            .args(["--bind", "127.0.0.1:0", "--threads", "4", "httpbin:app"])
+            .args(["-m", "gunicorn", "--bind", "127.0.0.1:0", "--threads", "4", "httpbin:app"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -78,28 +78,43 @@ impl Drop for Httpbin {
     }
 }
 
-/// The environment, made once.
+/// The environment, made once. Two runs of the tests may make it at the same
+/// time: each makes its own, and the first to be done puts it in place.
 fn install() -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let environment = root.join("httpbin");
-    fs::create_dir_all(root).map_err(|error| format!("{}: {error}", root.display()))?;
-    // Two runs of the tests at once: the second waits for what the first makes.
-    let lock = File::create(root.join("httpbin.lock")).map_err(|error| error.to_string())?;
-    lock.lock().map_err(|error| error.to_string())?;
-
-    let python = environment.join("bin/python");
-    let complete = environment.join("complete");
-    if complete.exists() && run(&python, &["-c", "import gunicorn, httpbin"]).is_ok() {
+    if check(&environment).is_ok() {
         return Ok(environment);
     }
-    // Half made, or the Python that it was made with has gone.
-    let _ = fs::remove_dir_all(&environment);
+    let own = root.join(format!("httpbin-{}", std::process::id()));
+    let made = make(&own).and_then(|()| {
+        // One that is there and does not work: the Python that it was made
+        // with has gone.
+        if check(&environment).is_err() {
+            let _ = fs::remove_dir_all(&environment);
+        }
+        // It fails where another run was quicker, and then that one is taken.
+        let _ = fs::rename(&own, &environment);
+        check(&environment)
+    });
+    let _ = fs::remove_dir_all(&own);
+    made.map(|()| environment)
+}
+
+fn make(environment: &Path) -> Result<(), String> {
     run(Path::new("python3"), &["-m", "venv", &environment.to_string_lossy()])?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"];
-    run(&python, &[pip.as_slice(), &["httpbin", "gunicorn"]].concat())?;
-    run(&python, &["-c", "import gunicorn, httpbin"])?;
-    fs::write(complete, "").map_err(|error| error.to_string())?;
-    Ok(environment)
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=1"];
+    run(&python(environment), &[pip.as_slice(), &["httpbin", "gunicorn"]].concat())
+}
+
+fn check(environment: &Path) -> Result<(), String> {
+    run(&python(environment), &["-c", "import gunicorn, httpbin"])
+}
+
+/// The only program of the environment that is used: the others would have to
+/// stay where they were made.
+fn python(environment: &Path) -> PathBuf {
+    environment.join("bin/python")
 }
 
 fn run(program: &Path, args: &[&str]) -> Result<(), String> {
