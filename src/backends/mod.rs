@@ -2,9 +2,9 @@
 //! jsonplaceholder.typicode.com that need no internet.
 //!
 //! [`LabBackends`] runs them on a thread of its own; [`Site`] says which there
-//! are. What each answers is in [`httpbin`], [`example`] and
-//! [`jsonplaceholder`], one axum router each. Around every router stands one
-//! [`frontage`]: it reads the request body (bounded in size and time), names
+//! are. What each answers is in `httpbin`, `example` and
+//! `jsonplaceholder`, one axum router each. Around every router stands one
+//! `frontage`: it reads the request body (bounded in size and time), names
 //! the backend in the answer, and on request reports what was received and
 //! sent (see [`observation`]).
 //!

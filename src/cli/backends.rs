@@ -105,38 +105,57 @@ fn example(site: Site, address: SocketAddr) -> String {
         Site::Example => "/",
         Site::JsonPlaceholder => "/posts/1",
     };
-    format!("curl -i http://{address}{path}")
+    // Without the scheme, which curl adds, the table fits 80 columns.
+    format!("curl -i {address}{path}")
 }
 
 /// One sentence with every address that could not be had, and the way out.
 fn explain(error: &BindError, language: Language) -> String {
-    let listed = error.failures.iter().map(|failure| {
+    // The reason once, and what it is the reason for.
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for failure in &error.failures {
         let reason = reason(&failure.source, language);
-        match language {
-            Language::En => format!("{} ({}) {reason}", failure.address, failure.site),
-            Language::Zh => format!("{}（{}）{reason}", failure.address, failure.site),
+        let address = match language {
+            Language::En => format!("{} ({})", failure.address, failure.site),
+            Language::Zh => format!("{}（{}）", failure.address, failure.site),
+        };
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, addresses)) => addresses.push(address),
+            None => reasons.push((reason, vec![address])),
         }
-    });
-    let listed: Vec<_> = listed.collect();
+    }
+    let no_such_host = |kind| kind == io::ErrorKind::AddrNotAvailable;
+    let wrong_host = error.failures.iter().any(|failure| no_such_host(failure.source.kind()));
     match language {
-        Language::En => format!(
-            "cannot start the lab backends: {}; choose other ports with --ports A,B,C, or any free \
-             ones with --ports 0,0,0",
-            listed.join(", "),
-        ),
-        Language::Zh => format!(
-            "无法启动实验后端：{}。请用 --ports A,B,C 换用其他端口，或用 --ports 0,0,0 自动选择空闲端口",
-            listed.join("，"),
-        ),
+        Language::En => {
+            let remedy = if wrong_host {
+                "choose an address of this machine with --host"
+            } else {
+                "choose other ports with --ports A,B,C, or any free ones with --ports 0,0,0"
+            };
+            let reasons = reasons.iter().map(|(why, what)| format!("{why}: {}", what.join(", ")));
+            let reasons = reasons.collect::<Vec<_>>().join("; ");
+            format!("cannot start the lab backends; {reasons}; {remedy}")
+        }
+        Language::Zh => {
+            let remedy = if wrong_host {
+                "请用 --host 指定本机的地址"
+            } else {
+                "请用 --ports A,B,C 换用其他端口，或用 --ports 0,0,0 自动选择空闲端口"
+            };
+            let reasons = reasons.iter().map(|(why, what)| format!("{why}：{}", what.join("、")));
+            let reasons = reasons.collect::<Vec<_>>().join("；");
+            format!("无法启动实验后端。{reasons}。{remedy}")
+        }
     }
 }
 
 fn reason(error: &io::Error, language: Language) -> String {
     let (en, zh) = match error.kind() {
-        io::ErrorKind::AddrInUse => ("is already in use", "已被占用"),
-        io::ErrorKind::AddrNotAvailable => ("is not an address of this machine", "不是本机的地址"),
-        io::ErrorKind::PermissionDenied => ("is not permitted to this user", "当前用户无权使用"),
-        _ => return format!("({error})"),
+        io::ErrorKind::AddrInUse => ("already in use", "端口已被占用"),
+        io::ErrorKind::AddrNotAvailable => ("not an address of this machine", "不是本机的地址"),
+        io::ErrorKind::PermissionDenied => ("not permitted to this user", "当前用户无权监听"),
+        _ => return error.to_string(),
     };
     match language {
         Language::En => en.to_owned(),

@@ -2,5 +2,6 @@
 //!
 //! One test binary for all, so that Pingora is linked once.
 
+mod backends;
 mod serve;
 mod support;

@@ -11,6 +11,7 @@ use rand::Rng;
 
 use super::super::call::Call;
 use super::super::reply;
+use super::Refusal;
 use super::parameter::{Number, optional_whole, seconds};
 use super::shaped::{LONGEST, paced};
 use super::twister::Twister;
@@ -21,12 +22,12 @@ const LARGEST: u64 = 100 * 1024;
 /// The size of a piece where the client does not say, in bytes.
 const PIECE: usize = 10 * 1024;
 
-pub(super) async fn bytes(Number(n): Number, call: Call) -> Result<Response, Response> {
+pub(super) async fn bytes(Number(n): Number, call: Call) -> Result<Response, Refusal> {
     let data = random(n, optional_whole(&call, "seed")?);
     Ok(reply::typed(StatusCode::OK, reply::BYTES, data))
 }
 
-pub(super) async fn stream_bytes(Number(n): Number, call: Call) -> Result<Response, Response> {
+pub(super) async fn stream_bytes(Number(n): Number, call: Call) -> Result<Response, Refusal> {
     let data = Bytes::from(random(n, optional_whole(&call, "seed")?));
     let pieces = pieces(data, piece_size(&call)?).into_iter().map(Ok::<_, std::io::Error>);
     let body = Body::from_stream(stream::iter(pieces.collect::<Vec<_>>()));
@@ -35,7 +36,7 @@ pub(super) async fn stream_bytes(Number(n): Number, call: Call) -> Result<Respon
 
 /// The alphabet over and over, whole or the part that `Range` asks for; spread
 /// over `duration` seconds.
-pub(super) async fn range(Number(n): Number, call: Call) -> Result<Response, Response> {
+pub(super) async fn range(Number(n): Number, call: Call) -> Result<Response, Refusal> {
     let tag = HeaderValue::try_from(format!("range{n}"));
     let tag = tag.unwrap_or(HeaderValue::from_static("range"));
     let tagged = |response| {
@@ -103,7 +104,7 @@ fn random(n: u64, seed: Option<i64>) -> Vec<u8> {
     data
 }
 
-fn piece_size(call: &Call) -> Result<usize, Response> {
+fn piece_size(call: &Call) -> Result<usize, Refusal> {
     let size = optional_whole(call, "chunk_size")?;
     Ok(size.map_or(PIECE, |size| usize::try_from(size).unwrap_or(1).max(1)))
 }

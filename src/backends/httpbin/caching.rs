@@ -8,7 +8,7 @@ use super::super::call::Call;
 use super::super::frontage::date;
 use super::super::reply;
 use super::parameter::Number;
-use super::{bad_request, echo, status};
+use super::{Refusal, echo, status};
 
 /// `304` to any condition, else an answer with what a condition needs.
 pub(super) async fn cache(call: Call) -> Response {
@@ -17,8 +17,10 @@ pub(super) async fn cache(call: Call) -> Response {
         return status::of(StatusCode::NOT_MODIFIED);
     }
     let response = reply::with(echo::get(call).await, header::LAST_MODIFIED, date());
-    let tag = HeaderValue::try_from(uuid::Uuid::new_v4().simple().to_string());
-    tag.map_or_else(|_| bad_request("no tag"), |tag| reply::with(response, header::ETAG, tag))
+    match HeaderValue::try_from(uuid::Uuid::new_v4().simple().to_string()) {
+        Ok(tag) => reply::with(response, header::ETAG, tag),
+        Err(_) => response,
+    }
 }
 
 pub(super) async fn cache_for(Number(seconds): Number, call: Call) -> Response {
@@ -31,18 +33,18 @@ pub(super) async fn cache_for(Number(seconds): Number, call: Call) -> Response {
 
 /// The entity tag of the path, under `If-None-Match` and `If-Match` (RFC 9110,
 /// section 13.1).
-pub(super) async fn etag(Path(etag): Path<String>, call: Call) -> Response {
+pub(super) async fn etag(Path(etag): Path<String>, call: Call) -> Result<Response, Refusal> {
     let Ok(tag) = HeaderValue::try_from(&etag) else {
-        return bad_request("the tag cannot be in a header");
+        return Err(Refusal::bad_request("the tag cannot be in a header"));
     };
     if let Some(matches) = names(&call, header::IF_NONE_MATCH, &etag) {
         if matches {
-            return reply::with(status::of(StatusCode::NOT_MODIFIED), header::ETAG, tag);
+            return Ok(reply::with(status::of(StatusCode::NOT_MODIFIED), header::ETAG, tag));
         }
     } else if names(&call, header::IF_MATCH, &etag) == Some(false) {
-        return status::of(StatusCode::PRECONDITION_FAILED);
+        return Ok(status::of(StatusCode::PRECONDITION_FAILED));
     }
-    reply::with(echo::get(call).await, header::ETAG, tag)
+    Ok(reply::with(echo::get(call).await, header::ETAG, tag))
 }
 
 /// Whether the condition names the tag, or all; `None` without a condition.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::call::Call;
 use super::super::reply;
-use super::{bad_request, redirects};
+use super::{Refusal, redirects};
 
 pub(super) async fn show(call: Call) -> Response {
     let mut cookies = Map::new();
@@ -27,18 +27,18 @@ pub(super) async fn show(call: Call) -> Response {
     reply::json(StatusCode::OK, &value)
 }
 
-pub(super) async fn set_all(call: Call) -> Result<Response, Response> {
+pub(super) async fn set_all(call: Call) -> Result<Response, Refusal> {
     let cookies = first_of_each(&call).into_iter();
     redirect_with(cookies.map(|(name, value)| format!("{name}={}; Path=/", quote(&value))))
 }
 
 pub(super) async fn set_one(
     Path((name, value)): Path<(String, String)>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     redirect_with([format!("{name}={}; Path=/", quote(&value))].into_iter())
 }
 
-pub(super) async fn delete(call: Call) -> Result<Response, Response> {
+pub(super) async fn delete(call: Call) -> Result<Response, Refusal> {
     const GONE: &str = "Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/";
     let cookies = first_of_each(&call).into_iter();
     redirect_with(cookies.map(|(name, _)| format!("{name}=; {GONE}")))
@@ -54,16 +54,16 @@ fn first_of_each(call: &Call) -> Vec<(String, String)> {
     cookies
 }
 
-fn redirect_with(cookies: impl Iterator<Item = String>) -> Result<Response, Response> {
-    let mut response = redirects::to("/cookies");
+fn redirect_with(cookies: impl Iterator<Item = String>) -> Result<Response, Refusal> {
+    let mut response = redirects::to("/cookies")?;
     for cookie in cookies {
         let name = cookie.split('=').next().unwrap_or_default();
         let plain = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte);
         if name.is_empty() || !name.bytes().all(plain) {
-            return Err(bad_request("a cookie must have a name of plain characters"));
+            return Err(Refusal::bad_request("a cookie must have a name of plain characters"));
         }
         let Ok(value) = HeaderValue::try_from(cookie) else {
-            return Err(bad_request("the cookie cannot be in a header"));
+            return Err(Refusal::bad_request("the cookie cannot be in a header"));
         };
         response.headers_mut().append(header::SET_COOKIE, value);
     }

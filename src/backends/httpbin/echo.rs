@@ -141,7 +141,54 @@ fn url(call: &Call) -> Value {
     let scheme = forwarded.iter().find_map(|name| call.header(*name).filter(|v| !v.is_empty()));
     let over_tls = call.header("x-forwarded-ssl") == Some("on");
     let scheme = scheme.unwrap_or(if over_tls { "https" } else { "http" });
-    format!("{scheme}://{}{}", call.host(), call.target()).into()
+    format!("{scheme}://{}{}", call.host(), readable(call.target())).into()
+}
+
+/// The target with the escapes undone that need not be there: those of letters
+/// in any script, digits and `-._~` (RFC 3987, section 3.2).
+fn readable(target: &str) -> String {
+    let mut readable = String::with_capacity(target.len());
+    let mut rest = target;
+    while let Some(place) = rest.find('%') {
+        readable.push_str(&rest[..place]);
+        rest = &rest[place..];
+        // All escapes in a row, since one letter may take several.
+        let mut bytes = Vec::new();
+        while let Some(byte) = escaped(&rest[3 * bytes.len()..]) {
+            bytes.push(byte);
+        }
+        let run = &rest[..3 * bytes.len()];
+        let mut from = 0;
+        for chunk in bytes.utf8_chunks() {
+            for letter in chunk.valid().chars() {
+                let to = from + 3 * letter.len_utf8();
+                let plain =
+                    !letter.is_ascii() || letter.is_ascii_alphanumeric() || "-._~".contains(letter);
+                if plain {
+                    readable.push(letter);
+                } else {
+                    readable.push_str(&run[from..to]);
+                }
+                from = to;
+            }
+            let to = from + 3 * chunk.invalid().len();
+            readable.push_str(&run[from..to]);
+            from = to;
+        }
+        // A `%` that begins no escape stands for itself.
+        let after = if run.is_empty() { 1 } else { run.len() };
+        readable.push_str(&rest[run.len()..after]);
+        rest = &rest[after..];
+    }
+    readable + rest
+}
+
+/// The byte that an escape at the beginning stands for.
+fn escaped(text: &str) -> Option<u8> {
+    let digits = text.strip_prefix('%')?.get(..2)?;
+    // `from_str_radix` would take a sign.
+    let hexadecimal = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hexadecimal.then(|| u8::from_str_radix(digits, 16).ok())?
 }
 
 /// A name that comes once has its value; one that comes again has an array.
@@ -210,7 +257,21 @@ impl Content {
 
 #[cfg(test)]
 mod tests {
-    use super::title_case;
+    use super::{readable, title_case};
+
+    #[test]
+    fn escapes_that_need_not_be_there_are_undone() {
+        for (target, expected) in [
+            ("/plain?a=1", "/plain?a=1"),
+            ("/%E4%B8%AD%20%41%2F", "/中%20A%2F"),
+            ("/%FF%E4%B8%AD%E4x", "/%FF中%E4x"),
+            ("/100%", "/100%"),
+            ("/%zz%4", "/%zz%4"),
+            ("/%+1中", "/%+1中"),
+        ] {
+            assert_eq!(readable(target), expected);
+        }
+    }
 
     #[test]
     fn header_names_have_capitals() {

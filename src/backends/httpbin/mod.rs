@@ -22,12 +22,17 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, delete, get, on, patch, post, put};
 
 use super::reply;
 
 pub(super) fn router() -> Router {
+    // A router adds `Allow` after its own layers have run, hence the second.
+    Router::new().fallback_service(routes()).layer(middleware::from_fn(for_browsers))
+}
+
+fn routes() -> Router {
     Router::new()
         .route("/", get(formats::index))
         .route("/get", get(echo::get))
@@ -65,14 +70,13 @@ pub(super) fn router() -> Router {
         .route("/cache", get(caching::cache))
         .route("/cache/{seconds}", get(caching::cache_for))
         .route("/etag/{etag}", get(caching::etag))
-        .fallback(async || not_found())
+        .fallback(async || Refusal::NotFound)
         .method_not_allowed_fallback(async || {
             reply::error_page(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "This path has other methods: see Allow.",
             )
         })
-        .layer(middleware::from_fn(for_browsers))
 }
 
 /// The methods of `/anything`, `/status` and `/delay`.
@@ -89,13 +93,32 @@ fn response_headers() -> MethodRouter {
     get(shaped::response_headers).post(shaped::response_headers)
 }
 
-fn not_found() -> Response {
-    reply::error_page(StatusCode::NOT_FOUND, "There is nothing at this path.")
+/// Why a request is not answered as it wants.
+#[derive(Debug)]
+enum Refusal {
+    /// What the client wrote in the path or the query makes no sense.
+    BadRequest(String),
+    /// There is nothing at this path.
+    NotFound,
 }
 
-/// A refusal of what the client wrote in the path or the query.
-fn bad_request(message: impl Into<String>) -> Response {
-    reply::typed(StatusCode::BAD_REQUEST, reply::TEXT, message.into())
+impl Refusal {
+    fn bad_request(message: impl Into<String>) -> Self {
+        Self::BadRequest(message.into())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::BadRequest(message) => {
+                reply::typed(StatusCode::BAD_REQUEST, reply::TEXT, message)
+            }
+            Self::NotFound => {
+                reply::error_page(StatusCode::NOT_FOUND, "There is nothing at this path.")
+            }
+        }
+    }
 }
 
 /// What every path does for pages of other origins: answers `OPTIONS` and

@@ -4,23 +4,22 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use axum::response::Response;
 
 use super::super::call::Call;
-use super::{bad_request, not_found};
+use super::Refusal;
 
 /// The only path parameter, a whole number that is not negative; any other
 /// text is another path, which does not exist.
 pub(super) struct Number(pub u64);
 
 impl<S: Send + Sync> FromRequestParts<S> for Number {
-    type Rejection = Response;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(text) = path.map_err(|_| not_found())?;
+        let Path(text) = path.map_err(|_| Refusal::NotFound)?;
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(not_found());
+            return Err(Refusal::NotFound);
         }
         // All digits: what does not fit is larger than every limit.
         Ok(Self(text.parse().unwrap_or(u64::MAX)))
@@ -28,16 +27,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Number {
 }
 
 /// A whole number in the query, or the default where it is not given.
-pub(super) fn whole(call: &Call, name: &str, default: i64) -> Result<i64, Response> {
+pub(super) fn whole(call: &Call, name: &str, default: i64) -> Result<i64, Refusal> {
     optional_whole(call, name).map(|number| number.unwrap_or(default))
 }
 
 /// A whole number in the query, if it is given.
-pub(super) fn optional_whole(call: &Call, name: &str) -> Result<Option<i64>, Response> {
+pub(super) fn optional_whole(call: &Call, name: &str) -> Result<Option<i64>, Refusal> {
     let Some(text) = call.arg(name) else { return Ok(None) };
     match text.trim().parse() {
         Ok(number) => Ok(Some(number)),
-        Err(_) => Err(bad_request(format!("{name} must be a whole number"))),
+        Err(_) => Err(Refusal::bad_request(format!("{name} must be a whole number"))),
     }
 }
 
@@ -47,15 +46,15 @@ pub(super) fn seconds(
     name: &str,
     default: Duration,
     limit: Duration,
-) -> Result<Duration, Response> {
+) -> Result<Duration, Refusal> {
     call.arg(name).map_or(Ok(default), |text| parse_seconds(name, &text, limit))
 }
 
 /// The same from a path.
-pub(super) fn parse_seconds(name: &str, text: &str, limit: Duration) -> Result<Duration, Response> {
+pub(super) fn parse_seconds(name: &str, text: &str, limit: Duration) -> Result<Duration, Refusal> {
     let wanted = text.trim().parse::<f64>().ok().filter(|seconds| *seconds >= 0.0);
     let Some(wanted) = wanted else {
-        return Err(bad_request(format!("{name} must be a number of seconds, 0 or more")));
+        return Err(Refusal::bad_request(format!("{name} must be a number of seconds, 0 or more")));
     };
     Ok(Duration::from_secs_f64(wanted.min(limit.as_secs_f64())))
 }

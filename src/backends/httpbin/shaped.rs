@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::super::call::{Call, Pairs};
 use super::super::reply;
 use super::parameter::{Number, parse_seconds, seconds, whole};
-use super::{bad_request, echo};
+use super::{Refusal, echo};
 
 /// The longest `/delay`.
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
@@ -34,23 +34,23 @@ const STREAM_LIMIT: u64 = 100;
 /// Timers have a resolution of 1 ms; pieces closer than this are sent as one.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
-pub(super) async fn delay(Path(text): Path<String>, call: Call) -> Result<Response, Response> {
+pub(super) async fn delay(Path(text): Path<String>, call: Call) -> Result<Response, Refusal> {
     tokio::time::sleep(parse_seconds("delay", &text, LONGEST_DELAY)?).await;
     Ok(echo::answer(echo::whole(&call, false).await))
 }
 
 /// `numbytes` asterisks over `duration` seconds, after `delay` seconds.
-pub(super) async fn drip(call: Call) -> Result<Response, Response> {
+pub(super) async fn drip(call: Call) -> Result<Response, Refusal> {
     let duration = seconds(&call, "duration", Duration::from_secs(2), LONGEST)?;
     let delay = seconds(&call, "delay", Duration::ZERO, LONGEST)?;
     let size = whole(&call, "numbytes", 10)?.min(DRIP_LIMIT);
     let code = u16::try_from(whole(&call, "code", 200)?).ok();
     let status = code.and_then(|code| StatusCode::from_u16(code).ok());
     let Some(status) = status.filter(|status| !status.is_informational()) else {
-        return Err(bad_request("Invalid status code"));
+        return Err(Refusal::bad_request("Invalid status code"));
     };
     if size <= 0 {
-        return Err(bad_request("number of bytes must be positive"));
+        return Err(Refusal::bad_request("number of bytes must be positive"));
     }
     tokio::time::sleep(delay).await;
 
@@ -92,15 +92,15 @@ pub(super) async fn stream(Number(n): Number, call: Call) -> Response {
 }
 
 /// The parameters of the query as response headers, and all headers as JSON.
-pub(super) async fn response_headers(call: Call) -> Result<Response, Response> {
+pub(super) async fn response_headers(call: Call) -> Result<Response, Refusal> {
     let mut wanted = Vec::new();
     for (name, value) in call.args() {
         let header = HeaderName::try_from(&name).ok().filter(|name| !is_reserved(name));
         let Some(header) = header else {
-            return Err(bad_request(format!("{name} cannot be set as a response header")));
+            return Err(Refusal::bad_request(format!("{name} cannot be set as a response header")));
         };
         let Ok(content) = HeaderValue::try_from(&value) else {
-            return Err(bad_request(format!("the value of {name} cannot be in a header")));
+            return Err(Refusal::bad_request(format!("the value of {name} cannot be in a header")));
         };
         wanted.push((name, header, content, value));
     }

@@ -7,7 +7,7 @@ use rand::RngExt;
 use serde_json::json;
 
 use super::super::reply;
-use super::bad_request;
+use super::Refusal;
 
 /// Where a redirect that has no other target leads.
 const ELSEWHERE: HeaderValue = HeaderValue::from_static("/redirect/1");
@@ -17,18 +17,17 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Fake Real
 
 /// One of the codes of `200`, `200,404` or `200:3,500:1`, each as often as its
 /// weight says.
-pub(super) async fn status(Path(codes): Path<String>) -> Response {
-    let Some(choices) = parse(&codes) else { return bad_request("Invalid status code") };
-    let Some(code) = choose(&choices, rand::rng().random()) else {
-        return bad_request("Invalid status code");
-    };
-    match StatusCode::from_u16(code) {
-        Ok(status) if status.is_informational() => {
-            // RFC 9110, section 15.2: another answer would have to follow.
-            bad_request("A 1xx status is no final answer")
+pub(super) async fn status(Path(codes): Path<String>) -> Result<Response, Refusal> {
+    let choices = parse(&codes);
+    let code = choices.and_then(|choices| choose(&choices, rand::rng().random()));
+    let status = code.and_then(|code| StatusCode::from_u16(code).ok());
+    match status {
+        // RFC 9110, section 15.2: another answer would have to follow.
+        Some(status) if status.is_informational() => {
+            Err(Refusal::bad_request("A 1xx status is no final answer"))
         }
-        Ok(status) => of(status),
-        Err(_) => bad_request("Invalid status code"),
+        Some(status) => Ok(of(status)),
+        None => Err(Refusal::bad_request("Invalid status code")),
     }
 }
 
@@ -37,6 +36,7 @@ pub(super) fn of(status: StatusCode) -> Response {
     let bare = || reply::bare(status, "");
     match status.as_u16() {
         301 | 302 | 303 | 305 | 307 => reply::with(bare(), header::LOCATION, ELSEWHERE),
+        304 => bare(),
         401 => reply::with(bare(), header::WWW_AUTHENTICATE, CHALLENGE),
         407 => reply::with(bare(), header::PROXY_AUTHENTICATE, CHALLENGE),
         402 => reply::typed(status, reply::TEXT, "This one is on the house.\n"),

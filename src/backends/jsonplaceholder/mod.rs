@@ -35,10 +35,10 @@ pub(super) fn router() -> Router {
                 router.route(&format!("/{name}/{{id}}/{}", inner.name()), nested(resource, inner));
         }
     }
-    router
-        .fallback(async || missing())
-        .method_not_allowed_fallback(async || missing())
-        .layer(middleware::from_fn(for_everyone))
+    let router =
+        router.fallback(async || missing()).method_not_allowed_fallback(async || missing());
+    // A router adds `Allow` after its own layers have run, hence the second.
+    Router::new().fallback_service(router).layer(middleware::from_fn(for_everyone))
 }
 
 fn many(resource: Resource) -> MethodRouter {

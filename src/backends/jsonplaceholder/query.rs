@@ -131,6 +131,8 @@ mod tests {
     use super::super::tables::{Resource, Table};
     use super::*;
 
+    const NONE: [u64; 0] = [];
+
     fn ids(resource: Resource, query: &str) -> Vec<u64> {
         let args = super::super::super::call::parse_pairs(query.as_bytes());
         let rows = select(Table::of(resource), &args).rows;
@@ -142,7 +144,7 @@ mod tests {
         assert_eq!(ids(Resource::Posts, "userId=2"), (11..=20).collect::<Vec<_>>());
         assert_eq!(ids(Resource::Posts, "id=3&id=5"), [3, 5]);
         assert_eq!(ids(Resource::Posts, "id=3&id=15&userId=2"), [15]);
-        assert_eq!(ids(Resource::Posts, "userId=02"), []);
+        assert_eq!(ids(Resource::Posts, "userId=02"), NONE);
         assert_eq!(ids(Resource::Users, "nothing=1").len(), 10);
         let city = Table::of(Resource::Users).rows[4]["address"]["city"].as_str().unwrap();
         assert!(ids(Resource::Users, &format!("address.city={city}")).contains(&5));
@@ -155,11 +157,11 @@ mod tests {
         assert_eq!(ids(Resource::Posts, "_limit=3"), [1, 2, 3]);
         assert_eq!(ids(Resource::Posts, "_start=98&_limit=5"), [99, 100]);
         assert_eq!(ids(Resource::Posts, "_start=2&_end=4"), [3, 4]);
-        assert_eq!(ids(Resource::Posts, "_start=200&_limit=5"), []);
-        assert_eq!(ids(Resource::Posts, "_start=9&_end=4"), []);
+        assert_eq!(ids(Resource::Posts, "_start=200&_limit=5"), NONE);
+        assert_eq!(ids(Resource::Posts, "_start=9&_end=4"), NONE);
         assert_eq!(ids(Resource::Posts, "_page=2&_limit=2"), [3, 4]);
         assert_eq!(ids(Resource::Posts, "_page=10"), (91..=100).collect::<Vec<_>>());
-        assert_eq!(ids(Resource::Posts, "_page=18446744073709551615"), []);
+        assert_eq!(ids(Resource::Posts, "_page=18446744073709551615"), NONE);
         assert_eq!(ids(Resource::Posts, "_sort=id&_order=desc&_limit=2"), [100, 99]);
         assert_eq!(ids(Resource::Posts, "_sort=userId,id&_order=desc,asc&_limit=2"), [91, 92]);
     }

@@ -19,7 +19,7 @@ pub(super) fn create(
 ) -> Response {
     let mut fields = match sent(call) {
         Ok(fields) => fields,
-        Err(refusal) => return refusal,
+        Err(message) => return refuse(&message),
     };
     if let Some((key, id)) = parent {
         let id = id.parse::<u64>().map_or_else(|_| json!(id), |number| json!(number));
@@ -45,7 +45,7 @@ pub(super) fn replace(resource: Resource, id: &str, call: &Call) -> Response {
             fields.insert("id".to_owned(), row["id"].clone());
             answer(StatusCode::OK, &Value::Object(fields))
         }
-        Err(refusal) => refusal,
+        Err(message) => refuse(&message),
     }
 }
 
@@ -57,13 +57,14 @@ pub(super) fn change(resource: Resource, id: &str, call: &Call) -> Response {
             changed.extend(fields);
             answer(StatusCode::OK, &Value::Object(changed))
         }
-        (Err(refusal), _) => refusal,
+        (Err(message), _) => refuse(&message),
         (Ok(_), row) => answer(StatusCode::OK, &row),
     }
 }
 
-/// The fields of a JSON object or a form; none where the body is neither.
-fn sent(call: &Call) -> Result<Fields, Response> {
+/// The fields of a JSON object or a form; none where the body is neither; else what
+/// is wrong with it.
+fn sent(call: &Call) -> Result<Fields, String> {
     match call.media_type().as_str() {
         "application/x-www-form-urlencoded" => {
             let pairs = parse_pairs(&call.body).into_iter();
@@ -71,8 +72,8 @@ fn sent(call: &Call) -> Result<Fields, Response> {
         }
         "application/json" if !call.body.is_empty() => match serde_json::from_slice(&call.body) {
             Ok(Value::Object(fields)) => Ok(fields),
-            Ok(_) => Err(refuse("The body is JSON, but not an object.")),
-            Err(error) => Err(refuse(&format!("The body is not JSON: {error}."))),
+            Ok(_) => Err("The body is JSON, but not an object.".to_owned()),
+            Err(error) => Err(format!("The body is not JSON: {error}.")),
         },
         _ => Ok(Fields::new()),
     }
