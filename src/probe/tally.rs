@@ -141,7 +141,7 @@ impl Tally {
         (self.succeeded > 0).then(|| Duration::from_micros(micros).min(self.longest))
     }
 
-    /// The longest time of an answer, exactly.
+    /// The longest time of an answer, to the nanosecond.
     pub fn longest(&self) -> Option<Duration> {
         (self.succeeded > 0).then_some(self.longest)
     }

@@ -2,4 +2,5 @@
 //!
 //! One test binary for all, so that Pingora is linked once.
 
+mod probe;
 mod support;

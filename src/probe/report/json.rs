@@ -158,7 +158,7 @@ fn all_seen(tally: &Tally) -> Vec<Value> {
 
 /// Milliseconds, to the microsecond.
 fn millis(duration: Duration) -> Value {
-    let micros = duration.as_nanos().div_ceil(1000);
+    let micros = duration.as_micros();
     #[allow(clippy::cast_precision_loss)]
     Value::from(micros as f64 / 1e3)
 }

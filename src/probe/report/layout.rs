@@ -35,7 +35,7 @@ pub(super) fn harmless(text: &str) -> String {
 }
 
 /// The text in lines of at most `columns`, broken after a space where there is
-/// one in the line's second half, else where the line is full.
+/// one past the line's first third, else where the line is full.
 pub(super) fn wrap(text: &str, columns: Option<usize>) -> Vec<String> {
     let Some(columns) = columns.map(|columns| columns.max(8)) else {
         return vec![text.to_owned()];
@@ -45,7 +45,7 @@ pub(super) fn wrap(text: &str, columns: Option<usize>) -> Vec<String> {
     while width(rest) > columns {
         let full = fitting(rest, columns);
         let space = rest[..full].rfind(' ').map(|at| at + 1);
-        let cut = space.filter(|&at| width(&rest[..at]) > columns / 2).unwrap_or(full);
+        let cut = space.filter(|&at| width(&rest[..at]) > columns / 3).unwrap_or(full);
         lines.push(rest[..cut].trim_end().to_owned());
         rest = rest[cut..].trim_start();
     }

@@ -1,7 +1,9 @@
 //! What a batch adds up to, for a person.
 
 use colored::Colorize;
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, TableStyle, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, TableStyle,
+};
 
 use super::super::Finished;
 use super::super::observe::BackendSource;
@@ -15,8 +17,14 @@ use super::words::Words;
 /// The longest bar, in columns.
 const BAR: usize = 30;
 
+/// A bar in less room than this shows nothing.
+const SHORTEST_BAR: usize = 8;
+
 /// Headers that the table lists.
 const LISTED: usize = 60;
+
+/// Below so many columns, the sign alone says what happened to a header.
+const NARROW: usize = 60;
 
 pub(super) fn write(
     text: &mut String,
@@ -90,16 +98,22 @@ fn backends(text: &mut String, tally: &Tally, view: View, words: &Words) {
     let longest = rows.iter().map(|row| row.1).max().unwrap_or(1);
     let numbers = longest.to_string().len();
     let names = rows.iter().map(|row| width(&row.0)).max().unwrap_or(0);
-    // Two columns before, between the parts, and the share with its sign.
-    let beside = 2 + names + 2 + 2 + numbers + 2 + 6;
-    let room = view.width.map_or(BAR, |columns| columns.saturating_sub(beside).min(BAR));
+    // Beside a bar stand two columns between parts, the count and the share.
+    let room = |before: usize| {
+        let beside = before + 2 + numbers + 2 + 6;
+        view.width.map_or(BAR, |columns| columns.saturating_sub(beside).min(BAR))
+    };
+    // Where a name leaves no room for a bar, the bar stands below it.
+    let below = room(2 + names + 2) < SHORTEST_BAR;
+    let room = if below { room(4) } else { room(2 + names + 2) };
     for (name, count, known) in rows {
         #[allow(clippy::cast_precision_loss)]
         let share = format!("{:.1}%", 100.0 * count as f64 / tally.succeeded as f64);
         let (count_text, share) = (pad_left(&count.to_string(), numbers), pad_left(&share, 6));
         let bar = pad(&bar(count, longest, room), room);
         let bar = if known { bar.cyan() } else { bar.dimmed() };
-        text.push_str(&format!("  {}  {bar}  {count_text}  {share}\n", pad(&name, names)));
+        let name = if below { format!("{name}\n  ") } else { pad(&name, names) };
+        text.push_str(&format!("  {name}  {bar}  {count_text}  {share}\n"));
     }
     if tally.backends.keys().any(|(_, source)| *source == BackendSource::XServedBy) {
         paragraph(text, words.claim, "  ", view);
@@ -160,7 +174,8 @@ fn headers(text: &mut String, tally: &Tally, view: View, words: &Words) {
     }
     heading(text, words.headers);
     let mut table = comfy_table::Table::new();
-    table.load_style(TableStyle::from(presets::UTF8_HORIZONTAL_ONLY));
+    let rule = LineStyle::none().fill('─').junction('─');
+    table.load_style(TableStyle::new().header_separator(rule));
     match view.width.and_then(|columns| u16::try_from(columns).ok()) {
         Some(columns) => {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
@@ -176,13 +191,18 @@ fn headers(text: &mut String, tally: &Tally, view: View, words: &Words) {
         table.force_no_tty();
     }
     let bold = |word: &str| Cell::new(word).add_attribute(Attribute::Bold);
-    table.set_header([words.direction, words.change, words.header, words.seen].map(bold));
+    let narrow = view.width.is_some_and(|columns| columns < NARROW);
+    let change = if narrow { "" } else { words.change };
+    table.set_header([words.direction, change, words.header, words.seen].map(bold));
     for (direction, headers) in directions {
         for seen in headers.seen.iter().take(LISTED) {
-            table.add_row(row(direction, headers, seen, words));
+            table.add_row(row(direction, headers, seen, narrow, words));
         }
     }
-    text.push_str(&format!("{table}\n"));
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
     let left_out = directions
         .iter()
         .map(|(_, headers)| headers.seen.len().saturating_sub(LISTED) as u64 + headers.others)
@@ -192,13 +212,15 @@ fn headers(text: &mut String, tally: &Tally, view: View, words: &Words) {
     }
 }
 
-fn row(direction: &str, headers: &Headers, seen: &Seen, words: &Words) -> [Cell; 4] {
+fn row(direction: &str, headers: &Headers, seen: &Seen, narrow: bool, words: &Words) -> [Cell; 4] {
     let colour = match seen.change {
-        Change::Added => Color::Green,
-        Change::Changed => Color::Yellow,
-        Change::Removed => Color::Red,
+        Change::Added => Color::DarkGreen,
+        Change::Changed => Color::DarkYellow,
+        Change::Removed => Color::DarkRed,
     };
-    let change = format!("{} {}", mark(seen.change), words.change(seen.change));
+    let mark = mark(seen.change);
+    let change =
+        if narrow { mark.to_string() } else { format!("{mark} {}", words.change(seen.change)) };
     let value = |value: &Option<String>| value.as_deref().map_or(words.varies.into(), harmless);
     let value = match seen.change {
         Change::Changed => format!("{} → {}", value(&seen.from), value(&seen.value)),

@@ -71,26 +71,44 @@ impl<W: Write> Table<W> {
     fn list(&self, listed: &[Record], text: &mut String) {
         let columns = Columns::of(listed, self.words);
         let (mut requests, mut responses) = (Shown::default(), Shown::default());
+        let mut failed: Option<(u64, String)> = None;
         for record in listed {
             let number = pad_left(&format!("#{}", record.number), columns.number);
             let time = layout::duration(record.duration);
             match &record.outcome {
                 Ok(answered) => {
-                    let backend =
-                        pad(&backend(answered.backend.as_ref(), self.words), columns.backend);
-                    let backend = match answered.backend {
-                        Some(_) => backend.cyan(),
-                        None => backend.dimmed(),
-                    };
                     let time = pad_left(&time, columns.time);
                     let status = status(answered.status);
-                    push(text, &format!("{}  {status}  {backend}  {time}", number.bold()));
+                    let name = backend(answered.backend.as_ref(), self.words);
+                    let paint = |name: &str| match answered.backend {
+                        Some(_) => name.cyan(),
+                        None => name.dimmed(),
+                    };
+                    let number = number.bold();
+                    if self.view.width.is_none_or(|width| columns.total() <= width) {
+                        let name = paint(&pad(&name, columns.backend));
+                        push(text, &format!("{number}  {status}  {name}  {time}"));
+                    } else {
+                        push(text, &format!("{number}  {status}  {time}"));
+                        let room = self.view.width.map(|width| width.saturating_sub(4));
+                        for part in wrap(&name, room) {
+                            push(text, &format!("    {}", paint(&part)));
+                        }
+                    }
                     self.findings(record.number, answered, &mut requests, &mut responses, text);
                 }
                 Err(failure) => {
                     let label = failure_label(failure, self.words).red();
                     push(text, &format!("{}  {label}  {time}", number.bold()));
-                    let message = Said { text: harmless(&failure.message), tone: Tone::Plain };
+                    let message = match &failed {
+                        Some((first, known)) if *known == failure.message => {
+                            Said::quiet(&self.words.same_as(*first))
+                        }
+                        _ => {
+                            failed = Some((record.number, failure.message.clone()));
+                            Said { text: harmless(&failure.message), tone: Tone::Plain }
+                        }
+                    };
                     self.indented("", &[message], text);
                 }
             }
@@ -212,6 +230,13 @@ impl Columns {
             }
         }
         columns
+    }
+}
+
+impl Columns {
+    /// The whole line: number, status, backend, time, and what is between.
+    fn total(&self) -> usize {
+        self.number + 2 + 3 + 2 + self.backend + 2 + self.time
     }
 }
 

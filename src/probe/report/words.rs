@@ -166,8 +166,8 @@ impl Words {
     pub(super) fn error_statuses(&self, count: u64) -> String {
         match self.language {
             Language::En => format!(
-                "{count} of the answers have a status of 400 or above; they count as answered \
-                 (--fail makes that exit code 1)"
+                "Of these, {count} with a status of 400 or above; an error status is an answer \
+                 too (--fail makes it exit code 1)"
             ),
             Language::Zh => format!(
                 "其中 {count} 个应答的状态码不小于 400，仍算作得到应答（加 --fail 则退出码为 1）"
