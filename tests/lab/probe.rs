@@ -13,9 +13,10 @@ use serde_json::Value;
 
 use crate::support::Program;
 
-/// Runs the probe with these arguments, in English: exit code, stdout, stderr.
+/// Runs the probe with these arguments, in English unless they say otherwise:
+/// exit code, stdout, stderr.
 fn probe(args: &[&str]) -> (i32, String, String) {
-    Program::run(["probe", "--lang", "en"].iter().chain(args))
+    Program::run(["probe"].iter().chain(args))
 }
 
 /// Runs the probe and reads its JSON: exit code and document.

@@ -113,7 +113,9 @@ fn a_reader_that_has_gone_is_no_panic() {
             .expect("the built binary starts");
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("it ends");
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        // Whether anything was sent before the reader went is a matter of
+        // luck; how the program ends is not.
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     }
 }

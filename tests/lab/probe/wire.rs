@@ -186,7 +186,7 @@ async fn lab_over_http2(request: Request<Incoming>) -> Result<Response<Full<Byte
     let response = Response::builder()
         .header("x-lab-backend", "h2")
         .header("x-lab-observed-request", report(&seen))
-        .header("x-lab-observed-response", report(&[padding.clone()]))
+        .header("x-lab-observed-response", report(std::slice::from_ref(&padding)))
         .header(padding.0, padding.1)
         .body(Full::new(Bytes::from_static(b"ok")))
         .expect("a valid response");
