@@ -3,5 +3,6 @@
 //! One test binary for all, so that Pingora is linked once.
 
 mod backends;
+mod probe;
 mod serve;
 mod support;
