@@ -8,8 +8,6 @@
 //! - A limit passed after the request was sent: never. The backend may still be
 //!   at work on it, and trying elsewhere would add load where there is too much.
 
-use std::error::Error as _;
-
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::Session;
 
@@ -65,15 +63,17 @@ pub const TOTAL_LIMIT: &str = "TotalLimit";
 
 /// The innermost cause of an error, in a few words.
 pub fn cause(error: &Error) -> String {
-    let mut innermost = error.source();
-    while let Some(deeper) = innermost.and_then(|error| error.source()) {
-        innermost = Some(deeper);
-    }
-    match (error.etype(), innermost) {
-        (ErrorType::ConnectRefused, _) => "connection refused".to_owned(),
-        (ErrorType::ConnectTimedout, _) => "no connection in time".to_owned(),
-        (_, Some(cause)) if cause.downcast_ref::<Error>().is_none() => cause.to_string(),
-        (etype, _) => etype.as_str().to_owned(),
+    match error.root_etype() {
+        ErrorType::ConnectRefused => "connection refused".to_owned(),
+        ErrorType::ConnectTimedout => "no connection in time".to_owned(),
+        etype => {
+            let cause = error.root_cause();
+            if cause.is::<Error>() || cause.is::<Box<Error>>() {
+                etype.as_str().to_owned()
+            } else {
+                cause.to_string()
+            }
+        }
     }
 }
 
