@@ -14,6 +14,7 @@
 pub mod observation;
 
 mod call;
+mod connection;
 mod example;
 mod frontage;
 mod httpbin;

@@ -6,14 +6,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::oneshot;
 
 use super::Site;
+use super::connection::serve;
 use super::frontage::Frontage;
 
 /// How long a client may take to send the head of a request; an idle
@@ -166,7 +164,7 @@ async fn accept(socket: tokio::net::TcpListener, frontage: Frontage) {
     loop {
         match socket.accept().await {
             Ok((stream, peer)) => {
-                tokio::spawn(serve(stream, peer, frontage.clone()));
+                tokio::spawn(serve(stream, peer, frontage.clone(), HEADER_READ_TIMEOUT));
             }
             // One that went away before we took it is no concern of the next.
             // Out of descriptors: wait for some to be closed, don't spin.
@@ -175,32 +173,6 @@ async fn accept(socket: tokio::net::TcpListener, frontage: Frontage) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
-    }
-}
-
-async fn serve(stream: TcpStream, peer: SocketAddr, frontage: Frontage) {
-    // An answer is written in several pieces; waiting for acknowledgements
-    // between them would add tens of milliseconds.
-    let _ = stream.set_nodelay(true);
-    // The version is told by the first bytes, and the time limit below begins
-    // only after that.
-    if !matches!(tokio::time::timeout(HEADER_READ_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
-        return;
-    }
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
-        // A client may close its sending side and still wait for the answer.
-        .half_close(true);
-    builder.http2().timer(TokioTimer::new());
-    let service = hyper::service::service_fn(move |request| {
-        let frontage = frontage.clone();
-        async move { Ok::<_, std::convert::Infallible>(frontage.answer(request, peer).await) }
-    });
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!(%peer, error, "a connection to a lab backend ended early");
     }
 }
 
