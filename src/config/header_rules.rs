@@ -3,27 +3,38 @@
 use std::marker::PhantomData;
 
 use http::{HeaderName, HeaderValue};
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Invalid;
 
-/// Rules for what is sent to the backend.
+/// Which way a message goes; its rules' defaults and limits depend on it.
+pub trait Direction {
+    /// The rules that hold if nothing is written.
+    fn defaults() -> HeaderRules<Self>
+    where
+        Self: Sized;
+
+    /// Why no rule of this direction may touch a field.
+    fn refusal(name: &HeaderName) -> Option<&'static str>;
+}
+
+/// What is sent to the backend.
 #[derive(Clone, Copy, Debug)]
 pub enum Request {}
 
-/// Rules for what is sent to the client.
+/// What is sent to the client, the proxy's own answers included.
 #[derive(Clone, Copy, Debug)]
 pub enum Response {}
 
 /// Which fields are removed, and which are then set, replacing any of the name.
 #[derive(Clone, Debug)]
-pub struct HeaderRules<Direction> {
+pub struct HeaderRules<D> {
     /// Fields to remove, whatever their value.
     pub remove: Vec<HeaderName>,
     /// Fields to set, in order.
     pub set: Vec<(HeaderName, HeaderTemplate)>,
-    direction: PhantomData<Direction>,
+    direction: PhantomData<D>,
 }
 
 /// A field's value: text with variables, `$name` each; `$$` is a dollar sign.
@@ -73,26 +84,22 @@ const FRAMING: [HeaderName; 5] = [
 
 /// As in the file, before it is laid over the defaults.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
+#[serde(deny_unknown_fields, bound = "D: Direction")]
+struct Written<D> {
     #[serde(default = "yes")]
     defaults: bool,
+    #[serde(default = "Vec::new")]
+    remove: Vec<Name<D>>,
     #[serde(default)]
-    remove: Vec<Name>,
-    #[serde(default)]
-    set: Fields,
+    set: Fields<D>,
 }
 
 fn yes() -> bool {
     true
 }
 
-impl<Direction> HeaderRules<Direction> {
-    fn none() -> Self {
-        Self { remove: Vec::new(), set: Vec::new(), direction: PhantomData }
-    }
-
-    fn of(remove: &[&'static str], set: &[(&'static str, &str)]) -> Self {
+impl<D: Direction> HeaderRules<D> {
+    fn new(remove: &[&'static str], set: &[(&'static str, &str)]) -> Self {
         Self {
             remove: remove.iter().map(|name| HeaderName::from_static(name)).collect(),
             set: set
@@ -107,11 +114,8 @@ impl<Direction> HeaderRules<Direction> {
     }
 
     /// What is written for a field replaces what was said of it before.
-    fn overlaid(mut self, written: Written) -> Self {
-        if !written.defaults {
-            self = Self::none();
-        }
-        for Name(name) in written.remove {
+    fn overlaid(mut self, written: Written<D>) -> Self {
+        for Name(name, _) in written.remove {
             self.set.retain(|(other, _)| *other != name);
             if !self.remove.contains(&name) {
                 self.remove.push(name);
@@ -126,33 +130,23 @@ impl<Direction> HeaderRules<Direction> {
     }
 }
 
-impl HeaderRules<Request> {
-    pub(super) fn over_request_defaults<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Self, D::Error> {
-        let written = Written::deserialize(deserializer)?;
-        if written.set.0.iter().any(|(name, _)| *name == http::header::HOST)
-            || written.remove.iter().any(|name| name.0 == http::header::HOST)
-        {
-            return Err(D::Error::custom(
-                "host follows from the backend's name: set the backend's name instead",
-            ));
-        }
-        Ok(Self::default().overlaid(written))
-    }
-}
-
-impl HeaderRules<Response> {
-    pub(super) fn over_response_defaults<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Self, D::Error> {
-        Ok(Self::default().overlaid(Written::deserialize(deserializer)?))
-    }
-}
-
-impl Default for HeaderRules<Request> {
+impl<D: Direction> Default for HeaderRules<D> {
     fn default() -> Self {
-        Self::of(
+        D::defaults()
+    }
+}
+
+impl<'de, D: Direction> Deserialize<'de> for HeaderRules<D> {
+    fn deserialize<De: Deserializer<'de>>(deserializer: De) -> Result<Self, De::Error> {
+        let written = Written::deserialize(deserializer)?;
+        let base = if written.defaults { Self::default() } else { Self::new(&[], &[]) };
+        Ok(base.overlaid(written))
+    }
+}
+
+impl Direction for Request {
+    fn defaults() -> HeaderRules<Self> {
+        HeaderRules::new(
             &[],
             &[
                 ("x-proxy-added", "pingora-demo"),
@@ -164,11 +158,15 @@ impl Default for HeaderRules<Request> {
             ],
         )
     }
+
+    fn refusal(name: &HeaderName) -> Option<&'static str> {
+        (*name == http::header::HOST).then_some("follows from the backend's name: set that instead")
+    }
 }
 
-impl Default for HeaderRules<Response> {
-    fn default() -> Self {
-        Self::of(
+impl Direction for Response {
+    fn defaults() -> HeaderRules<Self> {
+        HeaderRules::new(
             &["server"],
             &[
                 ("x-proxy", "pingora-demo"),
@@ -177,53 +175,65 @@ impl Default for HeaderRules<Response> {
             ],
         )
     }
+
+    fn refusal(_: &HeaderName) -> Option<&'static str> {
+        None
+    }
 }
 
-/// A field name that a rule may use.
+/// A field name that a rule of the direction may use.
 #[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct Name(HeaderName);
+#[serde(try_from = "String", bound = "D: Direction")]
+struct Name<D>(HeaderName, PhantomData<D>);
 
-impl TryFrom<String> for Name {
+impl<D: Direction> TryFrom<String> for Name<D> {
     type Error = Invalid;
 
     fn try_from(text: String) -> Result<Self, Invalid> {
         let name = HeaderName::from_bytes(text.as_bytes())
             .map_err(|_| Invalid(format!("\"{text}\" is no header field name")))?;
-        if FRAMING.contains(&name) {
-            return Err(Invalid(format!(
-                "\"{name}\" frames the message and is the proxy's own: remove this rule"
-            )));
+        let refusal = if FRAMING.contains(&name) {
+            Some("frames the message and is the proxy's own: remove this rule")
+        } else {
+            D::refusal(&name)
+        };
+        match refusal {
+            Some(why) => Err(Invalid(format!("\"{name}\" {why}"))),
+            None => Ok(Self(name, PhantomData)),
         }
-        Ok(Self(name))
     }
 }
 
 /// A table of fields, in the file's order.
-#[derive(Default)]
-struct Fields(Vec<(HeaderName, HeaderTemplate)>);
+struct Fields<D>(Vec<(HeaderName, HeaderTemplate)>, PhantomData<D>);
 
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
+impl<D> Default for Fields<D> {
+    fn default() -> Self {
+        Self(Vec::new(), PhantomData)
+    }
+}
 
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Fields;
+impl<'de, D: Direction> Deserialize<'de> for Fields<D> {
+    fn deserialize<De: Deserializer<'de>>(deserializer: De) -> Result<Self, De::Error> {
+        struct InOrder<D>(PhantomData<D>);
+
+        impl<'de, D: Direction> Visitor<'de> for InOrder<D> {
+            type Value = Fields<D>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a table of header fields, like { x-name = \"value\" }")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(Name(name)) = map.next_key()? {
-                    fields.push((name, map.next_value()?));
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<D>, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(Name(name, PhantomData::<D>)) = map.next_key()? {
+                    fields.0.push((name, map.next_value()?));
                 }
-                Ok(Fields(fields))
+                Ok(fields)
             }
         }
 
-        deserializer.deserialize_map(InOrder)
+        deserializer.deserialize_map(InOrder(PhantomData))
     }
 }
 

@@ -20,7 +20,7 @@ use serde::Deserialize;
 pub use address::{BackendSpec, HostPort};
 pub use duration::Span;
 pub use file::ConfigError;
-pub use header_rules::{HeaderRules, HeaderTemplate, Part, Variable};
+pub use header_rules::{Direction, HeaderRules, HeaderTemplate, Part, Request, Response, Variable};
 
 /// Where the load balancer listens when nothing else is said.
 pub const DEFAULT_LISTENER: SocketAddr =
@@ -103,14 +103,10 @@ pub struct HealthCheck {
 #[serde(default, deny_unknown_fields)]
 pub struct Headers {
     /// Applied to what is sent to the backend.
-    #[serde(deserialize_with = "HeaderRules::over_request_defaults")]
     pub request: HeaderRules<Request>,
     /// Applied to what is sent to the client, the proxy's own answers included.
-    #[serde(deserialize_with = "HeaderRules::over_response_defaults")]
     pub response: HeaderRules<Response>,
 }
-
-pub use header_rules::{Request, Response};
 
 /// Time limits of an exchange with a backend; passing one is answered 504.
 #[derive(Clone, Debug, Deserialize)]

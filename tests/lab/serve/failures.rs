@@ -156,7 +156,7 @@ fn a_kept_connection_that_has_gone_stale_costs_no_error() {
         let answered = std::sync::atomic::AtomicUsize::new(0);
         move |_, stream| {
             let turn = answered.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            turn % 2 == 0
+            turn.is_multiple_of(2)
                 && stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_ok()
         }
     });
