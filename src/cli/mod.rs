@@ -29,11 +29,11 @@ struct Cli {
 #[derive(Clone, Debug, clap::Args)]
 struct Global {
     /// Language of the output [default: that of the locale]
-    #[arg(long, global = true, value_name = "LANG")]
+    #[arg(long, global = true, value_name = "LANG", display_order = 900)]
     lang: Option<Language>,
 
     /// When to colour the output; NO_COLOR is honoured
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", display_order = 901)]
     color: When,
 }
 

@@ -70,21 +70,20 @@ pub(super) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
 
     let log = server::start_log(config.log.format, global.color_override())?;
     let server = Server::bind(config)?;
-    let result = server
-        .run(|started| {
-            // Whoever read the output may have gone; the traffic goes on.
-            let _ = announce(&mut io::stdout().lock(), started, global.language());
-        })
-        .map_err(|error| match args.public {
-            true => error.context(format!(
-                "the public backends cannot be reached; without --public, `{} serve` needs no internet",
-                invocation()
-            )),
-            false => error,
-        });
+    let result = server.run(|started| {
+        // Whoever read the output may have gone; the traffic goes on.
+        let _ = announce(&mut io::stdout().lock(), started, global.language());
+    });
     drop(lab_backends);
     drop(log);
-    result.map(|()| Exit::Good)
+    match result {
+        Ok(()) => Ok(Exit::Good),
+        Err(error) if args.public => Err(anyhow::anyhow!(
+            "{error:#}; without --public, `{} serve` needs no internet",
+            invocation()
+        )),
+        Err(error) => Err(error),
+    }
 }
 
 impl Args {
@@ -221,7 +220,8 @@ fn rows(started: &Started, words: &Words) -> Vec<(String, String, Health)> {
 /// Three commands that show what was started.
 fn commands(started: &Started) -> Vec<String> {
     let Some(listener) = started.listeners.first() else { return Vec::new() };
-    let url = format!("http://{}/", reachable(*listener));
+    // curl and the probe know the scheme; what is short can be read and typed.
+    let url = reachable(*listener).to_string();
     let mut commands = vec![format!("curl -i {url}")];
     // The one whose page reads well, if the lab backends are there.
     let named = |label: &str| label == Site::Example.name();
@@ -231,7 +231,7 @@ fn commands(started: &Started) -> Vec<String> {
         commands.push(format!("curl -i -H 'Host: {}' {url}", backend.label));
     }
     let target = if *listener == crate::config::DEFAULT_LISTENER { "" } else { &format!(" {url}") };
-    commands.push(format!("{} probe --count 5{target}", invocation()));
+    commands.push(format!("{} probe{target} --count 5", invocation()));
     commands
 }
 
@@ -259,7 +259,7 @@ impl Words {
     fn of(language: Language) -> &'static Self {
         match language {
             Language::En => &Self {
-                listening: "Load balancer listening on",
+                listening: "Listening on",
                 headings: ["BACKEND", "ADDRESS", "HEALTH"],
                 healthy: "healthy",
                 unhealthy: "unhealthy",
@@ -267,7 +267,7 @@ impl Words {
                 stop: "Ctrl-C to stop. Each request is one line below.",
             },
             Language::Zh => &Self {
-                listening: "负载均衡器正在监听",
+                listening: "正在监听",
                 headings: ["后端", "地址", "健康状态"],
                 healthy: "健康",
                 unhealthy: "不健康",

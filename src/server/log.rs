@@ -5,7 +5,8 @@ use std::io::IsTerminal;
 use anyhow::Context;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::time::UtcTime;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 use crate::config::LogFormat;
 
@@ -39,7 +40,7 @@ pub fn start(format: LogFormat, colour: Option<bool>) -> anyhow::Result<LogGuard
     });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_timer(UtcTime::rfc_3339())
+        .with_timer(Milliseconds)
         .with_writer(writer);
     let started = match format {
         LogFormat::Text => builder.with_ansi(ansi).try_init(),
@@ -47,4 +48,13 @@ pub fn start(format: LogFormat, colour: Option<bool>) -> anyhow::Result<LogGuard
     };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
     Ok(LogGuard(guard))
+}
+
+/// UTC to the millisecond (RFC 3339): finer than any two machines' clocks agree.
+struct Milliseconds;
+
+impl FormatTime for Milliseconds {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{:.3}", jiff::Timestamp::now())
+    }
 }

@@ -144,7 +144,7 @@ fn the_screen_speaks_both_languages_and_survives_a_closed_pipe() {
         "--backends",
         &backends,
     ]);
-    zh.stdout_line(|line| line.contains("负载均衡器正在监听").then_some(()));
+    zh.stdout_line(|line| line.contains("正在监听 http://127.0.0.1:").then_some(()));
     zh.stdout_line(|line| (line.contains("后端") && line.contains("健康状态")).then_some(()));
 
     let mut deaf = Program::start_with(
