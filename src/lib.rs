@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | [`cli`] | the command tree, one file a subcommand | every room |
 //! | [`backends`] | the lab backends: stand-ins for httpbin, example.com and jsonplaceholder | nothing |
-//! | [`probe`] | request batches: plan, send, observe, report | nothing |
+//! | [`probe`] | request batches: plan, send, observe, report (`docs/probe.md`) | [`language`] |
 //! | [`language`] | which of the two languages a person reads | nothing |
 
 pub mod backends;
