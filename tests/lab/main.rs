@@ -7,3 +7,4 @@ mod documents;
 mod probe;
 mod serve;
 mod support;
+mod walls;

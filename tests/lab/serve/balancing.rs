@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Barrier};
-use std::thread;
+use std::sync::Arc;
 
 use crate::support::{Balancer, Client, Upstream, get};
 
@@ -47,23 +46,34 @@ fn three_n_requests_in_a_row_give_each_of_three_n() {
 fn three_hundred_requests_of_fifty_clients_at_once_are_spread_evenly() {
     let (_upstreams, specs) = three();
     let balancer = Balancer::over(&specs, &["--threads", "4"]);
-    let together = Arc::new(Barrier::new(50));
-    let clients: Vec<_> = (0..50)
-        .map(|_| {
-            let (together, address) = (Arc::clone(&together), balancer.address);
-            thread::spawn(move || {
-                let mut client = Client::connect(address);
-                together.wait();
-                (0..6)
-                    .map(|_| {
-                        client.send("GET / HTTP/1.1\r\nHost: other.test\r\n\r\n");
-                        client.answer().expect("a kept connection").text()
-                    })
-                    .collect::<Vec<_>>()
+    // The client that most Rust programs use, with its own idea of connections.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let url = format!("http://{}/", balancer.address);
+    let bodies = runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let together = Arc::new(tokio::sync::Barrier::new(50));
+        let clients: Vec<_> = (0..50)
+            .map(|_| {
+                let (together, client, url) = (together.clone(), client.clone(), url.clone());
+                tokio::spawn(async move {
+                    together.wait().await;
+                    let mut bodies = Vec::new();
+                    for _ in 0..6 {
+                        let answer = client.get(&url).send().await.expect("an answer");
+                        bodies.push(answer.text().await.expect("a body"));
+                    }
+                    bodies
+                })
             })
-        })
-        .collect();
-    let tally = tally(clients.into_iter().flat_map(|client| client.join().expect("a client")));
+            .collect();
+        let mut bodies = Vec::new();
+        for client in clients {
+            bodies.extend(client.await.expect("a client"));
+        }
+        bodies
+    });
+    let tally = tally(bodies);
     assert_eq!(tally.values().sum::<usize>(), 300);
     let (least, most) = (tally.values().min().unwrap(), tally.values().max().unwrap());
     assert!(tally.len() == 3 && most - least <= 1, "{tally:?}");
