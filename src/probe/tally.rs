@@ -118,7 +118,7 @@ impl Tally {
                 self.add_answer(answered);
                 let micros = u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX);
                 self.latency.saturating_record(micros);
-                self.longest = self.longest.max(record.duration);
+                self.longest = self.longest.max(Duration::from_micros(micros));
             }
             Err(failure) => {
                 self.failed += 1;
@@ -141,7 +141,7 @@ impl Tally {
         (self.succeeded > 0).then(|| Duration::from_micros(micros).min(self.longest))
     }
 
-    /// The longest time of an answer, to the nanosecond.
+    /// The longest time of an answer, to the microsecond.
     pub fn longest(&self) -> Option<Duration> {
         (self.succeeded > 0).then_some(self.longest)
     }
