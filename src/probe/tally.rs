@@ -42,7 +42,7 @@ pub struct Tally {
     pub backends: BTreeMap<(String, BackendSource), u64>,
     /// Answers of which nobody says whose they are.
     pub backend_unknown: u64,
-    /// Answers of backends beyond the `DISTINCT` that are counted apart.
+    /// Answers of backends beyond the first 500, which are counted apart.
     pub backend_others: u64,
     /// Answers of each status.
     pub statuses: BTreeMap<u16, u64>,
@@ -67,7 +67,7 @@ pub struct Headers {
     pub unknown: BTreeMap<Unknown, u64>,
     /// Each header and change, in the order in which they were first seen.
     pub seen: Vec<Seen>,
-    /// Headers beyond the `DISTINCT` that are counted apart.
+    /// Headers beyond the first 500, which are counted apart.
     pub others: u64,
 }
 
@@ -118,7 +118,7 @@ impl Tally {
                 self.add_answer(answered);
                 let micros = u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX);
                 self.latency.saturating_record(micros);
-                self.longest = self.longest.max(record.duration);
+                self.longest = self.longest.max(Duration::from_micros(micros));
             }
             Err(failure) => {
                 self.failed += 1;
@@ -141,7 +141,7 @@ impl Tally {
         (self.succeeded > 0).then(|| Duration::from_micros(micros).min(self.longest))
     }
 
-    /// The longest time of an answer, to the nanosecond.
+    /// The longest time of an answer, to the microsecond.
     pub fn longest(&self) -> Option<Duration> {
         (self.succeeded > 0).then_some(self.longest)
     }

@@ -88,6 +88,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_short_run_and_a_pipe_show_no_bar() {
+        let words = Words::of(Language::En);
+        let bar = |wanted| Progress { words, count: Some(9), duration: None, bar: None, wanted };
+        let mut terminal = bar(true);
+        terminal.show(&Tally::default(), PATIENCE - Duration::from_millis(1));
+        assert!(terminal.bar.is_none());
+        terminal.show(&Tally::default(), PATIENCE);
+        assert!(terminal.bar.is_some());
+        terminal.clear();
+        let mut pipe = bar(false);
+        pipe.show(&Tally::default(), PATIENCE * 9);
+        assert!(pipe.bar.is_none());
+    }
+
+    #[test]
     fn the_nearer_limit_moves_the_bar() {
         let second = Duration::from_secs(1);
         assert_eq!(position(Some(10), None, 5, second), 500);
