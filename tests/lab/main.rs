@@ -3,6 +3,7 @@
 //! One test binary for all, so that Pingora is linked once.
 
 mod backends;
+mod cmake;
 mod documents;
 mod probe;
 mod serve;

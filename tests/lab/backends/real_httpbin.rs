@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::Lab;
 use super::exchange::{self, Answer};
+use crate::support::say;
 use python::Httpbin;
 use table::{Body, Case};
 
@@ -45,7 +46,7 @@ fn the_stand_in_answers_like_the_real_httpbin_or_this_is_skipped() {
         Err(reason) => {
             let required = std::env::var("PINGORA_LAB_REQUIRE_HTTPBIN").is_ok_and(|v| v == "1");
             assert!(!required, "the real httpbin is required and missing: {reason}");
-            python::say(&format!("SKIPPED: no comparison with the real httpbin: {reason}"));
+            say(&format!("SKIPPED: no comparison with the real httpbin: {reason}"));
             return;
         }
     };
@@ -74,7 +75,7 @@ fn the_stand_in_answers_like_the_real_httpbin_or_this_is_skipped() {
         differences.len(),
         differences.join("\n")
     );
-    python::say(&format!("{} requests answered like the real httpbin", cases.len()));
+    say(&format!("{} requests answered like the real httpbin", cases.len()));
 }
 
 /// What an answer says, each part by its name.

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::support::{Program, Upstream, get};
+use crate::support::{Program, Upstream, get, say};
 
 /// Runs in a mount namespace of its own, whose hosts file the test writes.
 /// Where the system allows no such namespace this is skipped, and says so.
@@ -12,7 +12,7 @@ fn a_name_that_moves_is_followed_and_one_that_vanishes_keeps_its_address() {
     let mut namespace = Command::new("unshare");
     namespace.args(["--user", "--map-root-user", "--mount", "true"]);
     if !namespace.output().is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: no mount namespace here, so no hosts file of our own");
+        say("SKIPPED: no mount namespace here, so no hosts file of our own");
         return;
     }
     let old = Upstream::named("old");

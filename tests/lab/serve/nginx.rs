@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Balancer, get};
+use crate::support::{Balancer, get, say};
 
 /// nginx in the foreground, with a folder of its own; ended when dropped.
 struct Nginx {
@@ -72,7 +72,7 @@ fn nginx_backends_are_balanced_and_lose_their_server_field() {
             std::env::var_os("PINGORA_LAB_REQUIRE_NGINX").is_none(),
             "PINGORA_LAB_REQUIRE_NGINX is set, and nginx is not installed"
         );
-        eprintln!("SKIPPED: nginx is not installed");
+        say("SKIPPED: nginx is not installed");
         return;
     };
     let specs = [format!("one.test={}", one.address), format!("two.test={}", two.address)];

@@ -3,9 +3,11 @@
 mod balancer;
 mod client;
 mod program;
+mod say;
 mod upstream;
 
 pub use balancer::Balancer;
 pub use client::{Answer, Client, ask, get};
 pub use program::Program;
+pub use say::say;
 pub use upstream::Upstream;

@@ -1,13 +1,16 @@
 //! The real httpbin, in a Python environment under `target/`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// The release that ours is compared with; another may answer otherwise.
+const VERSION: &str = "httpbin==0.10.4";
 
 /// How long the server may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -104,7 +107,7 @@ fn install() -> Result<PathBuf, String> {
 fn make(environment: &Path) -> Result<(), String> {
     run(Path::new("python3"), &["-m", "venv", &environment.to_string_lossy()])?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=1"];
-    run(&python(environment), &[pip.as_slice(), &["httpbin", "gunicorn"]].concat())
+    run(&python(environment), &[pip.as_slice(), &[VERSION, "gunicorn"]].concat())
 }
 
 fn check(environment: &Path) -> Result<(), String> {
@@ -127,10 +130,4 @@ fn run(program: &Path, args: &[&str]) -> Result<(), String> {
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.trim().lines().next_back().unwrap_or("nothing on stderr").to_owned();
     Err(format!("{shown}: {}: {said}", output.status))
-}
-
-/// A line on stderr even where the test harness keeps the output of tests that
-/// pass to itself: it captures `eprintln!`, not the stream.
-pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
