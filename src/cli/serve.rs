@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     threads: Option<Threads>,
 
-    /// Time between two health checks [default: 30s]
+    /// Time between two health checks while all backends are healthy [default: 30s]
     #[arg(long, value_name = "TIME")]
     health_interval: Option<Span>,
 

@@ -92,8 +92,10 @@ pub struct Backend {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthCheck {
-    /// Time between two checks.
+    /// Time between two checks while all addresses are healthy.
     pub interval: Span,
+    /// Time between two checks while one is not, if that is shorter.
+    pub unhealthy_interval: Span,
     /// Time in which a connection must be there.
     pub timeout: Span,
 }
@@ -287,7 +289,11 @@ impl TryFrom<String> for BackendName {
 
 impl Default for HealthCheck {
     fn default() -> Self {
-        Self { interval: Span::from_secs(30), timeout: Span::from_secs(1) }
+        Self {
+            interval: Span::from_secs(30),
+            unhealthy_interval: Span::from_secs(2),
+            timeout: Span::from_secs(1),
+        }
     }
 }
 

@@ -54,6 +54,7 @@ pub struct Pool {
     turn: AtomicUsize,
     timeouts: config::Timeouts,
     check_interval: Duration,
+    unhealthy_interval: Duration,
     resolve_interval: Duration,
     /// A request failed to connect: check now.
     suspicion: Notify,
@@ -147,6 +148,7 @@ impl Pool {
                 turn: AtomicUsize::new(0),
                 timeouts: timeouts.clone(),
                 check_interval: config.health_check.interval.get(),
+                unhealthy_interval: config.health_check.unhealthy_interval.get(),
                 resolve_interval: config.resolve_interval.get(),
                 suspicion: Notify::new(),
                 publishing: Mutex::new(()),
@@ -322,16 +324,26 @@ impl Pool {
 
     async fn check_again_and_again(&self) {
         let mut last = Instant::now();
-        let mut next = last + self.check_interval;
+        let mut next = last + self.until_next_check();
         loop {
             tokio::select! {
                 () = sleep_until(next) => {
                     last = Instant::now();
-                    next = last + self.check_interval;
                     self.check().await;
+                    next = last + self.until_next_check();
                 }
                 () = self.suspicion.notified() => next = next.min(last + MIN_CHECK_INTERVAL),
             }
+        }
+    }
+
+    /// One that is down is looked after more often, so that it is back soon.
+    fn until_next_check(&self) -> Duration {
+        let all_healthy = self.members.iter().all(|m| m.endpoints().all(|(_, healthy)| healthy));
+        if all_healthy {
+            self.check_interval
+        } else {
+            self.check_interval.min(self.unhealthy_interval)
         }
     }
 

@@ -8,7 +8,7 @@ use super::health::full_queue;
 use crate::support::{Answer, Balancer, Client, Upstream, ask, get};
 
 /// No health check will notice anything during a test.
-const NEVER: &str = "[[pool]]\nhealth_check = { interval = \"1h\" }\n";
+const NEVER: &str = "[[pool]]\nhealth_check = { interval = \"1h\", unhealthy_interval = \"1h\" }\n";
 
 fn balancer(limits: &str, backends: &[SocketAddr]) -> Balancer {
     let mut text = format!("{limits}\n{NEVER}");

@@ -63,7 +63,7 @@ fn a_dead_backend_leaves_and_returns() {
 }
 
 #[test]
-fn a_failed_connection_has_the_backends_checked_at_once() {
+fn a_failed_connection_has_the_backends_checked_at_once_and_until_all_are_back() {
     let (mut a, b) = (Upstream::named("a.test"), Upstream::named("b.test"));
     let specs = [format!("a.test={}", a.address), format!("b.test={}", b.address)];
     // The next regular check is an hour away.
@@ -71,6 +71,9 @@ fn a_failed_connection_has_the_backends_checked_at_once() {
     a.stop();
     assert_eq!(served(&balancer, 2), ["b.test", "b.test"]);
     balancer.wait_for_health("a.test", "backend is unhealthy");
+    // One that is down is looked after more often than once an hour.
+    a.start();
+    balancer.wait_for_health("a.test", "backend is healthy again");
 }
 
 #[test]
