@@ -16,6 +16,7 @@ mod signals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use parking_lot::Mutex;
@@ -33,6 +34,9 @@ use crate::proxy::{BackendState, InFlight, Pool, Proxy};
 
 pub use listener::BindError;
 pub use log::{LogGuard, start as start_log};
+
+/// How long nothing must be in flight before all is taken to have finished.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// A load balancer whose sockets are bound. Clients can connect; they are
 /// answered once it runs.
@@ -128,7 +132,15 @@ impl Server {
                 let finished = async {
                     // The listeners are closed when their service has ended.
                     let _ = services.await;
-                    in_flight.ended().await;
+                    loop {
+                        in_flight.ended().await;
+                        // A request whose header has come but has not been looked
+                        // at is not counted yet.
+                        tokio::time::sleep(SETTLE).await;
+                        if in_flight.count() == 0 {
+                            break;
+                        }
+                    }
                 };
                 tokio::select! {
                     () = finished => info!(target: "server", "all requests have finished"),
