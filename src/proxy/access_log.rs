@@ -37,7 +37,7 @@ pub fn write(session: &Session, error: Option<&Error>, context: &RequestContext)
         status,
         backend = context.endpoint.as_ref().map_or("-", |e| e.identity.label.as_str()),
         attempts = context.attempts,
-        duration_ms = context.started.elapsed().as_micros() as f64 / 1000.0,
+        duration_ms = context.duration().as_micros() as f64 / 1000.0,
         bytes = session.body_bytes_sent(),
         request_id = context.request_id.to_str().unwrap_or("-"),
         client = session.client_addr().map_or_else(|| "-".to_owned(), ToString::to_string),

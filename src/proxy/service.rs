@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,7 +60,10 @@ impl Proxy {
             host: headers.get(http::header::HOST),
             forwarded: Forwarded::of(&headers, self.trusted.contains(client_ip)),
         };
-        answer::send(session, reason, &self.response_rules, &facts).await
+        answer::send(session, reason, &self.response_rules, &facts).await?;
+        context.answered = Some(Instant::now());
+        answer::linger(session).await;
+        Ok(())
     }
 
     /// The reason to give for an error. What is left of the total time bounds
@@ -278,7 +281,11 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let reason = match error.etype() {
             ErrorType::HTTPStatus(_) => context.failure.unwrap_or(Reason::Internal),
-            _ => self.reason(error, context),
+            _ => match self.reason(error, context) {
+                // Both were silent; a backend may wait for the whole request.
+                Reason::ReadTimeout if owes_its_body(session) => Reason::ClientTimeout,
+                reason => reason,
+            },
         };
         context.failure = Some(reason);
         let begun = session.response_written().is_some_and(|r| !r.status.is_informational());
@@ -327,6 +334,14 @@ impl Proxy {
         }
         self.pool.has_next(context.target, &context.tried)
     }
+}
+
+/// Whether it is the client's turn: its body is not whole, and it does not wait
+/// for a `100 Continue` that the backend has not sent.
+fn owes_its_body(session: &mut Session) -> bool {
+    let waits = session.req_header().headers.contains_key(http::header::EXPECT)
+        && session.response_written().is_none();
+    !waits && !session.is_body_done()
 }
 
 fn client_ip(session: &Session) -> Option<IpAddr> {

@@ -304,3 +304,26 @@ fn a_client_that_goes_away_harms_nobody() {
     }
     assert_eq!(get(balancer.address, "/", &[]).status, 200);
 }
+
+#[test]
+fn a_client_that_stops_sending_its_body_is_408_and_no_backends_fault() {
+    // It waits for the whole body before it answers.
+    let upstream = Upstream::named("a");
+    let balancer = balancer("[timeouts]\nread = \"200ms\"", &[upstream.address]);
+    let mut client = Client::connect(balancer.address);
+    client
+        .send("POST / HTTP/1.1\r\nHost: x\r\nX-Request-Id: stalled\r\nContent-Length: 4\r\n\r\nbo");
+    assert_failed(&client.answer().expect("an answer"), 408, "client_timeout");
+    let line = balancer.access("stalled");
+    assert_eq!(
+        (line["status"].as_u64(), line["reason"].as_str()),
+        (Some(408), Some("client_timeout"))
+    );
+    // The client is listened to for 2 s more, which is no part of the answer.
+    assert!(line["duration_ms"].as_f64().unwrap() < 2000.0, "{line}");
+
+    // A client that waits for leave to send has stopped nothing.
+    let mut client = Client::connect(balancer.address);
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    assert_failed(&client.answer().expect("an answer"), 504, "read_timeout");
+}
