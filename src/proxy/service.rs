@@ -345,5 +345,6 @@ fn owes_its_body(session: &mut Session) -> bool {
 }
 
 fn client_ip(session: &Session) -> Option<IpAddr> {
-    session.client_addr()?.as_inet().map(|address| address.ip())
+    // An IPv4 client of an IPv6 socket is an IPv4 client.
+    session.client_addr()?.as_inet().map(|address| address.ip().to_canonical())
 }
