@@ -99,6 +99,17 @@ fn an_unusable_rust_log_is_one_clear_line() {
 }
 
 #[test]
+fn an_error_that_nobody_reads_is_no_panic() {
+    let args = ["serve", "--listen", "192.0.2.1:6188", "--backends", "127.0.0.1:1"];
+    let mut program = Program::start_with(args, |command| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stderr(writer);
+    });
+    assert_eq!(program.wait().code(), Some(1));
+}
+
+#[test]
 fn several_listeners_serve_alike() {
     let upstream = Upstream::named("a");
     let backends = upstream.address.to_string();
