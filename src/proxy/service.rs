@@ -108,6 +108,8 @@ impl ProxyHttp for Proxy {
         context.request_id = request_id::of(&request.headers);
         let refused = if request.method == Method::CONNECT {
             Some(Reason::MethodNotAllowed)
+        } else if !is_target(request) {
+            Some(Reason::BadRequest)
         } else {
             match host::of(request) {
                 Err(host::InvalidHost) => Some(Reason::InvalidHost),
@@ -333,6 +335,16 @@ impl Proxy {
             context.tried.push(endpoint.address);
         }
         self.pool.has_next(context.target, &context.tried)
+    }
+}
+
+/// Whether the request is for something: a path, an absolute URI, or the server
+/// itself (RFC 9112, section 3.2).
+fn is_target(request: &RequestHeader) -> bool {
+    match request.raw_path() {
+        [b'/', ..] => true,
+        b"*" => request.method == Method::OPTIONS,
+        other => other.windows(3).any(|part| part == b"://"),
     }
 }
 

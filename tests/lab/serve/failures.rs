@@ -281,12 +281,16 @@ fn a_large_upload_that_nobody_takes_still_gets_its_answer() {
 }
 
 #[test]
-fn a_request_without_one_valid_host_is_400_and_reaches_no_backend() {
+fn a_request_without_a_valid_host_or_target_is_400_and_reaches_no_backend() {
     let upstream = Upstream::named("a");
     let balancer = balancer("", &[upstream.address]);
     for head in ["", "Host: a b\r\n", "Host: user@a\r\n", "Host: a\r\nHost: b\r\n", "Host:\r\n"] {
         let answer = ask(balancer.address, format!("GET / HTTP/1.1\r\n{head}\r\n"));
         assert_eq!(answer.status, 400, "{head:?}");
+    }
+    for target in ["shop", "*", "*/", "?a"] {
+        let answer = ask(balancer.address, format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(answer.status, 400, "{target:?}");
     }
     assert!(upstream.received().is_empty());
     let connect = ask(balancer.address, "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n");
