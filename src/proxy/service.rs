@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Method;
+use http::{Method, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -104,6 +104,9 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         context: &mut RequestContext,
     ) -> Result<bool> {
+        // HTTP/1.0 knows no 1xx.
+        let http_10 = session.req_header().version == Version::HTTP_10;
+        session.set_ignore_info_resp(http_10);
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
         let refused = if request.method == Method::CONNECT {
@@ -263,6 +266,12 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         context.failure = None;
+        if session.req_header().version == Version::HTTP_10
+            && response.remove_header(&http::header::TRANSFER_ENCODING).is_some()
+        {
+            // Nor does it know chunks: the end of the connection ends the answer.
+            session.set_keepalive(None);
+        }
         let request = session.req_header();
         let client_ip = client_ip(session);
         let facts = Facts {
