@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, Version};
+use http::{Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -262,8 +262,17 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
-        if response.status.is_informational() && response.status != 101 {
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
+        {
             return Ok(());
+        }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            // To a client that goes on in HTTP, what follows would be answers.
+            return Err(Error::explain(
+                ErrorType::InvalidHTTPHeader,
+                "a change of protocol that was not asked for",
+            )
+            .into_up());
         }
         context.failure = None;
         if session.req_header().version == Version::HTTP_10

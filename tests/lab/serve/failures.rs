@@ -331,3 +331,15 @@ fn a_client_that_stops_sending_its_body_is_408_and_no_backends_fault() {
     client.send("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
     assert_failed(&client.answer().expect("an answer"), 504, "read_timeout");
 }
+
+#[test]
+fn a_change_of_protocol_that_nobody_asked_for_is_502() {
+    let upstream = Upstream::scripted(|_, stream| {
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n\
+                      HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let balancer = balancer("", &[upstream.address]);
+    assert_failed(&get(balancer.address, "/", &[]), 502, "invalid_answer");
+    assert_eq!(upstream.received().len(), 1);
+}
