@@ -81,7 +81,8 @@ pub struct Pool {
 #[serde(deny_unknown_fields)]
 pub struct Backend {
     /// The backend's own name: requests whose `Host` is this name go to this
-    /// backend alone, and this name is sent to it as `Host`. Without one, it is
+    /// backend alone, and this name is sent to it as `Host`. Without one it has
+    /// the DNS name of its address, if no other backend has that too; else it is
     /// known by its address and sees the client's `Host`.
     pub name: Option<BackendName>,
     /// Where it is. A DNS name is resolved at start-up and again at an interval.
