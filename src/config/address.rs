@@ -125,7 +125,8 @@ pub(super) fn name_by_place(backends: &mut [Backend]) {
     let places: Vec<_> = backends
         .iter()
         .map(|backend| match backend.name {
-            None => backend.address.name().map(str::to_owned),
+            // A `Host` is looked up without its last dot.
+            None => backend.address.name().map(|name| name.trim_end_matches('.').to_owned()),
             Some(_) => None,
         })
         .collect();
@@ -203,6 +204,7 @@ mod tests {
                 ("b.test".to_owned(), true)
             ]
         );
+        assert_eq!(backends(&["a.test.:80"]), [("a.test".to_owned(), true)]);
         assert_eq!(backends(&["localhost:80"]), [("localhost:80".to_owned(), false)]);
         assert_eq!(backends(&["One=127.0.0.1:80"]), [("one".to_owned(), true)]);
     }

@@ -272,7 +272,8 @@ impl TryFrom<String> for BackendName {
     type Error = Invalid;
 
     fn try_from(name: String) -> Result<Self, Invalid> {
-        let valid = !name.is_empty()
+        let valid = name != "."
+            && !name.is_empty()
             && name.len() <= 253
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
         if !valid {
@@ -280,6 +281,8 @@ impl TryFrom<String> for BackendName {
                 "\"{name}\" is no backend name: use letters, digits, '.', '-' and '_'"
             )));
         }
+        // A `Host` is looked up without its last dot.
+        let name = name.strip_suffix('.').unwrap_or(&name);
         Ok(Self(name.to_ascii_lowercase()))
     }
 }
