@@ -6,7 +6,7 @@ mod serve;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -146,5 +146,6 @@ fn print_error(error: &anyhow::Error, global: &Global) {
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
     });
     let label = if color { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
-    eprintln!("{label} {error:#}");
+    // `eprintln!` would panic where nobody reads it any more.
+    let _ = writeln!(std::io::stderr(), "{label} {error:#}");
 }

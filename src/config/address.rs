@@ -111,29 +111,32 @@ impl fmt::Display for HostPort {
 
 impl BackendSpec {
     /// The backends that the specs of one `--backends` mean together.
-    ///
-    /// A backend given by a DNS name alone has that name, if no other backend
-    /// has it too. `localhost` is a place, not a name: clients on the same
-    /// machine send it as `Host`, and they mean the load balancer.
     pub fn backends(specs: Vec<Self>) -> Vec<Backend> {
-        let hosts: Vec<_> = specs
-            .iter()
-            .filter(|Self(backend)| backend.name.is_none())
-            .filter_map(|Self(backend)| backend.address.name().map(str::to_owned))
-            .collect();
-        specs
-            .into_iter()
-            .map(|Self(mut backend)| {
-                if backend.name.is_none()
-                    && let Some(host) = backend.address.name()
-                    && host != "localhost"
-                    && hosts.iter().filter(|other| *other == host).count() == 1
-                {
-                    backend.name = BackendName::try_from(host.to_owned()).ok();
-                }
-                backend
-            })
-            .collect()
+        let mut backends: Vec<_> = specs.into_iter().map(|Self(backend)| backend).collect();
+        name_by_place(&mut backends);
+        backends
+    }
+}
+
+/// Gives a backend that is known by a DNS name alone that name, if no other
+/// backend has it too. `localhost` is a place, not a name: clients on the same
+/// machine send it as `Host`, and they mean the load balancer.
+pub(super) fn name_by_place(backends: &mut [Backend]) {
+    let places: Vec<_> = backends
+        .iter()
+        .map(|backend| match backend.name {
+            // A `Host` is looked up without its last dot.
+            None => backend.address.name().map(|name| name.trim_end_matches('.').to_owned()),
+            Some(_) => None,
+        })
+        .collect();
+    for (backend, place) in backends.iter_mut().zip(&places) {
+        if let Some(place) = place
+            && place != "localhost"
+            && places.iter().flatten().filter(|other| *other == place).count() == 1
+        {
+            backend.name = BackendName::try_from(place.clone()).ok();
+        }
     }
 }
 
@@ -201,6 +204,7 @@ mod tests {
                 ("b.test".to_owned(), true)
             ]
         );
+        assert_eq!(backends(&["a.test.:80"]), [("a.test".to_owned(), true)]);
         assert_eq!(backends(&["localhost:80"]), [("localhost:80".to_owned(), false)]);
         assert_eq!(backends(&["One=127.0.0.1:80"]), [("one".to_owned(), true)]);
     }

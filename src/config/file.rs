@@ -43,7 +43,7 @@ impl Config {
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-        toml::from_str(&text).map_err(|error| {
+        let mut config: Self = toml::from_str(&text).map_err(|error| {
             let (line, column, excerpt) = place(&text, error.span().unwrap_or(0..0));
             ConfigError::Wrong {
                 path: path.to_owned(),
@@ -52,7 +52,11 @@ impl Config {
                 message: error.message().trim().replace('\n', ", "),
                 excerpt,
             }
-        })
+        })?;
+        for pool in &mut config.pools {
+            super::address::name_by_place(&mut pool.backends);
+        }
+        Ok(config)
     }
 }
 
@@ -145,6 +149,14 @@ mod tests {
         assert_eq!(names, ["x-load-balancer", "server", "x-served-by"]);
         assert_eq!(response.remove, ["x-proxy"]);
         assert!(config.headers.request.set.is_empty());
+    }
+
+    #[test]
+    fn a_dns_name_names_its_backend_as_in_a_flag() {
+        let pool = "[[pool]]\n[[pool.backend]]\naddress = \"shop.test:80\"\n[[pool.backend]]\naddress = \"localhost:80\"\n";
+        let labels: Vec<_> =
+            load(pool).unwrap().pools[0].backends.iter().map(|b| b.label()).collect();
+        assert_eq!(labels, ["shop.test", "localhost:80"]);
     }
 
     #[test]

@@ -81,7 +81,8 @@ pub struct Pool {
 #[serde(deny_unknown_fields)]
 pub struct Backend {
     /// The backend's own name: requests whose `Host` is this name go to this
-    /// backend alone, and this name is sent to it as `Host`. Without one, it is
+    /// backend alone, and this name is sent to it as `Host`. Without one it has
+    /// the DNS name of its address, if no other backend has that too; else it is
     /// known by its address and sees the client's `Host`.
     pub name: Option<BackendName>,
     /// Where it is. A DNS name is resolved at start-up and again at an interval.
@@ -273,7 +274,8 @@ impl TryFrom<String> for BackendName {
     type Error = Invalid;
 
     fn try_from(name: String) -> Result<Self, Invalid> {
-        let valid = !name.is_empty()
+        let valid = name != "."
+            && !name.is_empty()
             && name.len() <= 253
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
         if !valid {
@@ -281,6 +283,8 @@ impl TryFrom<String> for BackendName {
                 "\"{name}\" is no backend name: use letters, digits, '.', '-' and '_'"
             )));
         }
+        // A `Host` is looked up without its last dot.
+        let name = name.strip_suffix('.').unwrap_or(&name);
         Ok(Self(name.to_ascii_lowercase()))
     }
 }

@@ -4,6 +4,8 @@
 //! logged without its query, which may hold what no log should. Requests that
 //! Pingora's parser refuses (400) never reach this place.
 
+use std::net::SocketAddr;
+
 use pingora::Error;
 use pingora_proxy::Session;
 use tracing::info;
@@ -29,6 +31,10 @@ pub fn write(session: &Session, error: Option<&Error>, context: &RequestContext)
         .map(|authority| authority.as_str())
         .or_else(|| request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()))
         .unwrap_or("-");
+    let client = session
+        .client_addr()
+        .and_then(|client| client.as_inet())
+        .map(|client| SocketAddr::new(client.ip().to_canonical(), client.port()));
     info!(
         target: "access",
         method = request.method.as_str(),
@@ -37,10 +43,10 @@ pub fn write(session: &Session, error: Option<&Error>, context: &RequestContext)
         status,
         backend = context.endpoint.as_ref().map_or("-", |e| e.identity.label.as_str()),
         attempts = context.attempts,
-        duration_ms = context.started.elapsed().as_micros() as f64 / 1000.0,
+        duration_ms = context.duration().as_micros() as f64 / 1000.0,
         bytes = session.body_bytes_sent(),
         request_id = context.request_id.to_str().unwrap_or("-"),
-        client = session.client_addr().map_or_else(|| "-".to_owned(), ToString::to_string),
+        client = client.map_or_else(|| "-".to_owned(), |client| client.to_string()),
         reason = reason.map(super::answer::Reason::id),
     );
 }

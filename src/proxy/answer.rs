@@ -198,8 +198,8 @@ impl Form {
     }
 }
 
-/// Answers a request with a reason, and closes the connection after it: what
-/// is left of the request has not been read.
+/// Answers a request with a reason. The connection ends after it, since what is
+/// left of the request has not been read; [`linger`] before that.
 ///
 /// # Errors
 ///
@@ -229,14 +229,13 @@ pub async fn send(
     if !bodiless {
         session.write_response_body(Some(body), true).await?;
     }
-    linger(session).await;
     Ok(())
 }
 
 /// Reads on for a moment where the client is still sending: closing a socket
 /// with unread bytes resets it, and the reset can overtake the answer (RFC
 /// 9112, section 9.6).
-async fn linger(session: &mut Session) {
+pub async fn linger(session: &mut Session) {
     if !session.is_body_done() {
         // Nothing more is wanted of the client, so neither its failing nor its
         // slowness matters.

@@ -28,6 +28,9 @@ pub struct RequestContext {
     pub attempts: u32,
     /// Where the request went last.
     pub endpoint: Option<Arc<Endpoint>>,
+    /// When an answer of the proxy's own had been sent: what comes after it is
+    /// only waiting for the client.
+    pub answered: Option<Instant>,
     /// What the last try failed with.
     pub failure: Option<Reason>,
     _in_flight: InFlightGuard,
@@ -57,9 +60,15 @@ impl RequestContext {
             tried: Vec::new(),
             attempts: 0,
             endpoint: None,
+            answered: None,
             failure: None,
             _in_flight: in_flight.enter(),
         }
+    }
+
+    /// From the end of the request's header to the end of the answer, or to now.
+    pub fn duration(&self) -> Duration {
+        self.answered.unwrap_or_else(Instant::now).duration_since(self.started)
     }
 
     /// What is left of `limit` since the request began; `None` when it is over.

@@ -47,8 +47,11 @@ impl Identity {
         let host = backend.name.as_ref().map(|name| {
             let authority = match backend.address.name() {
                 // The name is the place: the port belongs to it (RFC 9110, 7.2).
-                Some(place) if place == name.as_str() && backend.address.port() != 80 => {
-                    backend.address.to_string()
+                Some(place)
+                    if place.trim_end_matches('.') == name.as_str()
+                        && backend.address.port() != 80 =>
+                {
+                    format!("{}:{}", name.as_str(), backend.address.port())
                 }
                 _ => name.as_str().to_owned(),
             };

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -60,7 +60,10 @@ impl Proxy {
             host: headers.get(http::header::HOST),
             forwarded: Forwarded::of(&headers, self.trusted.contains(client_ip)),
         };
-        answer::send(session, reason, &self.response_rules, &facts).await
+        answer::send(session, reason, &self.response_rules, &facts).await?;
+        context.answered = Some(Instant::now());
+        answer::linger(session).await;
+        Ok(())
     }
 
     /// The reason to give for an error. What is left of the total time bounds
@@ -101,10 +104,15 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         context: &mut RequestContext,
     ) -> Result<bool> {
+        // HTTP/1.0 knows no 1xx.
+        let http_10 = session.req_header().version == Version::HTTP_10;
+        session.set_ignore_info_resp(http_10);
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
         let refused = if request.method == Method::CONNECT {
             Some(Reason::MethodNotAllowed)
+        } else if !is_target(request) {
+            Some(Reason::BadRequest)
         } else {
             match host::of(request) {
                 Err(host::InvalidHost) => Some(Reason::InvalidHost),
@@ -254,10 +262,25 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
-        if response.status.is_informational() && response.status != 101 {
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
+        {
             return Ok(());
         }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            // To a client that goes on in HTTP, what follows would be answers.
+            return Err(Error::explain(
+                ErrorType::InvalidHTTPHeader,
+                "a change of protocol that was not asked for",
+            )
+            .into_up());
+        }
         context.failure = None;
+        if session.req_header().version == Version::HTTP_10
+            && response.remove_header(&http::header::TRANSFER_ENCODING).is_some()
+        {
+            // Nor does it know chunks: the end of the connection ends the answer.
+            session.set_keepalive(None);
+        }
         let request = session.req_header();
         let client_ip = client_ip(session);
         let facts = Facts {
@@ -278,7 +301,11 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let reason = match error.etype() {
             ErrorType::HTTPStatus(_) => context.failure.unwrap_or(Reason::Internal),
-            _ => self.reason(error, context),
+            _ => match self.reason(error, context) {
+                // Both were silent; a backend may wait for the whole request.
+                Reason::ReadTimeout if owes_its_body(session) => Reason::ClientTimeout,
+                reason => reason,
+            },
         };
         context.failure = Some(reason);
         let begun = session.response_written().is_some_and(|r| !r.status.is_informational());
@@ -329,6 +356,25 @@ impl Proxy {
     }
 }
 
+/// Whether the request is for something: a path, an absolute URI, or the server
+/// itself (RFC 9112, section 3.2).
+fn is_target(request: &RequestHeader) -> bool {
+    match request.raw_path() {
+        [b'/', ..] => true,
+        b"*" => request.method == Method::OPTIONS,
+        other => other.windows(3).any(|part| part == b"://"),
+    }
+}
+
+/// Whether it is the client's turn: its body is not whole, and it does not wait
+/// for a `100 Continue` that the backend has not sent.
+fn owes_its_body(session: &mut Session) -> bool {
+    let waits = session.req_header().headers.contains_key(http::header::EXPECT)
+        && session.response_written().is_none();
+    !waits && !session.is_body_done()
+}
+
 fn client_ip(session: &Session) -> Option<IpAddr> {
-    session.client_addr()?.as_inet().map(|address| address.ip())
+    // An IPv4 client of an IPv6 socket is an IPv4 client.
+    session.client_addr()?.as_inet().map(|address| address.ip().to_canonical())
 }

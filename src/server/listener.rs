@@ -27,8 +27,16 @@ pub struct Sockets(Vec<(SocketAddr, Socket)>);
 impl Sockets {
     /// Binds each address; port 0 takes any free one.
     pub fn bind(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Self, BindError> {
-        let bind = |address| bind(address).map_err(|cause| BindError { address, cause });
-        addresses.into_iter().map(bind).collect::<Result<_, _>>().map(Self)
+        let addresses: Vec<_> = addresses.into_iter().collect();
+        let bind = |&address: &SocketAddr| {
+            // An IPv6 wildcard takes the IPv4 clients of its port as well, unless
+            // they have a listener of their own.
+            let only_v6 = addresses
+                .iter()
+                .any(|a| a.is_ipv4() && a.port() != 0 && a.port() == address.port());
+            bind(address, only_v6).map_err(|cause| BindError { address, cause })
+        };
+        addresses.iter().map(bind).collect::<Result<_, _>>().map(Self)
     }
 
     /// The sockets in the form in which Pingora takes over those of a process
@@ -44,11 +52,14 @@ impl Sockets {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<(SocketAddr, Socket)> {
+fn bind(address: SocketAddr, only_v6: bool) -> io::Result<(SocketAddr, Socket)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A port whose last owner has ended can be taken at once.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let bound = socket.local_addr()?.as_socket().unwrap_or(address);

@@ -99,6 +99,17 @@ fn an_unusable_rust_log_is_one_clear_line() {
 }
 
 #[test]
+fn an_error_that_nobody_reads_is_no_panic() {
+    let args = ["serve", "--listen", "192.0.2.1:6188", "--backends", "127.0.0.1:1"];
+    let mut program = Program::start_with(args, |command| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stderr(writer);
+    });
+    assert_eq!(program.wait().code(), Some(1));
+}
+
+#[test]
 fn several_listeners_serve_alike() {
     let upstream = Upstream::named("a");
     let backends = upstream.address.to_string();
@@ -117,6 +128,36 @@ fn several_listeners_serve_alike() {
             address.starts_with(&format!("{ip}:")).then(|| address.trim().parse().unwrap())
         });
         assert_eq!(crate::support::get(address, "/", &[]).text(), "a");
+    }
+}
+
+#[test]
+fn both_wildcards_share_a_port_and_one_of_them_takes_all() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("SKIPPED: no IPv6 here");
+        return;
+    }
+    let upstream = Upstream::named("a");
+    let backends = upstream.address.to_string();
+    let port = Upstream::dead().port();
+    let (v4, v6) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
+    for listeners in [&[v4.as_str(), v6.as_str()][..], &[v6.as_str()]] {
+        let mut args = vec!["serve", "--backends", &backends];
+        args.extend(listeners.iter().flat_map(|listener| ["--listen", listener]));
+        let mut program = Program::start(args);
+        for listener in listeners {
+            let said = format!("address={listener}");
+            program.stderr_line(|line| line.contains(&said).then_some(()));
+        }
+        for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+            assert_eq!(crate::support::get(address.parse().unwrap(), "/", &[]).text(), "a");
+        }
+        program.stderr_line(|line| line.contains("client=\"127.0.0.1:").then_some(()));
+        program.signal(libc::SIGINT);
+        program.wait();
+    }
+    for received in upstream.received() {
+        assert!(matches!(received.values("x-forwarded-for")[..], ["127.0.0.1" | "::1"]));
     }
 }
 

@@ -281,12 +281,16 @@ fn a_large_upload_that_nobody_takes_still_gets_its_answer() {
 }
 
 #[test]
-fn a_request_without_one_valid_host_is_400_and_reaches_no_backend() {
+fn a_request_without_a_valid_host_or_target_is_400_and_reaches_no_backend() {
     let upstream = Upstream::named("a");
     let balancer = balancer("", &[upstream.address]);
     for head in ["", "Host: a b\r\n", "Host: user@a\r\n", "Host: a\r\nHost: b\r\n", "Host:\r\n"] {
         let answer = ask(balancer.address, format!("GET / HTTP/1.1\r\n{head}\r\n"));
         assert_eq!(answer.status, 400, "{head:?}");
+    }
+    for target in ["shop", "*", "*/", "?a"] {
+        let answer = ask(balancer.address, format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(answer.status, 400, "{target:?}");
     }
     assert!(upstream.received().is_empty());
     let connect = ask(balancer.address, "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n");
@@ -303,4 +307,39 @@ fn a_client_that_goes_away_harms_nobody() {
         drop(client);
     }
     assert_eq!(get(balancer.address, "/", &[]).status, 200);
+}
+
+#[test]
+fn a_client_that_stops_sending_its_body_is_408_and_no_backends_fault() {
+    // It waits for the whole body before it answers.
+    let upstream = Upstream::named("a");
+    let balancer = balancer("[timeouts]\nread = \"200ms\"", &[upstream.address]);
+    let mut client = Client::connect(balancer.address);
+    client
+        .send("POST / HTTP/1.1\r\nHost: x\r\nX-Request-Id: stalled\r\nContent-Length: 4\r\n\r\nbo");
+    assert_failed(&client.answer().expect("an answer"), 408, "client_timeout");
+    let line = balancer.access("stalled");
+    assert_eq!(
+        (line["status"].as_u64(), line["reason"].as_str()),
+        (Some(408), Some("client_timeout"))
+    );
+    // The client is listened to for 2 s more, which is no part of the answer.
+    assert!(line["duration_ms"].as_f64().unwrap() < 2000.0, "{line}");
+
+    // A client that waits for leave to send has stopped nothing.
+    let mut client = Client::connect(balancer.address);
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    assert_failed(&client.answer().expect("an answer"), 504, "read_timeout");
+}
+
+#[test]
+fn a_change_of_protocol_that_nobody_asked_for_is_502() {
+    let upstream = Upstream::scripted(|_, stream| {
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n\
+                      HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let balancer = balancer("", &[upstream.address]);
+    assert_failed(&get(balancer.address, "/", &[]), 502, "invalid_answer");
+    assert_eq!(upstream.received().len(), 1);
 }

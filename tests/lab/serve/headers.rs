@@ -172,3 +172,20 @@ fn bodies_pass_byte_for_byte() {
     assert_eq!(ask(balancer.address, chunked).text(), "abcdefg");
     assert_eq!(upstream.received()[0].line, "POST /up?x=1 HTTP/1.1");
 }
+
+#[test]
+fn a_client_of_http_1_0_is_sent_no_chunks_and_no_1xx() {
+    let upstream = Upstream::scripted(|_, stream| {
+        let answer = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
+                      HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                      3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n";
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let balancer = Balancer::over(&[upstream.address.to_string()], &[]);
+    for fields in ["", "Connection: keep-alive\r\n"] {
+        let answer = ask(balancer.address, format!("GET / HTTP/1.0\r\n{fields}\r\n"));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "abcdefg"));
+        assert_eq!(answer.header("transfer-encoding"), None);
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+}
