@@ -8,19 +8,23 @@ use serde::Deserialize;
 
 use super::Invalid;
 
+/// The shortest length of time that a setting may have; what passes quicker is no
+/// limit and no interval.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// The longest length of time that a setting may have: 30 days.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// A length of time above zero and up to 30 days, written like `30s`, `500ms`
+/// A length of time from a millisecond up to 30 days, written like `30s`, `500ms`
 /// or `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Span(Duration);
 
 impl Span {
-    /// A length of time, unless it is zero or longer than 30 days.
+    /// A length of time, unless it is shorter than a millisecond or longer than 30 days.
     pub fn new(duration: Duration) -> Option<Self> {
-        (!duration.is_zero() && duration <= LONGEST).then_some(Self(duration))
+        (SHORTEST..=LONGEST).contains(&duration).then_some(Self(duration))
     }
 
     /// A default in whole seconds.
@@ -41,9 +45,8 @@ impl FromStr for Span {
         let duration = humantime::parse_duration(text).map_err(|error| {
             Invalid(format!("\"{text}\" is no length of time ({error}): write 30s, 500ms or 1m"))
         })?;
-        Self::new(duration).ok_or_else(|| {
-            Invalid(format!("\"{text}\" is out of range: use more than 0s and at most 30days"))
-        })
+        Self::new(duration)
+            .ok_or_else(|| Invalid(format!("\"{text}\" is out of range: use 1ms to 30days")))
     }
 }
 
@@ -74,7 +77,9 @@ mod tests {
 
     #[test]
     fn what_would_never_or_always_pass_is_refused() {
-        for text in ["0s", "0ms", "31days", "99999999999999999999s", "-1s", "30", "", "soon"] {
+        for text in
+            ["0s", "0ms", "999us", "31days", "99999999999999999999s", "-1s", "30", "", "soon"]
+        {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

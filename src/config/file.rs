@@ -41,10 +41,23 @@ impl Config {
     ///
     /// See [`ConfigError`].
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
+        let bytes = std::fs::read(path)
             .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-        let mut config: Self = toml::from_str(&text).map_err(|error| {
-            let (line, column, excerpt) = place(&text, error.span().unwrap_or(0..0));
+        // Editors on Windows begin a file with a byte order mark.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let (line, column, _) = place(&before, before.len()..before.len());
+            ConfigError::Wrong {
+                path: path.to_owned(),
+                line,
+                column,
+                message: "the file is not UTF-8 from here on: save it as UTF-8".to_owned(),
+                excerpt: String::new(),
+            }
+        })?;
+        let mut config: Self = toml::from_str(text).map_err(|error| {
+            let (line, column, excerpt) = place(text, error.span().unwrap_or(0..0));
             ConfigError::Wrong {
                 path: path.to_owned(),
                 line,
@@ -70,8 +83,16 @@ fn place(text: &str, span: Range<usize>) -> (usize, usize, String) {
     (line, column, excerpt)
 }
 
+/// A line of the file, as much of it as helps and nothing that a terminal would
+/// act on.
 fn quoted(excerpt: &str) -> String {
-    if excerpt.is_empty() { String::new() } else { format!(" — in: {excerpt}") }
+    if excerpt.is_empty() {
+        return String::new();
+    }
+    let shown: String =
+        excerpt.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let more = if excerpt.chars().nth(80).is_some() { "…" } else { "" };
+    format!(" — in: {shown}{more}")
 }
 
 #[cfg(test)]
@@ -88,6 +109,18 @@ mod tests {
         let config = Config::from_file(file.path()).map_err(named)?;
         config.validate().map_err(|error| format!("lab.toml: {error}"))?;
         Ok(config)
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_says_where_and_no_terminal_acts_on_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lab.toml");
+        std::fs::write(&path, b"threads = 1\n# caf\xe9\n").unwrap();
+        let error = Config::from_file(&path).unwrap_err().to_string();
+        assert!(error.contains("lab.toml:2:6: the file is not UTF-8"), "{error}");
+        std::fs::write(&path, format!("threads = \"\u{1b}[31m{}\"\n", "x".repeat(5000))).unwrap();
+        let error = Config::from_file(&path).unwrap_err().to_string();
+        assert!(!error.contains('\u{1b}'), "{error:?}");
     }
 
     const POOL: &str = "[[pool]]\n[[pool.backend]]\naddress = \"127.0.0.1:9001\"\n";
@@ -124,6 +157,11 @@ mod tests {
             (
                 "[headers.response]\nremove = [\"content-length\"]\n",
                 "lab.toml:2:10: \"content-length\" frames",
+            ),
+            ("\u{feff}thread = 1\n", "lab.toml:1:1: unknown field `thread`"),
+            (
+                "[[listener]]\naddress = \"[::1]:1\"\n[[listener]]\naddress = \"[::1]:1\"\n",
+                "lab.toml: two listeners on [::1]:1",
             ),
             ("[[pool]]\n", "lab.toml: pool \"default\" has no [[pool.backend]]"),
             ("", "lab.toml: no [[pool]]"),

@@ -201,6 +201,12 @@ impl Config {
         if self.listeners.is_empty() {
             return Err(Invalid("no [[listener]]: add one with an address".to_owned()));
         }
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let address = listener.address;
+            if address.port() != 0 && self.listeners[..index].iter().any(|l| l.address == address) {
+                return Err(Invalid(format!("two listeners on {address}: remove one")));
+            }
+        }
         let pool = match self.pools.as_slice() {
             [pool] => pool,
             [] => return Err(Invalid("no [[pool]]: add one with a [[pool.backend]]".to_owned())),

@@ -28,12 +28,27 @@ pub struct RequestContext {
     pub attempts: u32,
     /// Where the request went last.
     pub endpoint: Option<Arc<Endpoint>>,
+    /// How far the request has come with a kept connection that had gone stale.
+    pub stale: Stale,
     /// When an answer of the proxy's own had been sent: what comes after it is
     /// only waiting for the client.
     pub answered: Option<Instant>,
     /// What the last try failed with.
     pub failure: Option<Reason>,
     _in_flight: InFlightGuard,
+}
+
+/// A connection that was kept from an earlier request may have been closed by the
+/// backend in the meantime. That says nothing of the backend, so it is asked once
+/// more, over a new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// No kept connection has failed.
+    No,
+    /// One has: the next try goes to the same address over a new connection.
+    AskAgain,
+    /// It did; further failures are the backend's.
+    AskedAgain,
 }
 
 /// The number of requests that have begun and not ended; whoever drains the
@@ -60,6 +75,7 @@ impl RequestContext {
             tried: Vec::new(),
             attempts: 0,
             endpoint: None,
+            stale: Stale::No,
             answered: None,
             failure: None,
             _in_flight: in_flight.enter(),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -12,6 +13,9 @@ use crate::config::{Backend, Timeouts};
 /// How long a tunnelled connection (WebSocket) may be silent. The limits for
 /// answers are far too short for one.
 const UPGRADED_SILENCE: Duration = Duration::from_secs(60 * 60);
+
+/// The next group that no connection is in; all others are in group 0.
+static FRESH_GROUP: AtomicU64 = AtomicU64::new(1);
 
 /// What a backend is called, prepared for the places that name it.
 #[derive(Debug)]
@@ -75,9 +79,15 @@ impl Endpoint {
     }
 
     /// The peer to connect to, with no limit longer than what is left of the
-    /// total.
-    pub(super) fn peer(&self, left: Duration, upgrade: bool) -> Box<HttpPeer> {
+    /// total. A `fresh` one is connected to anew.
+    pub(super) fn peer(&self, left: Duration, upgrade: bool, fresh: bool) -> Box<HttpPeer> {
         let mut peer = Box::new(self.peer.clone());
+        if fresh {
+            // Pingora keeps connections by group: this one is in a group of its own,
+            // and is not kept there.
+            peer.group_key = FRESH_GROUP.fetch_add(1, Ordering::Relaxed);
+            peer.options.idle_timeout = Some(Duration::ZERO);
+        }
         let options = &mut peer.options;
         for limit in [
             &mut options.connection_timeout,

@@ -13,7 +13,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::answer::{self, Reason};
-use super::context::{InFlight, RequestContext};
+use super::context::{InFlight, RequestContext, Stale};
 use super::forwarded::{self, Forwarded, TrustedProxies};
 use super::headers::{Facts, Rules};
 use super::pool::{Pool, Target};
@@ -142,19 +142,29 @@ impl ProxyHttp for Proxy {
         if let Some(error) = self.out_of_time(context) {
             return Err(error);
         }
-        let Some(endpoint) = self.pool.next(context.target, &context.tried) else {
-            // A retry is only asked for where there is somewhere to go, but the
-            // last backend may have left since: then the failure stands.
-            let reason = context.failure.unwrap_or(Reason::NoHealthyBackend);
-            context.failure = Some(reason);
-            return Error::e_explain(
-                ErrorType::HTTPStatus(reason.status().as_u16()),
-                "no healthy backend",
-            );
+        let fresh = context.stale == Stale::AskAgain;
+        let endpoint = match &context.endpoint {
+            Some(same) if fresh => {
+                context.stale = Stale::AskedAgain;
+                Arc::clone(same)
+            }
+            _ => match self.pool.next(context.target, &context.tried) {
+                Some(next) => next,
+                None => {
+                    // A retry is only asked for where there is somewhere to go, but
+                    // the last backend may have left since: then the failure stands.
+                    let reason = context.failure.unwrap_or(Reason::NoHealthyBackend);
+                    context.failure = Some(reason);
+                    return Error::e_explain(
+                        ErrorType::HTTPStatus(reason.status().as_u16()),
+                        "no healthy backend",
+                    );
+                }
+            },
         };
         context.attempts += 1;
         let left = context.left_of(self.total_limit).unwrap_or(Duration::from_millis(1));
-        let peer = endpoint.peer(left, session.is_upgrade_req());
+        let peer = endpoint.peer(left, session.is_upgrade_req(), fresh);
         context.endpoint = Some(endpoint);
         Ok(peer)
     }
@@ -185,9 +195,8 @@ impl ProxyHttp for Proxy {
         let mut error = error.more_context(format!("backend {peer}"));
         if !retry::may_repeat(session, &error) {
             error.set_retry(false);
-        } else if client_reused {
-            // A kept connection had gone stale; the backend itself may be well,
-            // so it is asked again over a new one.
+        } else if client_reused && context.stale == Stale::No {
+            context.stale = Stale::AskAgain;
             error.set_retry(true);
         } else {
             context.failure = Some(self.reason(&error, context));
@@ -249,7 +258,7 @@ impl ProxyHttp for Proxy {
         context: &mut RequestContext,
     ) -> Result<()> {
         // A tunnel's bytes pass here too, and it has no total limit.
-        if session.was_upgraded() || session.response_written().is_some() {
+        if session.was_upgraded() || has_answer(session) {
             return Ok(());
         }
         self.out_of_time(context).map_or(Ok(()), Err)
@@ -308,8 +317,7 @@ impl ProxyHttp for Proxy {
             },
         };
         context.failure = Some(reason);
-        let begun = session.response_written().is_some_and(|r| !r.status.is_informational());
-        if reason != Reason::ClientClosed && !begun {
+        if reason != Reason::ClientClosed && !has_answer(session) {
             // The client may be gone by now; then nobody is left to tell.
             let _ = self.answer(session, reason, context).await;
         }
@@ -354,6 +362,11 @@ impl Proxy {
         }
         self.pool.has_next(context.target, &context.tried)
     }
+}
+
+/// Whether the client has been sent the beginning of an answer; 1xx are none.
+fn has_answer(session: &Session) -> bool {
+    session.response_written().is_some_and(|answer| !answer.status.is_informational())
 }
 
 /// Whether the request is for something: a path, an absolute URI, or the server
