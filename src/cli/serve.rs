@@ -15,7 +15,8 @@ use crate::config::{
     Backend, BackendName, BackendSpec, Config, HostPort, Listener, LogFormat, Pool, Span, Threads,
 };
 use crate::language::Language;
-use crate::server::{self, Server, Started};
+use crate::proxy::Unresolved;
+use crate::server::{self, BindError, Server, Started};
 
 /// The services that the lab backends stand in for.
 const PUBLIC: [&str; 3] = ["httpbin.org:80", "example.com:80", "jsonplaceholder.typicode.com:80"];
@@ -69,20 +70,23 @@ pub(super) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     })?;
 
     let log = server::start_log(config.log.format, global.color_override())?;
-    let server = Server::bind(config)?;
+    let language = global.language();
+    let server =
+        Server::bind(config).map_err(|error| anyhow::anyhow!(cannot_listen(&error, language)))?;
     let result = server.run(|started| {
         // Whoever read the output may have gone; the traffic goes on.
-        let _ = announce(&mut io::stdout().lock(), started, global.language());
+        let _ = announce(&mut io::stdout().lock(), started, language);
     });
     drop(lab_backends);
     drop(log);
     match result {
         Ok(()) => Ok(Exit::Good),
-        Err(error) if args.public => Err(anyhow::anyhow!(
-            "{error:#}; without --public, `{} serve` needs no internet",
-            invocation()
-        )),
-        Err(error) => Err(error),
+        Err(error) => match error.downcast_ref::<Unresolved>() {
+            Some(unresolved) => {
+                Err(anyhow::anyhow!(cannot_resolve(unresolved, args.public, language)))
+            }
+            None => Err(error),
+        },
     }
 }
 
@@ -233,6 +237,63 @@ fn commands(started: &Started) -> Vec<String> {
     let target = if *listener == crate::config::DEFAULT_LISTENER { "" } else { &format!(" {url}") };
     commands.push(format!("{} probe{target} --count 5", invocation()));
     commands
+}
+
+/// What is wrong with a listener, and what to do.
+fn cannot_listen(error: &BindError, language: Language) -> String {
+    let BindError { address, cause } = error;
+    let (ip, port) = (address.ip(), address.port());
+    let elsewhere = match address {
+        SocketAddr::V4(_) => format!("--listen {ip}:PORT"),
+        SocketAddr::V6(_) => format!("--listen '[{ip}]:PORT'"),
+    };
+    let why = match (cause.kind(), language) {
+        (io::ErrorKind::AddrInUse, Language::En) => format!(
+            "port {port} is taken by another process; stop it, or choose another with {elsewhere}"
+        ),
+        (io::ErrorKind::AddrInUse, Language::Zh) => {
+            format!("端口 {port} 已被其他进程占用；请结束该进程，或用 {elsewhere} 换一个端口")
+        }
+        (io::ErrorKind::PermissionDenied, Language::En) => {
+            format!("this process may not use port {port} ({cause}); choose one from 1024 on")
+        }
+        (io::ErrorKind::PermissionDenied, Language::Zh) => {
+            format!("当前进程无权使用端口 {port}（{cause}）；请换用 1024 及以上的端口")
+        }
+        (io::ErrorKind::AddrNotAvailable, Language::En) => {
+            format!("this machine has no address {ip}; use one that it has")
+        }
+        (io::ErrorKind::AddrNotAvailable, Language::Zh) => {
+            format!("本机没有地址 {ip}；请换用本机的地址")
+        }
+        (_, _) => cause.to_string(),
+    };
+    match language {
+        Language::En => format!("cannot listen on {address}: {why}"),
+        Language::Zh => format!("无法监听 {address}：{why}"),
+    }
+}
+
+/// Which backend has no address, and what to do.
+fn cannot_resolve(error: &Unresolved, public: bool, language: Language) -> String {
+    let Unresolved { backend, address, reason } = error;
+    let serve = format!("{} serve", invocation());
+    match (language, public) {
+        (Language::En, false) => format!(
+            "backend \"{backend}\" ({address}) does not resolve: {reason}; \
+             check the name, or give an IP address"
+        ),
+        (Language::En, true) => format!(
+            "backend \"{backend}\" ({address}) does not resolve: {reason}; \
+             without --public, `{serve}` needs no internet"
+        ),
+        (Language::Zh, false) => format!(
+            "后端 {backend}（{address}）的域名无法解析：{reason}；请检查域名，或直接填写 IP 地址"
+        ),
+        (Language::Zh, true) => format!(
+            "后端 {backend}（{address}）的域名无法解析：{reason}；不加 --public 时，`{serve}` 无需联网"
+        ),
+    }
 }
 
 /// An address to connect to: one that means every address of the machine is

@@ -35,5 +35,5 @@ pub mod retry;
 pub mod service;
 
 pub use context::InFlight;
-pub use pool::{BackendState, Pool};
+pub use pool::{BackendState, Pool, Unresolved};
 pub use service::Proxy;

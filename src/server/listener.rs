@@ -13,7 +13,7 @@ const BACKLOG: i32 = 65535;
 
 /// A listener's address that cannot be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {}", explained(*address, cause))]
+#[error("cannot listen on {address}: {cause}")]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
@@ -64,24 +64,4 @@ fn bind(address: SocketAddr, only_v6: bool) -> io::Result<(SocketAddr, Socket)> 
     socket.listen(BACKLOG)?;
     let bound = socket.local_addr()?.as_socket().unwrap_or(address);
     Ok((bound, socket))
-}
-
-fn explained(address: SocketAddr, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "port {} is taken by another process; stop it, or choose another with --listen {}:PORT",
-            address.port(),
-            match address {
-                SocketAddr::V4(v4) => v4.ip().to_string(),
-                SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-            }
-        ),
-        io::ErrorKind::PermissionDenied => format!(
-            "ports below 1024 need a right that this process lacks ({error}); choose a higher one"
-        ),
-        io::ErrorKind::AddrNotAvailable => {
-            format!("this machine has no address {}; use one that it has", address.ip())
-        }
-        _ => error.to_string(),
-    }
 }

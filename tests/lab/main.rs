@@ -8,4 +8,5 @@ mod documents;
 mod probe;
 mod serve;
 mod support;
+mod together;
 mod walls;
