@@ -6,12 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use anyhow::Context;
-use colored::Colorize;
-use comfy_table::{Table, presets};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use unicode_width::UnicodeWidthStr;
 
+use super::listing::{Listing, terminal_width};
 use super::{Exit, Global};
 use crate::backends::{BindError, LabBackends, Site};
 use crate::language::Language;
@@ -43,59 +41,33 @@ pub(super) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
         LabBackends::bind(&wanted).map_err(|error| anyhow::anyhow!(explain(&error, language)))?;
     let backends = bound.start().context("cannot start the lab backends")?;
 
-    let width = Table::new().width().map(usize::from);
     // Whoever read the output may have gone; the backends serve all the same.
-    let _ = announce(&mut io::stdout().lock(), &backends.addresses(), language, width);
+    let _ = announce(&mut io::stdout().lock(), &backends.addresses(), language);
 
     signals.forever().next();
     backends.stop();
     Ok(Exit::Good)
 }
 
-/// Says what runs where, for a terminal this wide (columns) if it is one.
+/// Says what runs where.
 fn announce(
     out: &mut impl Write,
     addresses: &[(Site, SocketAddr)],
     language: Language,
-    width: Option<usize>,
 ) -> io::Result<()> {
     let (title, headings, stop) = match language {
         Language::En => ("Lab backends running:", ["NAME", "ADDRESS", "TRY"], "Ctrl-C to stop."),
         Language::Zh => ("实验后端已启动：", ["名称", "地址", "试一试"], "按 Ctrl-C 停止。"),
     };
-    writeln!(out, "{title}\n")?;
-    let lines = columns(addresses, headings);
-    let widest = lines.iter().map(|line| line.width()).max().unwrap_or_default();
-    if width.is_none_or(|width| widest <= width) {
-        for (number, line) in lines.iter().enumerate() {
-            let line = if number == 0 { line.bold() } else { line.normal() };
-            writeln!(out, "{line}")?;
-        }
-    } else {
-        // Too narrow for a table: one under the other, commands on lines of
-        // their own, so that they can still be copied whole.
-        for (number, (site, address)) in addresses.iter().enumerate() {
-            if number > 0 {
-                writeln!(out)?;
-            }
-            writeln!(out, "{}\n  {address}\n  {}", site.name().bold(), example(*site, *address))?;
-        }
+    let mut listing = Listing::new(headings);
+    for &(site, address) in addresses {
+        let cells = [site.name().to_owned(), address.to_string(), example(site, address)];
+        listing.push(cells, None);
     }
+    writeln!(out, "{title}\n")?;
+    listing.write(out, terminal_width())?;
     writeln!(out, "\n{stop}")?;
     out.flush()
-}
-
-/// The table's lines, the first of them the headings.
-fn columns(addresses: &[(Site, SocketAddr)], headings: [&str; 3]) -> Vec<String> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(headings);
-    for &(site, address) in addresses {
-        table.add_row([site.name().to_owned(), address.to_string(), example(site, address)]);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((2, 0));
-    }
-    table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
 /// A command that shows what this backend is good for.
@@ -196,30 +168,6 @@ mod tests {
         assert_eq!("0,0,0".parse(), Ok(Ports([0, 0, 0])));
         for text in ["", "7001", "1,2,3,4", "1,2,x", "1,2,65536", "-1,2,3", "5,5,6"] {
             assert!(text.parse::<Ports>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn columns_line_up_in_both_languages_and_fit_the_terminal() {
-        let addresses: Vec<_> = Site::ALL
-            .into_iter()
-            .zip([6190, 6191, 61920])
-            .map(|(site, port)| (site, SocketAddr::from(([127, 0, 0, 1], port))))
-            .collect();
-        for (language, heading) in [(Language::En, "ADDRESS"), (Language::Zh, "地址")] {
-            let shown = |width| {
-                let mut out = Vec::new();
-                announce(&mut out, &addresses, language, width).unwrap();
-                String::from_utf8(out).unwrap()
-            };
-            let wide = shown(None);
-            let column = |text: &str| {
-                let before = wide.lines().find_map(|line| line.split_once(text)).unwrap().0;
-                before.width()
-            };
-            assert_eq!(column(heading), column("127.0.0.1:6191 "), "{wide}");
-            let narrow = shown(Some(50));
-            assert!(narrow.lines().all(|line| line.width() <= 50), "{narrow}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The command tree: what a person may type, and how the program ends.
 
 mod backends;
+mod listing;
 mod probe;
 mod serve;
 

@@ -1,0 +1,113 @@
+//! What `serve` shows once it answers clients.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use colored::{Color, Colorize};
+
+use crate::backends::Site;
+use crate::cli::invocation;
+use crate::cli::listing::{Listing, terminal_width};
+use crate::config::DEFAULT_LISTENER;
+use crate::language::Language;
+use crate::server::Started;
+
+/// Says where clients are accepted, which backends there are and how they are,
+/// and what to try.
+pub(super) fn announce(
+    out: &mut impl Write,
+    started: &Started,
+    language: Language,
+) -> io::Result<()> {
+    let words = Words::of(language);
+    for address in &started.listeners {
+        writeln!(out, "{} {}", words.listening, format!("http://{address}").bold())?;
+    }
+    writeln!(out)?;
+
+    listing(started, words).write(out, terminal_width())?;
+
+    writeln!(out, "\n{}\n", words.try_this)?;
+    for command in commands(started) {
+        writeln!(out, "  {command}")?;
+    }
+    writeln!(out, "\n{}", words.stop)?;
+    out.flush()
+}
+
+fn listing(started: &Started, words: &Words) -> Listing {
+    let mut listing = Listing::new(words.headings);
+    for backend in &started.backends {
+        for (number, (address, healthy)) in backend.addresses.iter().enumerate() {
+            // A name with several addresses is written once.
+            let label = if number == 0 { backend.label.clone() } else { String::new() };
+            let (health, color) = match healthy {
+                true => (words.healthy, Color::Green),
+                false => (words.unhealthy, Color::Red),
+            };
+            listing.push([label, address.to_string(), health.to_owned()], Some(color));
+        }
+    }
+    listing
+}
+
+/// Three commands that show what was started.
+fn commands(started: &Started) -> Vec<String> {
+    let Some(listener) = started.listeners.first() else { return Vec::new() };
+    // curl and the probe know the scheme; what is short can be read and typed.
+    let url = reachable(*listener).to_string();
+    let mut commands = vec![format!("curl -i {url}")];
+    // The one whose page reads well, if the lab backends are there.
+    let named = |label: &str| label == Site::Example.name();
+    let backends = &started.backends;
+    let by_host = backends.iter().find(|b| named(&b.label)).or_else(|| backends.first());
+    if let Some(backend) = by_host.filter(|backend| !backend.label.contains(':')) {
+        commands.push(format!("curl -i -H 'Host: {}' {url}", backend.label));
+    }
+    let target = if *listener == DEFAULT_LISTENER { "" } else { &format!(" {url}") };
+    commands.push(format!("{} probe{target} --count 5", invocation()));
+    commands
+}
+
+/// An address to connect to: one that means every address of the machine is
+/// reached over loopback.
+fn reachable(listener: SocketAddr) -> SocketAddr {
+    let ip = match listener.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listener.port())
+}
+
+struct Words {
+    listening: &'static str,
+    headings: [&'static str; 3],
+    healthy: &'static str,
+    unhealthy: &'static str,
+    try_this: &'static str,
+    stop: &'static str,
+}
+
+impl Words {
+    fn of(language: Language) -> &'static Self {
+        match language {
+            Language::En => &Self {
+                listening: "Listening on",
+                headings: ["BACKEND", "ADDRESS", "HEALTH"],
+                healthy: "healthy",
+                unhealthy: "unhealthy",
+                try_this: "Try this in another terminal:",
+                stop: "Ctrl-C to stop. Each request is one line below.",
+            },
+            Language::Zh => &Self {
+                listening: "正在监听",
+                headings: ["后端", "地址", "健康状态"],
+                healthy: "健康",
+                unhealthy: "不健康",
+                try_this: "在另一个终端里试一试：",
+                stop: "按 Ctrl-C 停止。每个请求在下方记录一行日志。",
+            },
+        }
+    }
+}
