@@ -86,7 +86,7 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = TokioIo::new(stream);
-        let failed = |error| Failure::exchange(&error, self.http2);
+        let failed = |error| Failure::first_exchange(&error, self.http2);
         // A connection's own error also reaches the request that it ends, so
         // the task's result is of no further use.
         if self.http2 {

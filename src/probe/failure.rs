@@ -47,6 +47,8 @@ pub struct Failure {
     pub refused: bool,
 }
 
+const NO_HTTP2: &str = " (if the server does not speak HTTP/2 here, leave --http2 out)";
+
 // === impl Failure ===
 
 impl Failure {
@@ -75,14 +77,22 @@ impl Failure {
         Self::new(FailureKind::Tls, format!("the TLS handshake failed: {}{hint}", chain(error)))
     }
 
+    /// A new connection that broke before it brought an answer. A server without
+    /// HTTP/2 may close on its preface, so that its refusal is lost on the way.
+    pub(super) fn first_exchange(error: &hyper::Error, http2: bool) -> Self {
+        let mut failure = Self::exchange(error, http2);
+        if http2 && failure.kind == FailureKind::Reset {
+            failure.message.push_str(NO_HTTP2);
+        }
+        failure
+    }
+
     /// A failure after the connection stood. `http2` says which protocol was
     /// spoken, for the hint.
     pub(super) fn exchange(error: &hyper::Error, http2: bool) -> Self {
         let kind = kind_of_exchange(error);
         let hint = match kind {
-            FailureKind::Protocol if http2 => {
-                " (if the server does not speak HTTP/2 here, leave --http2 out)"
-            }
+            FailureKind::Protocol if http2 => NO_HTTP2,
             FailureKind::Protocol if error.is_parse_version_h2() => {
                 " (the server speaks HTTP/2 here; use --http2)"
             }

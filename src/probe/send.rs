@@ -132,8 +132,12 @@ impl<'a> Sender<'a> {
                     if *reused && error.take_message().is_some() {
                         continue;
                     }
-                    let mut failure = Failure::exchange(&error.into_error(), self.message.http2);
-                    if *reused && failure.kind == FailureKind::Reset {
+                    let (error, http2) = (error.into_error(), self.message.http2);
+                    if !*reused {
+                        return Err(Failure::first_exchange(&error, http2));
+                    }
+                    let mut failure = Failure::exchange(&error, http2);
+                    if failure.kind == FailureKind::Reset {
                         failure.message.push_str(" (on a connection kept from an earlier request)");
                     }
                     return Err(failure);

@@ -1,6 +1,9 @@
 //! Where events go: one line each on stderr, written by a thread of its own.
 
 use std::io::IsTerminal;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -14,9 +17,27 @@ use crate::config::LogFormat;
 /// on, of Pingora what our own lines do not say.
 const DEFAULT_FILTER: &str = "info,pingora_core=warn,pingora_proxy=warn,pingora_load_balancing=error,pingora_core::services=error";
 
-/// Keeps the log being written; on drop, what is queued is written out.
+/// How long the end of the process waits for the log to be written out.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Keeps the log being written; on drop, what is queued is written out, unless
+/// nobody reads it.
 #[must_use]
-pub struct LogGuard(#[allow(dead_code, reason = "held for its Drop")] WorkerGuard);
+pub struct LogGuard(Option<WorkerGuard>);
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        let guard = self.0.take();
+        let (written, wait) = mpsc::channel();
+        // The guard itself waits for more than a second where stderr is a pipe
+        // that is full; the thread ends with the process.
+        thread::spawn(move || {
+            drop(guard);
+            let _ = written.send(());
+        });
+        let _ = wait.recv_timeout(LAST_WORDS);
+    }
+}
 
 /// Starts the log of the process.
 ///
@@ -47,7 +68,7 @@ pub fn start(format: LogFormat, colour: Option<bool>) -> anyhow::Result<LogGuard
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
-    Ok(LogGuard(guard))
+    Ok(LogGuard(Some(guard)))
 }
 
 /// UTC to the millisecond (RFC 3339): finer than any two machines' clocks agree.

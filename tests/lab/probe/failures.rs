@@ -108,10 +108,27 @@ fn a_name_that_does_not_resolve_is_a_connect_failure() {
 
 #[test]
 fn http2_to_a_server_without_it_says_what_to_leave_out() {
-    let origin = sends(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+    let origin = Origin::script(|mut peer| {
+        peer.receive();
+        peer.send(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        // Closing with the rest of the preface unread would reset the
+        // connection, and the reset may overtake the answer.
+        peer.hang();
+    });
     let (kind, message) = failure(&origin.url("/"), &["--http2"]);
     assert_eq!(kind, "protocol");
     assert!(message.contains("--http2"), "{message}");
+}
+
+#[test]
+fn http2_to_a_server_that_closes_on_it_says_so_too() {
+    let origin = Origin::script(|mut peer| {
+        peer.receive();
+        peer.reset();
+    });
+    let (kind, message) = failure(&origin.url("/"), &["--http2"]);
+    assert_eq!(kind, "reset");
+    assert!(message.contains("leave --http2 out"), "{message}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::support::{Balancer, Client, Upstream};
+use crate::support::{Balancer, Client, Program, Upstream};
 
 /// A backend that answers when it is told to, and says when a request is there.
 fn gated() -> (Upstream, mpsc::Receiver<()>, mpsc::Sender<()>) {
@@ -85,4 +85,26 @@ fn what_does_not_finish_in_time_is_cut() {
     assert_eq!(code, Some(0));
     assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(5), "{took:?}");
     assert_eq!(client.answer(), None);
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_traffic_nor_the_end() {
+    let upstream = Upstream::named("a");
+    let backends = upstream.address.to_string();
+    let (_unread, stderr) = std::io::pipe().unwrap();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--backends", &backends];
+    let mut program = Program::start_with(args, |command| {
+        command.stderr(stderr);
+    });
+    let address = program.stdout_line(|line| line.split_once("http://")?.1.trim().parse().ok());
+    // More lines than a pipe holds (64 KiB).
+    let mut client = Client::connect(address);
+    for _ in 0..1000 {
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.answer().expect("an answer").status, 200);
+    }
+    let begun = std::time::Instant::now();
+    program.signal(libc::SIGINT);
+    assert_eq!(program.wait().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }

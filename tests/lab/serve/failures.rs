@@ -172,22 +172,28 @@ fn a_kept_connection_that_has_gone_stale_costs_neither_an_error_nor_a_turn() {
 
 #[test]
 fn many_stale_connections_are_not_tried_one_by_one() {
-    let stale = forgetful("stale");
+    // Answers the first eight requests only when all are there, so that each has
+    // a connection of its own; then, each connection is as forgetful as above.
+    let together = std::sync::Barrier::new(8);
+    let arrived = std::sync::atomic::AtomicUsize::new(0);
+    let answered = std::sync::Mutex::new(std::collections::HashSet::new());
+    let stale = Upstream::scripted(move |_, stream| {
+        if arrived.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 8 {
+            together.wait();
+        }
+        let first = answered.lock().unwrap().insert(stream.peer_addr().unwrap());
+        first && stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_ok()
+    });
     let balancer = balancer("", &[stale.address]);
-    // Eight clients at once leave eight kept connections behind.
-    let together = std::sync::Arc::new(std::sync::Barrier::new(8));
-    let clients: Vec<_> = (0..8)
-        .map(|_| {
-            let (together, address) = (together.clone(), balancer.address);
-            std::thread::spawn(move || {
-                let mut client = Client::connect(address);
-                together.wait();
-                client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-                client.answer().expect("an answer").status
-            })
-        })
-        .collect();
-    assert!(clients.into_iter().all(|client| client.join().unwrap() == 200));
+    let mut clients: Vec<_> = (0..8).map(|_| Client::connect(balancer.address)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(format!("GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: {number}\r\n\r\n"));
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.answer().expect("an answer").status, 200);
+        // By the time of its line in the log, a request's connection is kept.
+        balancer.access(&number.to_string());
+    }
     let before = stale.received().len();
     assert_eq!(get(balancer.address, "/", &[]).status, 200);
     assert_eq!(stale.received().len() - before, 2, "once over a kept connection, once anew");
