@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora::Result;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::headers::{Facts, Rules};
@@ -198,38 +198,56 @@ impl Form {
     }
 }
 
-/// Answers a request with a reason. The connection ends after it, since what is
-/// left of the request has not been read; [`linger`] before that.
+/// An answer of the proxy's own, ready to be sent.
+pub struct Answer {
+    header: Box<ResponseHeader>,
+    /// None to HEAD.
+    body: Option<Bytes>,
+}
+
+/// Puts an answer with a reason together.
 ///
 /// # Errors
 ///
-/// The client could not be written to.
-pub async fn send(
-    session: &mut Session,
+/// The rules add more fields than a message may have.
+pub fn compose(
     reason: Reason,
+    request: &RequestHeader,
     rules: &Rules,
     facts: &Facts<'_>,
-) -> Result<()> {
-    session.set_keepalive(None);
-    let form = Form::accepted(&session.req_header().headers);
+) -> Result<Answer> {
+    let form = Form::accepted(&request.headers);
     let body = reason.body(form, facts.request_id);
-    let mut answer = ResponseHeader::build(reason.status(), Some(8))?;
-    answer.insert_header(CONTENT_TYPE, form.content_type())?;
-    answer.insert_header(CONTENT_LENGTH, body.len())?;
-    answer.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
-    answer.insert_header(http::header::CACHE_CONTROL, "no-store")?;
+    let mut header = ResponseHeader::build(reason.status(), Some(8))?;
+    header.insert_header(CONTENT_TYPE, form.content_type())?;
+    header.insert_header(CONTENT_LENGTH, body.len())?;
+    header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
+    header.insert_header(http::header::CACHE_CONTROL, "no-store")?;
     if reason == Reason::MethodNotAllowed {
         // RFC 9110, section 15.5.6 asks for it.
-        answer
+        header
             .insert_header(http::header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
     }
-    rules.apply(&mut answer, facts)?;
-    let bodiless = session.req_header().method == Method::HEAD;
-    session.write_response_header(Box::new(answer), bodiless).await?;
-    if !bodiless {
-        session.write_response_body(Some(body), true).await?;
+    rules.apply(&mut header, facts)?;
+    let body = (request.method != Method::HEAD).then_some(body);
+    Ok(Answer { header: Box::new(header), body })
+}
+
+impl Answer {
+    /// Sends it. The connection ends after it, since what is left of the request
+    /// has not been read; [`linger`] before that.
+    ///
+    /// # Errors
+    ///
+    /// The client could not be written to.
+    pub async fn send(self, session: &mut Session) -> Result<()> {
+        session.set_keepalive(None);
+        session.write_response_header(self.header, self.body.is_none()).await?;
+        if self.body.is_some() {
+            session.write_response_body(self.body, true).await?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Reads on for a moment where the client is still sending: closing a socket

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -27,8 +27,10 @@ pub struct Facts<'a> {
     pub backend: Option<&'a HeaderValue>,
     /// The client's `Host`.
     pub host: Option<&'a HeaderValue>,
-    /// What is believed of the path that the request came.
-    pub forwarded: Forwarded<'a>,
+    /// Whether the peer's word about the client is believed.
+    pub trusted: bool,
+    /// The fields that the peer sent.
+    pub sent: &'a HeaderMap,
 }
 
 /// A message whose fields rules can change.
@@ -102,7 +104,12 @@ impl Rules {
 
 // === impl Facts ===
 
-impl Facts<'_> {
+impl<'a> Facts<'a> {
+    /// What is believed of the path that the request came.
+    fn forwarded(&self) -> Forwarded<'a> {
+        Forwarded::of(self.sent, self.trusted)
+    }
+
     fn fill(&self, template: &HeaderTemplate) -> Option<HeaderValue> {
         match template.parts() {
             [Part::Literal(value)] => Some(value.clone()),
@@ -128,9 +135,9 @@ impl Facts<'_> {
             Variable::ClientIp => self.client_ip.map(ip_value),
             Variable::Backend => self.backend.cloned(),
             Variable::Host => self.host.cloned(),
-            Variable::ForwardedFor => self.forwarded.for_value(self.client_ip),
-            Variable::ForwardedProto => Some(self.forwarded.proto()),
-            Variable::ForwardedHost => self.forwarded.host(self.host),
+            Variable::ForwardedFor => self.forwarded().for_value(self.client_ip),
+            Variable::ForwardedProto => Some(self.forwarded().proto()),
+            Variable::ForwardedHost => self.forwarded().host(self.host),
         }
     }
 }

@@ -14,7 +14,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::answer::{self, Reason};
 use super::context::{InFlight, RequestContext, Stale};
-use super::forwarded::{self, Forwarded, TrustedProxies};
+use super::forwarded::{self, TrustedProxies};
 use super::headers::{Facts, Rules};
 use super::pool::{Pool, Target};
 use super::{access_log, host, request_id, retry};
@@ -51,19 +51,28 @@ impl Proxy {
         context: &mut RequestContext,
     ) -> Result<()> {
         context.failure = Some(reason);
-        let headers = session.req_header().headers.clone();
+        let answer = {
+            let facts = self.facts(session, context);
+            answer::compose(reason, session.req_header(), &self.response_rules, &facts)?
+        };
+        answer.send(session).await?;
+        context.answered = Some(Instant::now());
+        answer::linger(session).await;
+        Ok(())
+    }
+
+    /// What header rules can say of a request and its answer.
+    fn facts<'a>(&self, session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
+        let headers = &session.req_header().headers;
         let client_ip = client_ip(session);
-        let facts = Facts {
+        Facts {
             request_id: &context.request_id,
             client_ip,
             backend: context.endpoint.as_ref().map(|endpoint| &endpoint.identity.label_value),
             host: headers.get(http::header::HOST),
-            forwarded: Forwarded::of(&headers, self.trusted.contains(client_ip)),
-        };
-        answer::send(session, reason, &self.response_rules, &facts).await?;
-        context.answered = Some(Instant::now());
-        answer::linger(session).await;
-        Ok(())
+            trusted: self.trusted.contains(client_ip),
+            sent: headers,
+        }
     }
 
     /// The reason to give for an error. What is left of the total time bounds
@@ -215,10 +224,8 @@ impl ProxyHttp for Proxy {
         let Some(endpoint) = &context.endpoint else {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
         };
-        let sent = session.req_header();
-        let client_ip = client_ip(session);
-        let trusted = self.trusted.contains(client_ip);
-        if !trusted {
+        let facts = self.facts(session, context);
+        if !facts.trusted {
             forwarded::remove_claims(request);
         }
         // A backend is an origin server: the absolute form is for proxies (RFC
@@ -231,13 +238,8 @@ impl ProxyHttp for Proxy {
             request.set_uri(uri);
         }
         let host = request.headers.get(http::header::HOST).cloned();
-        let facts = Facts {
-            request_id: &context.request_id,
-            client_ip,
-            backend: Some(&endpoint.identity.label_value),
-            host: host.as_ref(),
-            forwarded: Forwarded::of(&sent.headers, trusted),
-        };
+        // Pingora has seen to it that there is one, where the client sent any.
+        let facts = Facts { host: host.as_ref(), ..facts };
         self.request_rules.apply(request, &facts)?;
         match (&endpoint.identity.host, host) {
             (Some(own), _) => request.insert_header(http::header::HOST, own.clone())?,
@@ -290,15 +292,7 @@ impl ProxyHttp for Proxy {
             // Nor does it know chunks: the end of the connection ends the answer.
             session.set_keepalive(None);
         }
-        let request = session.req_header();
-        let client_ip = client_ip(session);
-        let facts = Facts {
-            request_id: &context.request_id,
-            client_ip,
-            backend: context.endpoint.as_ref().map(|endpoint| &endpoint.identity.label_value),
-            host: request.headers.get(http::header::HOST),
-            forwarded: Forwarded::of(&request.headers, self.trusted.contains(client_ip)),
-        };
+        let facts = self.facts(session, context);
         self.response_rules.apply(response, &facts)
     }
 

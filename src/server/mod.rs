@@ -26,11 +26,15 @@ use pingora::server::{Fds, ListenFds};
 use pingora::services::background::BackgroundService;
 use pingora::services::{Service, ServiceReadyNotifier};
 use pingora_proxy::ProxyServiceBuilder;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::{Config, Span};
 use crate::proxy::{BackendState, InFlight, Pool, Proxy};
+
+use signals::{Ending, Signals};
 
 pub use listener::BindError;
 pub use log::{LogGuard, start as start_log};
@@ -42,6 +46,8 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// answered once it runs.
 pub struct Server {
     config: Config,
+    runtime: Runtime,
+    signals: Signals,
     sockets: listener::Sockets,
 }
 
@@ -55,14 +61,26 @@ pub struct Started {
 }
 
 impl Server {
-    /// Binds all listeners.
+    /// Begins to listen for signals, so that whoever finds the port open can end
+    /// the process in order, and binds all listeners.
     ///
     /// # Errors
     ///
-    /// A listener's address cannot be bound.
-    pub fn bind(config: Config) -> Result<Self, BindError> {
+    /// A listener's address cannot be bound ([`BindError`]), or the system has no
+    /// threads or signal handlers to give.
+    pub fn bind(config: Config) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.threads.get())
+            .thread_name("proxy")
+            .enable_all()
+            .build()
+            .context("cannot start worker threads")?;
+        let signals = {
+            let _inside = runtime.enter();
+            Signals::new().context("cannot listen for signals")?
+        };
         let sockets = listener::Sockets::bind(config.listeners.iter().map(|l| l.address))?;
-        Ok(Self { config, sockets })
+        Ok(Self { config, runtime, signals, sockets })
     }
 
     /// Runs until a signal ends it. `started` is called once clients are
@@ -70,88 +88,98 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The runtime or the signal handlers cannot be made, or a backend's name
-    /// does not resolve.
+    /// A backend's name does not resolve ([`Unresolved`](crate::proxy::Unresolved)),
+    /// or a part of the load balancer ended by itself, which is a fault of its own.
     pub fn run(self, started: impl FnOnce(&Started)) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(self.config.threads.get())
-            .thread_name("proxy")
-            .enable_all()
-            .build()
-            .context("cannot start worker threads")?;
-        let result = runtime.block_on(self.serve(started));
+        let Self { config, runtime, signals, sockets } = self;
+        let result = runtime.block_on(serve(&config, signals, sockets, started));
         // What is still there has had its time; a blocking name look-up must not
         // hold up the end.
         runtime.shutdown_background();
         result
     }
+}
 
-    async fn serve(self, started: impl FnOnce(&Started)) -> anyhow::Result<()> {
-        let mut signals = signals::Signals::new().context("cannot listen for signals")?;
-        let [pool_config] = self.config.pools.as_slice() else {
-            anyhow::bail!("the configuration was not validated");
-        };
-        let pool = Pool::new(pool_config, &self.config.timeouts);
-        tokio::select! {
-            resolved = pool.resolve() => resolved?,
-            _ = signals.next() => return Ok(()),
+async fn serve(
+    config: &Config,
+    mut signals: Signals,
+    sockets: listener::Sockets,
+    started: impl FnOnce(&Started),
+) -> anyhow::Result<()> {
+    let [pool_config] = config.pools.as_slice() else {
+        anyhow::bail!("the configuration was not validated");
+    };
+    let pool = Pool::new(pool_config, &config.timeouts);
+    tokio::select! {
+        resolved = pool.resolve() => resolved?,
+        _ = signals.next() => return Ok(()),
+    }
+
+    let (shutdown, shutting_down) = watch::channel(false);
+    let (ready, mut first_check) = watch::channel(false);
+    let mut checks = tokio::spawn({
+        let (pool, shutting_down) = (Arc::clone(&pool), shutting_down.clone());
+        async move {
+            let ready = ServiceReadyNotifier::new(ready);
+            pool.start_with_ready_notifier(shutting_down, ready).await;
         }
+    });
+    tokio::select! {
+        _ = first_check.wait_for(|checked| *checked) => {}
+        _ = signals.next() => return Ok(()),
+    }
 
-        let (shutdown, shutting_down) = watch::channel(false);
-        let (ready, mut first_check) = watch::channel(false);
-        tokio::spawn({
-            let (pool, shutting_down) = (Arc::clone(&pool), shutting_down.clone());
-            async move {
-                let ready = ServiceReadyNotifier::new(ready);
-                pool.start_with_ready_notifier(shutting_down, ready).await;
+    let in_flight = InFlight::default();
+    let proxy = Proxy::new(config, Arc::clone(&pool), in_flight.clone());
+    let (listeners, fds) = sockets.hand_over();
+    let mut services = tokio::spawn(accept(config, proxy, listeners.clone(), fds, shutting_down));
+    started(&Started { listeners: listeners.clone(), backends: pool.state() });
+    for address in &listeners {
+        info!(target: "server", %address, "listening");
+    }
+
+    let ending = tokio::select! {
+        ending = signals.next() => ending,
+        // Neither ends before the shutdown but by a panic, and a load balancer
+        // that accepts nobody, or checks nothing, must not look alive.
+        _ = &mut services => anyhow::bail!("the listeners ended by themselves; see the log"),
+        _ = &mut checks => anyhow::bail!("the health checks ended by themselves; see the log"),
+    };
+    match ending {
+        Ending::Now => info!(target: "server", "interrupted, stopping"),
+        Ending::Drained => {
+            // An error would mean that nobody listens, which is as well.
+            let _ = shutdown.send(true);
+            drain(config.shutdown.drain, services, in_flight, signals).await;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the requests in flight have finished, or until `limit` or another
+/// signal ends the wait.
+async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut signals: Signals) {
+    info!(target: "server", in_flight = in_flight.count(), %limit,
+        "no longer accepting, finishing what is in flight");
+    let finished = async {
+        // The listeners are closed when their service has ended.
+        let _ = services.await;
+        loop {
+            in_flight.ended().await;
+            // A request whose header has come but has not been looked at is not
+            // counted yet.
+            tokio::time::sleep(SETTLE).await;
+            if in_flight.count() == 0 {
+                break;
             }
-        });
-        tokio::select! {
-            _ = first_check.wait_for(|checked| *checked) => {}
-            _ = signals.next() => return Ok(()),
         }
-
-        let in_flight = InFlight::default();
-        let proxy = Proxy::new(&self.config, Arc::clone(&pool), in_flight.clone());
-        let (listeners, fds) = self.sockets.hand_over();
-        let services =
-            tokio::spawn(accept(&self.config, proxy, listeners.clone(), fds, shutting_down));
-        started(&Started { listeners: listeners.clone(), backends: pool.state() });
-        for address in &listeners {
-            info!(target: "server", %address, "listening");
-        }
-
-        match signals.next().await {
-            signals::Ending::Now => info!(target: "server", "interrupted, stopping"),
-            signals::Ending::Drained => {
-                let limit = self.config.shutdown.drain;
-                info!(target: "server", in_flight = in_flight.count(), %limit,
-                    "no longer accepting, finishing what is in flight");
-                // An error would mean that nobody listens, which is as well.
-                let _ = shutdown.send(true);
-                let finished = async {
-                    // The listeners are closed when their service has ended.
-                    let _ = services.await;
-                    loop {
-                        in_flight.ended().await;
-                        // A request whose header has come but has not been looked
-                        // at is not counted yet.
-                        tokio::time::sleep(SETTLE).await;
-                        if in_flight.count() == 0 {
-                            break;
-                        }
-                    }
-                };
-                tokio::select! {
-                    () = finished => info!(target: "server", "all requests have finished"),
-                    () = tokio::time::sleep(limit.get()) => warn!(target: "server",
-                        cut = in_flight.count(), "time is over, the rest is cut"),
-                    _ = signals.next() => warn!(target: "server",
-                        cut = in_flight.count(), "signalled again, the rest is cut"),
-                }
-            }
-        }
-        Ok(())
+    };
+    tokio::select! {
+        () = finished => info!(target: "server", "all requests have finished"),
+        () = tokio::time::sleep(limit.get()) => warn!(target: "server",
+            cut = in_flight.count(), "time is over, the rest is cut"),
+        _ = signals.next() => warn!(target: "server",
+            cut = in_flight.count(), "signalled again, the rest is cut"),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::config::{
     Backend, BackendName, BackendSpec, Config, HostPort, Listener, LogFormat, Pool, Span, Threads,
 };
 use crate::proxy::Unresolved;
-use crate::server::{self, Server};
+use crate::server::{self, BindError, Server};
 
 /// The services that the lab backends stand in for.
 const PUBLIC: [&str; 3] = ["httpbin.org:80", "example.com:80", "jsonplaceholder.typicode.com:80"];
@@ -70,8 +70,10 @@ pub(super) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
 
     let log = server::start_log(config.log.format, global.color_override())?;
     let language = global.language();
-    let server = Server::bind(config)
-        .map_err(|error| anyhow::anyhow!(trouble::cannot_listen(&error, language)))?;
+    let server = Server::bind(config).map_err(|error| match error.downcast_ref::<BindError>() {
+        Some(error) => anyhow::anyhow!(trouble::cannot_listen(error, language)),
+        None => error,
+    })?;
     let result = server.run(|started| {
         // Whoever read the output may have gone; the traffic goes on.
         let _ = screen::announce(&mut io::stdout().lock(), started, language);

@@ -108,3 +108,62 @@ fn a_log_that_nobody_reads_holds_up_neither_traffic_nor_the_end() {
     assert_eq!(program.wait().code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn a_second_signal_ends_the_wait() {
+    let (upstream, arrivals, _open) = gated();
+    let balancer = Balancer::over(&[upstream.address.to_string()], &["--drain", "1h"]);
+    let mut client = Client::connect(balancer.address);
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    arrivals.recv().expect("the request arrives");
+    balancer.signal(libc::SIGTERM);
+    balancer
+        .event(|event| event["message"].as_str()?.starts_with("no longer accepting").then_some(()));
+    let (code, took) = balancer.end_with(libc::SIGTERM);
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn a_signal_before_the_first_check_is_over_ends_it_in_order() {
+    // One check has to run into its limit of one second; the other shows that the
+    // checks have begun.
+    let (_held, full) = super::health::full_queue(([127, 0, 0, 1], 0).into());
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let alive = Upstream::named("alive");
+        let backends = format!("{full},{}", alive.address);
+        let mut program =
+            Program::start(["serve", "--listen", "127.0.0.1:0", "--backends", &backends]);
+        alive.wait_for_connections(1);
+        program.signal(signal);
+        assert_eq!(program.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_full_disk_under_the_screen_or_the_log_stops_no_request() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let upstream = Upstream::named("a");
+    let backends = upstream.address.to_string();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--backends", &backends];
+    let no_screen = Program::start_with(args, |command| {
+        command.stdout(full());
+    });
+    let address = no_screen.stderr_line(|line| line.split_once("address=")?.1.trim().parse().ok());
+    serves_and_ends(no_screen, address);
+    let no_log = Program::start_with(args, |command| {
+        command.stderr(full());
+    });
+    let address = no_log.stdout_line(|line| line.split_once("http://")?.1.trim().parse().ok());
+    serves_and_ends(no_log, address);
+}
+
+fn serves_and_ends(mut program: Program, address: std::net::SocketAddr) {
+    let mut client = Client::connect(address);
+    for _ in 0..100 {
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.answer().expect("an answer").text(), "a");
+    }
+    program.signal(libc::SIGTERM);
+    assert_eq!(program.wait().code(), Some(0));
+}

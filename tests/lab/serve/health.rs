@@ -1,6 +1,6 @@
 //! Health checks: they run, and they decide who takes turns.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::{Balancer, Client, Program, Upstream, get};
@@ -22,11 +22,7 @@ fn every_backend_is_checked_again_and_again() {
     let upstreams = ["a", "b"].map(Upstream::named);
     let specs: Vec<_> = upstreams.iter().map(|u| u.address.to_string()).collect();
     let _balancer = Balancer::over(&specs, SOON);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while upstreams.iter().any(|upstream| upstream.connections() < 5) {
-        assert!(Instant::now() < deadline, "the checks do not run");
-        std::thread::yield_now();
-    }
+    upstreams.iter().for_each(|upstream| upstream.wait_for_connections(5));
     assert!(upstreams.iter().all(|upstream| upstream.received().is_empty()), "checks send nothing");
 }
 
@@ -80,20 +76,15 @@ fn a_failed_connection_has_the_backends_checked_at_once_and_until_all_are_back()
 fn the_first_request_is_answered_after_the_first_check() {
     // A backend that takes connections too slowly to be healthy: its queue is
     // full, so that the check has to run into its time limit of one second.
-    let (_held, full) = full_queue();
+    let (_held, full) = full_queue(([127, 0, 0, 1], 0).into());
     let alive = Upstream::named("alive");
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody else takes ports on this loopback address.
+    let free = TcpListener::bind("127.67.0.1:0").unwrap().local_addr().unwrap();
     let backends = format!("{full},{}", alive.address);
-    let begun = Instant::now();
     let program = Program::start(["serve", "--listen", &free.to_string(), "--backends", &backends]);
-    let mut client = loop {
-        // The port is open long before the check is over.
-        match std::net::TcpStream::connect(free) {
-            Ok(_) => break Client::connect(free),
-            Err(_) => std::thread::yield_now(),
-        }
-        assert!(begun.elapsed() < Duration::from_secs(30), "nothing listens");
-    };
+    // The port is open before the checks begin, and long before they are over.
+    alive.wait_for_connections(1);
+    let mut client = Client::connect(free);
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.answer().expect("an answer").text(), "alive");
     // Had it been answered before the check, the full one would have been tried.
@@ -115,17 +106,17 @@ fn no_healthy_backend_is_503_within_a_second() {
     assert!(row.ends_with("unhealthy"), "{row}");
 }
 
-/// A listener whose queue is full: Linux drops what comes, as a host that is
-/// gone does.
-pub(super) fn full_queue() -> (Vec<std::net::TcpStream>, std::net::SocketAddr) {
+/// Listens on an address and fills the queue, which is never accepted from: Linux
+/// drops what comes, as a host that is gone does. All of it lasts as long as what
+/// is returned; the address is that of the listener.
+pub(super) fn full_queue(address: SocketAddr) -> (Vec<TcpStream>, SocketAddr) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&address.into()).unwrap();
     socket.listen(0).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let mut held = vec![std::net::TcpStream::from(socket)];
-    while let Ok(stream) =
-        std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200))
-    {
+    let mut held = vec![TcpStream::from(socket)];
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
         held.push(stream);
         assert!(held.len() < 16, "the queue does not fill");
     }

@@ -20,7 +20,7 @@ fn a_name_that_moves_is_followed_and_one_that_vanishes_keeps_its_address() {
     // The same port on another loopback address stands for the new place.
     let folder = tempfile::tempdir().unwrap();
     let hosts = folder.path().join("hosts");
-    std::fs::write(&hosts, "127.0.0.1 shop.test\n").unwrap();
+    std::fs::write(&hosts, format!("{} shop.test\n", old.address.ip())).unwrap();
     let config = folder.path().join("lab.toml");
     let text = format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\n[[pool]]\nresolve_interval = \"50ms\"\n\

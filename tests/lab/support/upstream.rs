@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ impl Upstream {
         script: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
         let mut upstream = Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            address: own_loopback_address(),
             script: Arc::new(script),
             log: Arc::default(),
             stopping: Arc::default(),
@@ -80,7 +81,7 @@ impl Upstream {
 
     /// An address on which nothing listens.
     pub fn dead() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = TcpListener::bind(own_loopback_address()).expect("a free port");
         listener.local_addr().expect("a bound address")
     }
 
@@ -125,6 +126,27 @@ impl Upstream {
     /// How many connections were opened so far, health checks included.
     pub fn connections(&self) -> usize {
         self.log.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// A loopback address that no other test uses, with any port. So the port of a
+/// backend that is down stays free: nobody else is given it, and a connection to
+/// it cannot by chance come from it (on 127.0.0.1, where outgoing connections
+/// begin, it can).
+fn own_loopback_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    SocketAddr::from(([127, 66, high, low], 0))
+}
+
+impl Upstream {
+    /// Waits until so many connections were opened, health checks included.
+    pub fn wait_for_connections(&self, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.connections() < count {
+            assert!(Instant::now() < deadline, "{} of {count} connections", self.connections());
+            thread::yield_now();
+        }
     }
 }
 
