@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::failure::{Failure, FailureKind};
@@ -35,9 +36,14 @@ pub(super) struct Connector {
     tls: Option<TlsConnector>,
 }
 
-/// The sending half of an open connection; the rest runs in a task that ends
-/// with it.
-pub(super) enum Connection {
+/// An open connection: the half that requests are handed to, and the task that
+/// reads and writes, which ends with it.
+pub(super) struct Connection {
+    requests: Requests,
+    task: JoinHandle<hyper::Result<()>>,
+}
+
+enum Requests {
     Http1(http1::SendRequest<Body>),
     Http2(http2::SendRequest<Body>),
 }
@@ -87,18 +93,14 @@ impl Connector {
     {
         let stream = TokioIo::new(stream);
         let failed = |error| Failure::first_exchange(&error, self.http2);
-        // A connection's own error also reaches the request that it ends, so
-        // the task's result is of no further use.
         if self.http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.max_header_list_size(HEADER_LIST_BYTES);
-            let (sender, connection) = builder.handshake(stream).await.map_err(failed)?;
-            tokio::spawn(async move { drop(connection.await) });
-            Ok(Connection::Http2(sender))
+            let (requests, connection) = builder.handshake(stream).await.map_err(failed)?;
+            Ok(Connection { requests: Requests::Http2(requests), task: tokio::spawn(connection) })
         } else {
-            let (sender, connection) = http1::handshake(stream).await.map_err(failed)?;
-            tokio::spawn(async move { drop(connection.await) });
-            Ok(Connection::Http1(sender))
+            let (requests, connection) = http1::handshake(stream).await.map_err(failed)?;
+            Ok(Connection { requests: Requests::Http1(requests), task: tokio::spawn(connection) })
         }
     }
 }
@@ -108,9 +110,9 @@ impl Connector {
 impl Connection {
     /// Waits until a request can be sent; false if the connection has ended.
     pub(super) async fn is_usable(&mut self) -> bool {
-        match self {
-            Self::Http1(sender) => sender.ready().await.is_ok(),
-            Self::Http2(sender) => sender.ready().await.is_ok(),
+        match &mut self.requests {
+            Requests::Http1(requests) => requests.ready().await.is_ok(),
+            Requests::Http2(requests) => requests.ready().await.is_ok(),
         }
     }
 
@@ -120,9 +122,50 @@ impl Connection {
         &mut self,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        match self {
-            Self::Http1(sender) => sender.try_send_request(request).await,
-            Self::Http2(sender) => sender.try_send_request(request).await,
+        match &mut self.requests {
+            Requests::Http1(requests) => requests.try_send_request(request).await,
+            Requests::Http2(requests) => requests.try_send_request(request).await,
         }
+    }
+
+    /// What the connection ended with, after a request failed with `error`. A
+    /// connection that ended before it took the request up only says that it is
+    /// closed; why is known to its task.
+    pub(super) async fn cause(self, error: hyper::Error) -> hyper::Error {
+        if !error.is_canceled() && !error.is_closed() {
+            return error;
+        }
+        let Self { requests, task } = self;
+        // The last that could keep the task at work.
+        drop(requests);
+        match task.await {
+            Ok(Err(cause)) => cause,
+            Ok(Ok(())) | Err(_) => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// A server may refuse a connection before the request is on its way.
+    #[tokio::test]
+    async fn a_connection_that_ended_before_the_request_still_says_why() {
+        let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: 1, tls: false };
+        let connector = Connector { endpoint, http2: true, tls: None };
+        let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+        let mut connection = connector.speak(ours).await.unwrap();
+        theirs.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        while !connection.task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let error = connection.send(Request::new(Body::default())).await.unwrap_err();
+        let cause = connection.cause(error.into_error()).await;
+        let failure = Failure::first_exchange(&cause, true);
+        assert_eq!(failure.kind, FailureKind::Protocol, "{failure}");
+        assert!(failure.message.contains("--http2"), "{failure}");
     }
 }

@@ -117,22 +117,24 @@ impl<'a> Sender<'a> {
                 kept = None;
             }
             *reused = kept.is_some();
-            let connection = match kept {
+            let mut connection = match kept {
                 Some(connection) => connection,
                 None => self.connector.connect().await?,
             };
-            let connection = self.connection.insert(connection);
             match connection.send(self.message.request()).await {
-                Ok(response) => return read(response, self.message.http2).await,
+                Ok(response) => {
+                    self.connection = Some(connection);
+                    return read(response, self.message.http2).await;
+                }
                 Err(mut error) => {
-                    self.connection = None;
                     // A kept connection ended before anything was sent over
                     // it, as servers may do at any time: that is not this
                     // request's fate.
                     if *reused && error.take_message().is_some() {
                         continue;
                     }
-                    let (error, http2) = (error.into_error(), self.message.http2);
+                    let error = connection.cause(error.into_error()).await;
+                    let http2 = self.message.http2;
                     if !*reused {
                         return Err(Failure::first_exchange(&error, http2));
                     }

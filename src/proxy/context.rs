@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
-use tokio::sync::Notify;
 
 use super::answer::Reason;
 use super::endpoint::Endpoint;
@@ -54,13 +53,7 @@ pub enum Stale {
 /// The number of requests that have begun and not ended; whoever drains the
 /// process waits for it to be zero.
 #[derive(Clone, Default)]
-pub struct InFlight(Arc<Count>);
-
-#[derive(Default)]
-struct Count {
-    requests: AtomicUsize,
-    none_left: Notify,
-}
+pub struct InFlight(Arc<AtomicUsize>);
 
 struct InFlightGuard(InFlight);
 
@@ -98,52 +91,17 @@ impl RequestContext {
 impl InFlight {
     /// How many there are now.
     pub fn count(&self) -> usize {
-        self.0.requests.load(Ordering::Acquire)
-    }
-
-    /// Returns when there is none.
-    pub async fn ended(&self) {
-        loop {
-            let ended = self.0.none_left.notified();
-            if self.count() == 0 {
-                return;
-            }
-            ended.await;
-        }
+        self.0.load(Ordering::Acquire)
     }
 
     fn enter(&self) -> InFlightGuard {
-        self.0.requests.fetch_add(1, Ordering::AcqRel);
+        self.0.fetch_add(1, Ordering::AcqRel);
         InFlightGuard(self.clone())
     }
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        if self.0.0.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.0.none_left.notify_waiters();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn whoever_waits_for_the_last_request_is_told() {
-        let in_flight = InFlight::default();
-        in_flight.ended().await;
-        let (one, two) = (in_flight.enter(), in_flight.enter());
-        let waiter = tokio::spawn({
-            let in_flight = in_flight.clone();
-            async move { in_flight.ended().await }
-        });
-        drop(one);
-        tokio::task::yield_now().await;
-        assert_eq!(in_flight.count(), 1);
-        assert!(!waiter.is_finished());
-        drop(two);
-        waiter.await.unwrap();
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

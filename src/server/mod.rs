@@ -39,7 +39,7 @@ use signals::{Ending, Signals};
 pub use listener::BindError;
 pub use log::{LogGuard, start as start_log};
 
-/// How long nothing must be in flight before all is taken to have finished.
+/// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// A load balancer whose sockets are bound. Clients can connect; they are
@@ -164,10 +164,9 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
     let finished = async {
         // The listeners are closed when their service has ended.
         let _ = services.await;
+        // A request whose header has come but has not been looked at is not counted
+        // yet, so nothing is asked at once.
         loop {
-            in_flight.ended().await;
-            // A request whose header has come but has not been looked at is not
-            // counted yet.
             tokio::time::sleep(SETTLE).await;
             if in_flight.count() == 0 {
                 break;

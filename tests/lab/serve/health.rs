@@ -94,6 +94,27 @@ fn the_first_request_is_answered_after_the_first_check() {
 }
 
 #[test]
+fn a_slow_check_of_one_backend_holds_up_no_news_of_another() {
+    // The check of the first takes its whole limit of a second; all are checked at once.
+    let (_held, full) = full_queue(([127, 0, 0, 1], 0).into());
+    let (mut dying, alive) = (Upstream::named("dying"), Upstream::named("alive"));
+    let balancer = Balancer::configured(&format!(
+        "[[pool]]\nhealth_check = {{ interval = \"50ms\", timeout = \"1s\" }}\n\
+         [[pool.backend]]\naddress = \"{full}\"\n\
+         [[pool.backend]]\nname = \"dying\"\naddress = \"{}\"\n\
+         [[pool.backend]]\nname = \"alive\"\naddress = \"{}\"\n",
+        dying.address, alive.address
+    ));
+    dying.stop();
+    balancer.wait_for_health("dying", "backend is unhealthy");
+    // The check of the full one goes on; who is dead is known all the same.
+    for number in 0..4 {
+        get(balancer.address, "/", &[&format!("X-Request-Id: {number}")]);
+        assert_eq!(balancer.access(&number.to_string())["attempts"], 1);
+    }
+}
+
+#[test]
 fn no_healthy_backend_is_503_within_a_second() {
     let dead = Upstream::dead();
     let balancer = Balancer::over(&[format!("a.test={dead}")], &[]);
