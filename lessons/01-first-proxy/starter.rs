@@ -1,0 +1,52 @@
+//! 01 first-proxy. Every request goes to one backend, unchanged.
+//! 第一个代理：把每个请求原样转发给唯一的后端。
+
+use async_trait::async_trait;
+use pingora::prelude::*;
+
+/// What the proxy knows: the one backend behind it.
+struct FirstProxy {
+    backend: String,
+}
+
+#[async_trait]
+impl ProxyHttp for FirstProxy {
+    /// Nothing has to be remembered from one phase of a request to the next.
+    type CTX = ();
+
+    fn new_ctx(&self) -> Self::CTX {}
+
+    /// The one phase that every proxy must write: where does this request go?
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        _ctx: &mut Self::CTX,
+    ) -> Result<Box<HttpPeer>> {
+        // TODO: say that requests go to `self.backend`, in plain HTTP (no TLS).
+        // TODO：让请求发往 `self.backend`，用明文 HTTP（不用 TLS）。
+        // `HttpPeer::new(address, tls, sni)` makes the peer.
+        let unfinished = format!("no peer yet for {}", self.backend);
+        Err(Error::explain(HTTPStatus(501), unfinished))
+    }
+}
+
+/// A setting from the environment, or its default.
+fn setting(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+fn main() {
+    let listen = setting("LAB_LISTEN", "127.0.0.1:6188");
+    let backends = setting("LAB_BACKENDS", "127.0.0.1:6190");
+    // This stage uses the first backend of the list only.
+    let backend = backends.split(',').next().unwrap_or_default().to_owned();
+
+    // Pingora starts the async runtimes itself, so `main` is not async.
+    let mut server = Server::new(None).expect("Pingora's default settings are valid");
+    server.bootstrap();
+
+    let mut proxy = http_proxy_service(&server.configuration, FirstProxy { backend });
+    proxy.add_tcp(&listen);
+    server.add_service(proxy);
+    server.run_forever();
+}

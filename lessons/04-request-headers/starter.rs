@@ -1,0 +1,99 @@
+//! 04 request-headers. What the backend should know, and no client can fake.
+//! 请求头：后端该知道的信息，客户端伪造不了。
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::prelude::*;
+
+/// What the proxy knows: the backends, and the name by which it signs.
+struct LabProxy {
+    backends: Arc<LoadBalancer<RoundRobin>>,
+    name: String,
+}
+
+/// What one request remembers from phase to phase.
+struct RequestContext {
+    /// The backend that was chosen.
+    backend: Option<String>,
+}
+
+#[async_trait]
+impl ProxyHttp for LabProxy {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> Self::CTX {
+        RequestContext { backend: None }
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        ctx: &mut Self::CTX,
+    ) -> Result<Box<HttpPeer>> {
+        let backend = self
+            .backends
+            .select(b"", 256)
+            .ok_or_else(|| Error::explain(HTTPStatus(503), "no healthy backend"))?;
+        ctx.backend = Some(backend.addr.to_string());
+        Ok(Box::new(HttpPeer::new(backend, false, String::new())))
+    }
+
+    /// The request as the backend will get it.
+    ///
+    /// TODO: set `x-proxy-added` and `x-forwarded-by` to the proxy's name, `host` to
+    /// the backend's address, `x-forwarded-for` to the client's IP address. What a
+    /// client claims in these fields must not get through.
+    /// TODO：把 `x-proxy-added` 和 `x-forwarded-by` 设为代理的名字，`host` 设为后端的地址，
+    /// `x-forwarded-for` 设为客户端的 IP；客户端自己在这些字段里写的内容不能混进去。
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        _request: &mut RequestHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let client = session.client_addr().and_then(|address| address.as_inet()).map(ip);
+        println!("{}: {client:?} -> {:?}", self.name, ctx.backend);
+        Ok(())
+    }
+}
+
+/// An address without its port.
+fn ip(address: &SocketAddr) -> String {
+    address.ip().to_string()
+}
+
+/// A setting from the environment, or its default.
+fn setting(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+fn main() {
+    let listen = setting("LAB_LISTEN", "127.0.0.1:6188");
+    let backends = setting("LAB_BACKENDS", "127.0.0.1:6190,127.0.0.1:6191,127.0.0.1:6192");
+    let name = setting("LAB_PROXY_NAME", "pingora-lab");
+    let interval = setting("LAB_HEALTH_INTERVAL_MS", "1000")
+        .parse()
+        .map(Duration::from_millis)
+        .expect("LAB_HEALTH_INTERVAL_MS is a number of milliseconds");
+
+    let mut backends: LoadBalancer<RoundRobin> = LoadBalancer::try_from_iter(backends.split(','))
+        .expect("LAB_BACKENDS is a list of addresses: 127.0.0.1:6190,127.0.0.1:6191");
+    backends.set_health_check(TcpHealthCheck::new());
+    backends.health_check_frequency = Some(interval);
+    backends.parallel_health_check = true;
+
+    let mut server = Server::new(None).expect("Pingora's default settings are valid");
+    server.bootstrap();
+
+    let health = background_service("health checks", backends);
+    let backends = health.task();
+    let mut proxy = http_proxy_service(&server.configuration, LabProxy { backends, name });
+    proxy.add_tcp(&listen);
+
+    let health = server.add_service(health);
+    server.add_service(proxy).add_dependency(&health);
+    server.run_forever();
+}
