@@ -8,10 +8,14 @@
 //! the backend in the answer, and on request reports what was received and
 //! sent (see [`observation`]).
 //!
+//! [`recording`] is another kind of backend: it does what a check tells it to,
+//! and records what it received.
+//!
 //! The pages and data are this project's own; only paths, field names and
 //! behaviour follow the originals.
 
 pub mod observation;
+pub mod recording;
 
 mod call;
 mod connection;

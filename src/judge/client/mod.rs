@@ -1,0 +1,108 @@
+//! An HTTP/1 client that sends exactly the bytes it is told to, and reports
+//! exactly what came back.
+//!
+//! [`Client::send`] sends one [`Request`] over a connection of its own; a
+//! [`Connection`] takes several, or parts of one, or ends in a reset. What comes
+//! back is an [`Answer`], or the [`Trouble`] that there was instead.
+
+mod answer;
+mod connection;
+mod request;
+mod trouble;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::TcpSocket;
+
+pub use answer::Answer;
+pub use connection::Connection;
+pub use request::Request;
+pub use trouble::{Cut, Missing, Trouble};
+
+/// A client of one server.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// The address of the server.
+    pub target: SocketAddr,
+    /// The address that connections come from, such as 127.0.0.2; `None` leaves
+    /// it to the system.
+    pub from: Option<IpAddr>,
+    /// How long a connection may take to be made, and then an answer to be
+    /// complete.
+    pub patience: Duration,
+}
+
+// === impl Client ===
+
+impl Client {
+    /// A client that waits 4 s for an answer.
+    pub fn new(target: SocketAddr) -> Self {
+        Self { target, from: None, patience: Duration::from_secs(4) }
+    }
+
+    /// The same, with connections that come from this address.
+    pub fn from(self, address: IpAddr) -> Self {
+        Self { from: Some(address), ..self }
+    }
+
+    /// The same, with this patience.
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// A request that has one header field: `Host` with the server's address.
+    pub fn request(&self, method: impl Into<String>, target: impl Into<String>) -> Request {
+        Request::new(method, target).header("Host", self.target.to_string())
+    }
+
+    /// Sends GET for this target, with `Host`, over a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// What there was instead of a complete answer.
+    pub async fn get(&self, target: impl Into<String>) -> Result<Answer, Trouble> {
+        self.send(&self.request("GET", target)).await
+    }
+
+    /// Sends a request over a connection of its own, which is closed after the
+    /// answer.
+    ///
+    /// # Errors
+    ///
+    /// What there was instead of a complete answer.
+    pub async fn send(&self, request: &Request) -> Result<Answer, Trouble> {
+        self.connect().await?.send(request).await
+    }
+
+    /// Makes a connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble::Refused`], [`Trouble::ConnectTimedOut`], or
+    /// [`Trouble::Connect`] for any other reason.
+    pub async fn connect(&self) -> Result<Connection, Trouble> {
+        let connecting = async {
+            let socket = match self.target {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            if let Some(from) = self.from {
+                socket.bind((from, 0).into())?;
+            }
+            socket.connect(self.target).await
+        };
+        let stream = match tokio::time::timeout(self.patience, connecting).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                return Err(Trouble::Refused);
+            }
+            Ok(Err(error)) => return Err(Trouble::Connect(error.to_string())),
+            Err(_) => return Err(Trouble::ConnectTimedOut { after: self.patience }),
+        };
+        // A request may go out in several pieces.
+        let _ = stream.set_nodelay(true);
+        Ok(Connection::new(stream, self.patience))
+    }
+}

@@ -1,0 +1,3 @@
+//! A program under test, judged from outside.
+
+pub mod client;
