@@ -67,6 +67,13 @@ impl Diagnosis {
         self
     }
 
+    /// The same facts under another id, where the check knows better what they
+    /// mean.
+    #[must_use]
+    pub fn renamed(self, id: &'static str) -> Self {
+        Self { id, ..self }
+    }
+
     /// What a right program would have done, and what this one did.
     #[must_use]
     pub fn compared(self, expected: impl fmt::Display, actual: impl fmt::Display) -> Self {

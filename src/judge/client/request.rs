@@ -65,6 +65,11 @@ impl Request {
         self
     }
 
+    /// Whether there is a body, be it empty.
+    pub fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
+
     /// The head as it goes over the wire, with the empty line that ends it.
     pub fn head_bytes(&self) -> Bytes {
         let mut bytes = BytesMut::new();

@@ -1,0 +1,88 @@
+//! A program under test that listens, and what a client says to it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::client::{Answer, Client, Request, Trouble};
+use super::common;
+use super::diagnosis::Finding;
+use super::program::Guarded;
+use super::scene::Scene;
+
+/// How long the word of a program's end may take to reach us after its sockets
+/// have closed.
+const WORD_OF_ITS_END: Duration = Duration::from_millis(200);
+
+/// A program that listens.
+#[derive(Debug)]
+pub struct Running<'a> {
+    scene: &'a Scene,
+    program: Arc<Guarded>,
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+// === impl Running ===
+
+impl<'a> Running<'a> {
+    pub(super) fn new(scene: &'a Scene, program: Arc<Guarded>, listen: SocketAddr) -> Self {
+        Self { scene, program, listen }
+    }
+
+    /// A client of the program.
+    pub fn client(&self) -> Client {
+        Client::new(self.listen)
+    }
+
+    /// A client at another loopback address, such as 127.0.0.2.
+    pub fn client_from(&self, address: IpAddr) -> Client {
+        self.client().from(address)
+    }
+
+    /// A request with `Host`, to be changed and then sent.
+    pub fn request(&self, method: &str, target: impl Into<String>) -> Request {
+        self.client().request(method, target)
+    }
+
+    /// Sends a request over a connection of its own; the answer, or the finding
+    /// for what there was instead.
+    ///
+    /// # Errors
+    ///
+    /// A finding that every check can come to: no answer, an empty one, a dead
+    /// program.
+    pub async fn ask(&self, request: &Request) -> Result<Answer, Finding> {
+        let sent = self.client().send(request).await;
+        match sent {
+            Ok(answer) => Ok(answer),
+            Err(trouble) => Err(self.trouble(&trouble, request).await),
+        }
+    }
+
+    /// GET of a target.
+    ///
+    /// # Errors
+    ///
+    /// As [`Running::ask`].
+    pub async fn get(&self, target: &str) -> Result<Answer, Finding> {
+        self.ask(&self.request("GET", target)).await
+    }
+
+    /// The finding for a request that was not answered.
+    pub async fn trouble(&self, trouble: &Trouble, request: &Request) -> Finding {
+        let ended = match trouble {
+            Trouble::NoAnswer { .. } => self.program.exited(),
+            _ => {
+                tokio::time::timeout(WORD_OF_ITS_END, self.program.wait_exited()).await.ok().flatten()
+            }
+        };
+        common::trouble(trouble, request, ended, &self.program.output())
+            .map(|found| found.repeat(self.scene.by_hand(request)))
+    }
+
+    /// The finding that the program has ended, if it has.
+    pub fn ended(&self) -> Option<Finding> {
+        self.program.exited().map(|exit| common::ended(exit, &self.program.output()))
+    }
+}
