@@ -11,6 +11,7 @@
 //! | [`server`] | the life of the process: sockets, start-up, log, signals, drain | [`config`], [`proxy`] |
 //! | [`backends`] | the lab backends: stand-ins for httpbin, example.com and jsonplaceholder (`docs/lab-backends.md`) | nothing |
 //! | [`probe`] | request batches: plan, send, observe, report (`docs/probe.md`) | [`language`] |
+//! | [`judge`] | a proxy under test as a black box: its process and the guard over it, its start, its end | [`backends`], [`language`] |
 //! | [`language`] | which of the two languages a person reads | nothing |
 //!
 //! `tests/lab` runs the built program over real sockets; one of its tests holds
@@ -28,6 +29,7 @@
 pub mod backends;
 pub mod cli;
 pub mod config;
+pub mod judge;
 pub mod language;
 pub mod probe;
 pub mod proxy;
