@@ -1,6 +1,7 @@
 //! The command tree: what a person may type, and how the program ends.
 
 mod backends;
+mod guard;
 mod listing;
 mod probe;
 mod serve;
@@ -69,6 +70,9 @@ enum Command {
     Backends(backends::Args),
     /// Send requests and show which backend answered and what the proxy changed
     Probe(probe::Args),
+    /// Started by the judge between itself and a program under test
+    #[command(hide = true)]
+    Guard,
 }
 
 /// How the program ends: the process's exit code.
@@ -127,6 +131,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Serve(args) => serve::run(args, &cli.global),
         Command::Backends(args) => backends::run(args, &cli.global),
         Command::Probe(args) => probe::run(args, &cli.global),
+        Command::Guard => guard::run(),
     };
     result.unwrap_or_else(|error| {
         print_error(&error, &cli.global);

@@ -10,6 +10,7 @@
 pub mod client;
 pub mod diagnosis;
 pub mod exchange;
+pub mod ports;
 pub mod program;
 pub mod running;
 pub mod scene;
@@ -19,7 +20,6 @@ pub mod verdict;
 
 mod common;
 mod draw;
-mod ports;
 mod pulse;
 mod run;
 

@@ -1,0 +1,28 @@
+//! The program under test: how it is run, whether it listens, how it ends.
+//!
+//! It may do anything: loop for ever, ignore signals, fork, write without end,
+//! eat memory. So it never is a child of ours. [`guard`] stands between: a
+//! small process that starts the program, limits it, and ends it and all that
+//! it has started, even when the judge itself was killed.
+
+pub mod guard;
+
+mod descendants;
+mod environment;
+mod guarded;
+mod launch;
+mod order;
+mod output;
+mod panic_line;
+#[cfg(target_os = "linux")]
+mod sock_diag;
+mod sockets;
+mod start;
+
+pub use environment::environment;
+pub use guarded::{Ended, Guarded, NotStarted};
+pub use launch::{CommandLine, CommandLineError, Launch};
+pub use order::{ExitKind, Order};
+pub use output::{Output, Tail};
+pub use panic_line::PanicLine;
+pub use start::{Holder, StartFailure, wait_until_listening};
