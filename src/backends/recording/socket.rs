@@ -115,5 +115,7 @@ fn ephemeral_ports() -> (u16, u16) {
         Some((first.parse().ok()?, last.trim().parse().ok()?))
     });
     // A range that leaves nothing over cannot be avoided.
-    ports.filter(|&(first, last): &(u16, u16)| first > LOWEST + 1000 || last < 64000).unwrap_or(EPHEMERAL)
+    ports
+        .filter(|&(first, last): &(u16, u16)| first > LOWEST + 1000 || last < 64000)
+        .unwrap_or(EPHEMERAL)
 }
