@@ -41,3 +41,6 @@ pub use log::{
 };
 pub use recorder::Recorder;
 pub use reply::{Framing, Reply};
+
+#[cfg(test)]
+mod tests;

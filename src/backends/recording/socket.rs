@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
 const MOST_TRIES: usize = 1000;
+/// Below it are the ports that servers have by habit, this project's too.
+const LOWEST: u16 = 10_000;
 
 /// Ports from which a system takes those of outgoing connections, where that is
 /// not known: what Linux uses, and what IANA names and others use.
@@ -27,9 +29,13 @@ pub(super) struct Port {
 // === impl Port ===
 
 impl Port {
-    /// Binds this address; with port 0, a port that the system picks.
+    /// Binds this address, whose earlier connections may still linger; with
+    /// port 0, a port that the system picks.
     pub(super) fn at(address: SocketAddr) -> io::Result<Self> {
-        let socket = bind(address, false)?;
+        Self::bound(bind(address, true)?)
+    }
+
+    fn bound(socket: Socket) -> io::Result<Self> {
         let address = socket.local_addr()?.as_socket();
         let address = address.ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Self { socket: Mutex::new(socket), address })
@@ -43,14 +49,14 @@ impl Port {
         let mut random = rand::rng();
         let mut tries = 0;
         loop {
-            let port = random.random_range(1024..=u16::MAX);
+            let port = random.random_range(LOWEST..=u16::MAX);
             if (first..=last).contains(&port) {
                 continue;
             }
             tries += 1;
-            match Self::at((Ipv4Addr::LOCALHOST, port).into()) {
+            match bind((Ipv4Addr::LOCALHOST, port).into(), false) {
                 Err(_) if tries < MOST_TRIES => {}
-                result => return result,
+                result => return Self::bound(result?),
             }
         }
     }
@@ -62,6 +68,8 @@ impl Port {
     /// Listens. The listener ends with an error when the port is refused.
     pub(super) fn listen(&self) -> io::Result<TcpListener> {
         let socket = self.socket.lock();
+        // Connections of its earlier life may linger on the port.
+        share(&socket, true)?;
         socket.listen(BACKLOG)?;
         TcpListener::from_std(socket.try_clone()?.into())
     }
@@ -73,7 +81,8 @@ impl Port {
         // On Linux this undoes `listen` and leaves the socket bound. Elsewhere
         // it is an error, and only a new socket is not listened on.
         if cfg!(target_os = "linux") {
-            return socket.shutdown(Shutdown::Read);
+            socket.shutdown(Shutdown::Read)?;
+            return share(&socket, false);
         }
         // For a moment the port belongs to nobody, and until its listener is
         // dropped the old socket still accepts.
@@ -83,15 +92,19 @@ impl Port {
     }
 }
 
-fn bind(address: SocketAddr, again: bool) -> io::Result<Socket> {
+fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Not otherwise: two such sockets can share a port until one listens.
-    if again {
-        socket.set_reuse_address(true)?;
-    }
+    share(&socket, shared)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Whether a port may be shared with connections that linger on it. A port that
+/// is not listened on could then be taken by others who share, too.
+fn share(socket: &Socket, shared: bool) -> io::Result<()> {
+    // On Windows this would let others take even a port that is listened on.
+    if cfg!(unix) { socket.set_reuse_address(shared) } else { Ok(()) }
 }
 
 /// The first and the last port of those of outgoing connections.
@@ -102,5 +115,7 @@ fn ephemeral_ports() -> (u16, u16) {
         Some((first.parse().ok()?, last.trim().parse().ok()?))
     });
     // A range that leaves nothing over cannot be avoided.
-    ports.filter(|&(first, last): &(u16, u16)| first > 2048 || last < 64000).unwrap_or(EPHEMERAL)
+    ports
+        .filter(|&(first, last): &(u16, u16)| first > LOWEST + 1000 || last < 64000)
+        .unwrap_or(EPHEMERAL)
 }

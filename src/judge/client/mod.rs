@@ -106,3 +106,6 @@ impl Client {
         Ok(Connection::new(stream, self.patience))
     }
 }
+
+#[cfg(test)]
+mod tests;
