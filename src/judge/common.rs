@@ -89,10 +89,18 @@ pub fn start_failure(failure: StartFailure, told: SocketAddr) -> Finding {
             .with("seconds", after.as_secs())
             .with("output", last_lines)
             .timed(),
-        StartFailure::PortTaken { address, holder } => Diagnosis::new(PORT_TAKEN)
-            .with("address", address.to_string())
-            .with("holder", holder.map_or_else(|| "?".to_owned(), |one| format!("{} (pid {})", one.name, one.pid))),
-        StartFailure::CannotStart { reason } => Diagnosis::new("cannot-start").with("reason", reason),
+        StartFailure::PortTaken { address, holder } => {
+            Diagnosis::new(PORT_TAKEN).with("address", address.to_string()).with(
+                "holder",
+                holder.map_or_else(
+                    || "?".to_owned(),
+                    |one| format!("{} (pid {})", one.name, one.pid),
+                ),
+            )
+        }
+        StartFailure::CannotStart { reason } => {
+            Diagnosis::new("cannot-start").with("reason", reason)
+        }
         StartFailure::OutOfMemory { last_lines } => {
             Diagnosis::new("out-of-memory").with("output", last_lines)
         }
@@ -143,13 +151,13 @@ pub fn trouble(
         return ended(exit, output);
     }
     let panic = PanicLine::find(&output.stderr.text());
-    let cut_off = matches!(trouble, Trouble::EmptyReply | Trouble::Reset | Trouble::Incomplete { .. });
+    let cut_off =
+        matches!(trouble, Trouble::EmptyReply | Trouble::Reset | Trouble::Incomplete { .. });
     let diagnosis = match (trouble, panic) {
         // The runtime catches the panic of a task: the program lives on, the
         // request does not.
-        (_, Some(panic)) if cut_off => {
-            with_panic(Diagnosis::new("request-panicked"), Some(panic)).with("trouble", trouble.to_string())
-        }
+        (_, Some(panic)) if cut_off => with_panic(Diagnosis::new("request-panicked"), Some(panic))
+            .with("trouble", trouble.to_string()),
         (Trouble::Refused, _) => Diagnosis::new("no-longer-listens"),
         (Trouble::EmptyReply, _) => Diagnosis::new("empty-reply"),
         (Trouble::Reset, _) => Diagnosis::new("connection-reset"),

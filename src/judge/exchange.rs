@@ -36,9 +36,8 @@ impl Exchange {
         let answer = client.send(&request).await;
         // The backend has entered the request before it answered; the body's last
         // byte and the answer may be noted in either order.
-        let complete = |log: &Log| {
-            log.requests().skip(before).all(|received| received.complete).then_some(())
-        };
+        let complete =
+            |log: &Log| log.requests().skip(before).all(|received| received.complete).then_some(());
         if answer.is_ok() {
             scene.recorder.wait_for(Instant::now() + LAG, complete).await;
         }
@@ -230,7 +229,12 @@ impl Case {
         Ok(exchange)
     }
 
-    fn arrived(&self, scene: &Scene, exchange: &Exchange, received: &Received) -> Result<(), Finding> {
+    fn arrived(
+        &self,
+        scene: &Scene,
+        exchange: &Exchange,
+        received: &Received,
+    ) -> Result<(), Finding> {
         let differs = |id, expected: &str, actual: &str| {
             Err(exchange.found(scene, id).compared(expected, actual).fail())
         };
@@ -260,7 +264,12 @@ impl Case {
         Ok(())
     }
 
-    fn came_back(&self, scene: &Scene, exchange: &Exchange, answer: &Answer) -> Result<(), Finding> {
+    fn came_back(
+        &self,
+        scene: &Scene,
+        exchange: &Exchange,
+        answer: &Answer,
+    ) -> Result<(), Finding> {
         let differs = |id, expected: &str, actual: &str| {
             Err(exchange.found(scene, id).compared(expected, actual).fail())
         };

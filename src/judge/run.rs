@@ -41,19 +41,22 @@ pub async fn judge(
     let begun = Instant::now();
     let deadline = begun + LIMIT;
     let pulse = Pulse::start();
-    let mut verdict =
-        Verdict { stage: stage.id, seed, checks: Vec::new(), not_run: Vec::new(), took: begun.elapsed() };
-    let decide = |check: &'static Check| {
-        decide(stage, check, subject, seed, deadline, &pulse, progress)
+    let mut verdict = Verdict {
+        stage: stage.id,
+        seed,
+        checks: Vec::new(),
+        not_run: Vec::new(),
+        took: begun.elapsed(),
     };
+    let decide =
+        |check: &'static Check| decide(stage, check, subject, seed, deadline, &pulse, progress);
 
     let Some((first, rest)) = stage.checks.split_first() else { return verdict };
     let first = decide(first).await;
     let started = first.finding.is_none();
     verdict.checks.push(first);
     if started {
-        let rest: Vec<_> =
-            stream::iter(rest).map(decide).buffered(SIDE_BY_SIDE).collect().await;
+        let rest: Vec<_> = stream::iter(rest).map(decide).buffered(SIDE_BY_SIDE).collect().await;
         verdict.checks.extend(rest);
     } else {
         verdict.not_run = rest.iter().map(|check| check.id).collect();

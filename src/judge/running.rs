@@ -73,9 +73,10 @@ impl<'a> Running<'a> {
     pub async fn trouble(&self, trouble: &Trouble, request: &Request) -> Finding {
         let ended = match trouble {
             Trouble::NoAnswer { .. } => self.program.exited(),
-            _ => {
-                tokio::time::timeout(WORD_OF_ITS_END, self.program.wait_exited()).await.ok().flatten()
-            }
+            _ => tokio::time::timeout(WORD_OF_ITS_END, self.program.wait_exited())
+                .await
+                .ok()
+                .flatten(),
         };
         common::trouble(trouble, request, ended, &self.program.output())
             .map(|found| found.repeat(self.scene.by_hand(request)))

@@ -15,7 +15,7 @@ use super::draw::Draw;
 use super::ports;
 use super::program::{CommandLine, Guarded, Launch, StartFailure, wait_until_listening};
 use super::running::Running;
-use crate::backends::recording::{RecordingBackend, Recorder};
+use crate::backends::recording::{Recorder, RecordingBackend};
 
 /// How long a program may take until it listens.
 const START: Duration = Duration::from_secs(10);
@@ -110,7 +110,9 @@ impl Scene {
             let started = self.try_start(backends, settings).await;
             match started {
                 // Somebody else was quicker at this port: take another.
-                Err(finding) if finding.diagnosis().id == common::PORT_TAKEN && tries < PORT_TRIES => {
+                Err(finding)
+                    if finding.diagnosis().id == common::PORT_TAKEN && tries < PORT_TRIES =>
+                {
                     tries += 1;
                 }
                 started => return started,
@@ -143,7 +145,9 @@ impl Scene {
         let command = match &self.subject.command {
             Command::Program(words) => words.clone(),
             Command::Line(line) => line.fill(listen, backends).map_err(|error| {
-                Diagnosis::new("command-does-not-fit").with("reason", error.to_string()).inconclusive()
+                Diagnosis::new("command-does-not-fit")
+                    .with("reason", error.to_string())
+                    .inconclusive()
             })?,
         };
         let list = backends.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");

@@ -106,7 +106,10 @@ async fn dead_backend(scene: &Scene) -> Outcome {
             Err(Trouble::NoAnswer { after }) => {
                 let limit = format!("502 within {} s", TO_A_502.as_secs());
                 let found = exchange.found(scene, "dead-backend-slow");
-                return Err(found.compared(limit, format!("nothing within {after:?}")).timed().fail());
+                return Err(found
+                    .compared(limit, format!("nothing within {after:?}"))
+                    .timed()
+                    .fail());
             }
             Err(trouble) => return Err(running.trouble(trouble, &exchange.request).await),
         };
@@ -141,9 +144,7 @@ async fn parallel(scene: &Scene) -> Outcome {
     let gate = Gate::for_all_of(CLIENTS);
     let hold = gate.clone();
     // Each answer names the request it belongs to.
-    backends[0].set_to(move |received| {
-        Act::Hold(hold.clone(), Reply::ok(received.target.clone()))
-    });
+    backends[0].set_to(move |received| Act::Hold(hold.clone(), Reply::ok(received.target.clone())));
     scene.plan(format!("{CLIENTS} clients at once"));
     let requests: Vec<_> =
         (0..CLIENTS).map(|_| running.request("GET", scene.draw.path())).collect();
