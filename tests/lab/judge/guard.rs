@@ -8,9 +8,9 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pingora_lab::judge::ports;
-use pingora_lab::judge::program::{ExitKind, wait_until_listening};
+use pingora_lab::judge::program::{ExitKind, Guarded, wait_until_listening};
 
-use super::run::{Mark, PATIENCE, Run, block_on, command, perl, shell};
+use super::run::{MEMORY, Mark, PATIENCE, Run, block_on, command, guard_exe, perl, shell};
 
 /// The guard of a program: its parent.
 fn guard_of(run: &Run) -> Pid {
@@ -212,8 +212,8 @@ fn a_program_is_ended_when_its_judge_is_killed() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(judge.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let mark = lines.skip_while(|line| !line.starts_with("mark-")).next();
+    let mut lines = BufReader::new(judge.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mark = lines.find(|line| line.starts_with("mark-"));
     let running = mark.as_deref().map(|mark| Mark::from_text(mark).processes().len());
     judge.kill().unwrap();
     judge.wait().unwrap();
@@ -222,13 +222,33 @@ fn a_program_is_ended_when_its_judge_is_killed() {
 }
 
 #[test]
-fn a_program_that_kills_its_guard_is_ended_by_the_judge() {
+fn a_program_that_kills_its_guard_is_ended_all_the_same() {
     block_on(async {
-        let run = Run::start(shell("kill -KILL $PPID; sleep 60")).await;
+        // Once it runs, having left the group too.
+        let script = "exit sleep 60 if !fork; setsid(); print 'ready'; sleep 60";
+        let run = Run::start(perl(script)).await;
+        run.said("ready").await;
+        kill(guard_of(&run), Signal::SIGKILL).unwrap();
         let exit = tokio::time::timeout(PATIENCE, run.guarded.wait_exited()).await;
         assert_eq!(exit, Ok(None), "nobody knows");
         assert!(!run.guarded.end().await.nothing_left);
-        tokio::task::spawn_blocking(move || run.mark.wait_until_gone()).await.unwrap();
+        assert_eq!(run.mark.processes(), Vec::<i32>::new());
+        // So soon that the guard may not have said that it runs.
+        let (launch, mark) = shell("kill -KILL $PPID; sleep 60");
+        if let Ok(guarded) = Guarded::start(guard_exe(), &launch.order(MEMORY)).await {
+            assert_eq!(guarded.wait_exited().await, None);
+        }
+        assert_eq!(mark.processes(), Vec::<i32>::new());
+    });
+}
+
+#[test]
+fn a_program_that_stops_its_guard_is_ended() {
+    block_on(async {
+        let run = Run::start(shell("echo ready; sleep 60")).await;
+        run.said("ready").await;
+        kill(guard_of(&run), Signal::SIGSTOP).unwrap();
+        run.end().await;
     });
 }
 
