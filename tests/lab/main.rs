@@ -5,6 +5,7 @@
 mod backends;
 mod cmake;
 mod documents;
+mod judge;
 mod probe;
 mod serve;
 mod support;

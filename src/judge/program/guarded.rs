@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -19,14 +19,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::order::{ExitKind, Order, Report, Word};
+use super::orphans;
 use super::output::{Output, Tail};
 
 /// How long the guard may take to start the program.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the guard may take to end everything. It takes milliseconds unless
-/// a process is stuck in the kernel, or the guard itself was stopped.
-const END_PATIENCE: Duration = Duration::from_secs(5);
+/// a process is stuck in the kernel.
+const END_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A pipe holds no more than this for one without privileges; so much is read
 /// after the program's exit to have all that it wrote before.
@@ -74,7 +75,7 @@ pub struct Ended {
     /// What it has written, up to its end.
     pub output: Output,
     /// Whether the guard has seen that no process of the program is left. False
-    /// only if somebody has killed or stopped the guard.
+    /// only if the guard was killed; then they were looked for and killed by other means.
     pub nothing_left: bool,
 }
 
@@ -94,7 +95,8 @@ pub enum NotStarted {
 
 impl Guarded {
     /// Starts a guard, which is `pingora-lab` at `guard_exe`, and has it run
-    /// the program.
+    /// the program, with one more variable in its environment: `LAB_RUN`, by which
+    /// its processes are found even if it kills the guard.
     ///
     /// # Errors
     ///
@@ -114,32 +116,29 @@ impl Guarded {
             let _ = child.wait().await;
         });
 
+        let run = uuid::Uuid::new_v4().to_string();
+        let mut order = order.clone();
+        order.env.push((orphans::VARIABLE.to_owned(), run.clone()));
         let (from_guard, mut to_guard) = stream.into_split();
         let mut reports = BufReader::new(from_guard);
-        let started = async {
-            write_line(&mut to_guard, order).await?;
-            let mut line = String::new();
-            reports.read_line(&mut line).await?;
-            Ok::<Report, io::Error>(serde_json::from_str(&line)?)
+        let report = match ask(&mut to_guard, &mut reports, &order).await {
+            Ok(Report::Started(pid)) => Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData.into()),
+            Ok(Report::NotStarted(reason)) => return Err(NotStarted::Program(reason)),
+            Ok(_) => Err(io::ErrorKind::InvalidData.into()),
+            Err(error) => Err(error),
         };
-        let report = match tokio::time::timeout(START_PATIENCE, started).await {
-            Ok(Ok(report)) => report,
-            Ok(Err(error)) => {
-                // It speaks only when it fails; then what it said is the reason.
+        let program = match report {
+            Ok(program) => program,
+            Err(error) => {
+                // The program may be there all the same, and have killed its guard.
+                kill_orphans(run).await;
+                // A guard speaks only when it fails; then what it said is the reason.
                 let said = stderr.tail.lock().last_lines(3).join(" ");
                 let error = if said.is_empty() { error } else { io::Error::other(said) };
                 return Err(NotStarted::Guard(error));
             }
-            Err(_) => return Err(NotStarted::Guard(io::ErrorKind::TimedOut.into())),
         };
-        let program = match report {
-            Report::Started(pid) => Pid::from_raw(pid),
-            Report::NotStarted(reason) => return Err(NotStarted::Program(reason)),
-            _ => None,
-        };
-        let program =
-            program.ok_or_else(|| NotStarted::Guard(io::ErrorKind::InvalidData.into()))?;
-        tokio::spawn(listen(reports, program, sender));
+        tokio::spawn(listen(reports, run, sender));
         let to_guard = tokio::sync::Mutex::new(to_guard);
         Ok(Self { guard, program, to_guard, life, stdout, stderr, ooms_before, guard_ended })
     }
@@ -201,6 +200,7 @@ impl Guarded {
     pub async fn end(mut self) -> Ended {
         // An error means that the guard is gone, which the stream tells as well.
         let _ = write_line(&mut *self.to_guard.lock().await, &Word::End).await;
+        self.wake_guard();
         let ended = self.life.wait_for(|life| life.ended || life.silent);
         let in_time = tokio::time::timeout(END_PATIENCE, ended).await.is_ok();
         let life = self.life.borrow().clone();
@@ -209,12 +209,28 @@ impl Guarded {
             for stream in [&self.stdout, &self.stderr] {
                 let _ = stream.caught_up.clone().wait_for(|caught_up| *caught_up).await;
             }
-        } else if !in_time && !self.guard_ended.is_finished() {
-            // Stopped, most likely, by the program.
-            let _ = rustix::process::kill_process(self.guard, Signal::KILL);
-            let _ = kill_process_group(self.program, Signal::KILL);
+        } else if !in_time {
+            let _ = kill_process(self.guard, Signal::KILL);
+            // Then its stream ends, and what it has left is killed.
+            let _ = self.life.wait_for(|life| life.silent).await;
         }
         Ended { exit: life.exited, output: self.output(), nothing_left: life.ended }
+    }
+}
+
+impl Guarded {
+    /// The program may have stopped its guard.
+    fn wake_guard(&self) {
+        if !self.guard_ended.is_finished() {
+            let _ = kill_process(self.guard, Signal::CONT);
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // The stream closes next, which the guard takes as the word to end.
+        self.wake_guard();
     }
 }
 
@@ -233,6 +249,28 @@ fn spawn_guard(exe: &Path) -> io::Result<(Child, UnixStream)> {
     Ok((child, UnixStream::from_std(ours)?))
 }
 
+/// Gives the order, and takes the first report.
+async fn ask(
+    to_guard: &mut OwnedWriteHalf,
+    reports: &mut BufReader<OwnedReadHalf>,
+    order: &Order,
+) -> io::Result<Report> {
+    let asked = async {
+        write_line(to_guard, order).await?;
+        let mut line = String::new();
+        reports.read_line(&mut line).await?;
+        Ok(serde_json::from_str(&line)?)
+    };
+    match tokio::time::timeout(START_PATIENCE, asked).await {
+        Ok(report) => report,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn kill_orphans(run: String) {
+    let _ = tokio::task::spawn_blocking(move || orphans::kill(&run)).await;
+}
+
 async fn write_line(
     to_guard: &mut OwnedWriteHalf,
     value: &impl serde::Serialize,
@@ -243,7 +281,7 @@ async fn write_line(
 }
 
 /// Takes the guard's reports until its stream ends.
-async fn listen(mut reports: BufReader<OwnedReadHalf>, program: Pid, life: watch::Sender<Life>) {
+async fn listen(mut reports: BufReader<OwnedReadHalf>, run: String, life: watch::Sender<Life>) {
     let mut line = String::new();
     while matches!(reports.read_line(&mut line).await, Ok(1..)) {
         if let Ok(report) = serde_json::from_str(&line) {
@@ -256,14 +294,9 @@ async fn listen(mut reports: BufReader<OwnedReadHalf>, program: Pid, life: watch
         }
         line.clear();
     }
-    let lost = {
-        let life = life.borrow();
-        !life.ended && life.exited.is_none()
-    };
-    if lost {
-        // Somebody has killed the guard. Its child, now init's, is still there
-        // unless it has ended in this very moment.
-        let _ = kill_process_group(program, Signal::KILL);
+    let ended = life.borrow().ended;
+    if !ended {
+        kill_orphans(run).await;
     }
     life.send_modify(|life| life.silent = true);
 }

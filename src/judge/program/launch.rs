@@ -203,12 +203,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_filled_is_named() {
-        let unknown = CommandLine::parse("proxy {listen}").unwrap_err();
-        assert!(unknown.to_string().contains("placeholder {listen}, "), "{unknown}");
-        assert!(
-            unknown.to_string().contains("({{listen}} stands for {listen} itself)"),
-            "{unknown}"
-        );
+        let unknown = CommandLine::parse("proxy {port}").unwrap_err();
+        assert!(unknown.to_string().contains("placeholder {port}, "), "{unknown}");
+        assert!(unknown.to_string().contains("({{port}} stands for {port} itself)"), "{unknown}");
         let missing = filled("proxy {backend3}").unwrap_err();
         assert_eq!(
             missing.to_string(),

@@ -12,6 +12,7 @@ mod environment;
 mod guarded;
 mod launch;
 mod order;
+mod orphans;
 mod output;
 mod panic_line;
 #[cfg(target_os = "linux")]

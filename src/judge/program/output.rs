@@ -106,7 +106,7 @@ mod tests {
             let mut tail = Tail::default();
             whole.chunks(piece).for_each(|bytes| tail.push(bytes));
             assert_eq!(tail.first, whole[..FIRST_BYTES], "pieces of {piece}");
-            assert_eq!(tail.last, whole[whole.len() - LAST_BYTES..], "pieces of {piece}");
+            assert_eq!(tail.last, whole[whole.len() - LAST_BYTES..].to_vec(), "pieces of {piece}");
             assert_eq!(tail.left_out(), (whole.len() - FIRST_BYTES - LAST_BYTES) as u64);
         }
     }
