@@ -6,6 +6,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+/// How the name of a file begins that is not in place yet.
+const UNFINISHED: &str = ".pingora-lab-";
+
+/// Whether a file is one that a process was ended over.
+pub(super) fn is_unfinished(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+}
+
 /// Puts a file in place of what is there, and returns once it would survive the
 /// machine's end. The file's permissions stay; a new file's are the usual ones.
 /// A symbolic link stays one: what it points to is replaced.
@@ -24,7 +32,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mode = std::fs::metadata(&target).map(|file| file.permissions().mode());
     let permissions = Permissions::from_mode(mode.unwrap_or(0o644) & 0o777);
     let mut file =
-        tempfile::Builder::new().prefix(".new-").permissions(permissions).tempfile_in(folder)?;
+        tempfile::Builder::new().prefix(UNFINISHED).permissions(permissions).tempfile_in(folder)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(&target).map_err(|error| error.error)?;
