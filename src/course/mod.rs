@@ -12,9 +12,9 @@
 //! | [`progress`] | what has been passed, kept in the workspace |
 //! | [`todo`] | boxes of the learner's `TODO.md`, ticked |
 
-// pub mod build;
+pub mod build;
 pub mod lesson;
 pub mod progress;
 mod replace;
 pub mod todo;
-// pub mod workspace;
+pub mod workspace;

@@ -110,12 +110,15 @@ impl ProgressError {
             ),
             (Self::Damaged { path, kept, reason }, Language::Zh) => format!(
                 "无法读取 {}：{reason}。原文件已保留为 {}。可以修好后移回原处，也可以直接继续：\
-                 `check all` 会重新记录已通过的关卡",
+                 `check all` 会重新记录已通过的阶段",
                 path.display(),
                 kept.display()
             ),
             (Self::Io { path, cause }, Language::En) => {
-                format!("progress cannot be kept in {}: {cause}; see that this file and its folder can be written", path.display())
+                format!(
+                    "progress cannot be kept in {}: {cause}; see that this file and its folder can be written",
+                    path.display()
+                )
             }
             (Self::Io { path, cause }, Language::Zh) => {
                 format!("无法把进度写入 {}：{cause}；请确认该文件及其所在目录可写", path.display())

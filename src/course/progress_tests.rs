@@ -80,7 +80,10 @@ fn writers_at_once_lose_nothing() {
             scope.spawn(move || {
                 for n in 0..10 {
                     let stage = format!("{writer}-{n}");
-                    file.update(|progress| drop(progress.hints.insert(stage, n))).unwrap();
+                    file.update(|progress| {
+                        progress.hints.insert(stage, n);
+                    })
+                    .unwrap();
                 }
             });
         }
@@ -98,7 +101,10 @@ fn writer_to_be_killed() {
     let file = ProgressFile::new(std::env::var_os(KILLED).expect("the file"));
     let first = file.read().unwrap().hints.get("n").copied().unwrap_or(0) + 1;
     for n in first.. {
-        file.update(|progress| drop(progress.hints.insert("n".to_owned(), n))).unwrap();
+        file.update(|progress| {
+            progress.hints.insert("n".to_owned(), n);
+        })
+        .unwrap();
         println!("\nacknowledged {n}");
     }
 }
@@ -120,8 +126,11 @@ fn a_killed_writer_loses_nothing_that_it_acknowledged() {
         let stdout = writer.stdout.take().unwrap();
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let number = line.strip_prefix("acknowledged ").and_then(|n| n.parse().ok());
-                number.into_iter().for_each(|n: usize| drop(send.send(n)));
+                let number =
+                    line.strip_prefix("acknowledged ").and_then(|n| n.parse::<usize>().ok());
+                if let Some(n) = number {
+                    let _ = send.send(n);
+                }
             }
         });
         // It has begun; from here it dies at any moment of its next writes.

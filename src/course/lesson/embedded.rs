@@ -57,6 +57,11 @@ macro_rules! lessons {
 /// Every stage, with the names of its alternative solutions.
 const FILES: &[Files] = lessons! {
     "01-first-proxy" ["load_balancer", "modules"]
+    "02-round-robin" []
+    "03-health-checks" []
+    "04-request-headers" []
+    "05-response-headers" []
+    "06-failures" []
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

@@ -127,7 +127,11 @@ mod tests {
                 let twice = lesson.checks.iter().filter(|other| other.id == check.id).count();
                 assert_eq!(twice, 1, "{id}: {} is there twice", check.id);
             }
-            assert_eq!(lesson.checks.first().map(|check| check.id.as_str()), Some("starts"), "{id}");
+            assert_eq!(
+                lesson.checks.first().map(|check| check.id.as_str()),
+                Some("starts"),
+                "{id}"
+            );
             for (name, text) in &lesson.diagnoses {
                 for both in [&text.what, &text.why, &text.next] {
                     assert!(both.is_complete(), "{id}: diagnosis {name}: {both:?}");
