@@ -1,9 +1,11 @@
 //! The two languages that the command line speaks.
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 /// A language in which a person reads what the program prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Language {
     /// English.
     En,

@@ -12,6 +12,7 @@
 //! | [`backends`] | the lab backends: stand-ins for httpbin, example.com and jsonplaceholder (`docs/lab-backends.md`) | nothing |
 //! | [`probe`] | request batches: plan, send, observe, report (`docs/probe.md`) | [`language`] |
 //! | [`judge`] | a proxy under test as a black box: its process, the traffic, the verdict | [`backends`], [`language`] |
+//! | [`course`] | lessons as data, the learner's workspace, the build of a stage, progress and boxes ticked | [`judge`], [`language`], [`backends`] |
 //! | [`language`] | which of the two languages a person reads | nothing |
 //!
 //! `tests/lab` runs the built program over real sockets; one of its tests holds
@@ -29,6 +30,7 @@
 pub mod backends;
 pub mod cli;
 pub mod config;
+pub mod course;
 pub mod judge;
 pub mod language;
 pub mod probe;
