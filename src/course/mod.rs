@@ -16,5 +16,7 @@ pub mod build;
 pub mod lesson;
 pub mod progress;
 mod replace;
+pub mod report;
 pub mod todo;
+pub mod trial;
 pub mod workspace;
