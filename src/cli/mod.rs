@@ -1,6 +1,7 @@
 //! The command tree: what a person may type, and how the program ends.
 
 mod backends;
+mod init;
 mod listing;
 mod probe;
 mod serve;
@@ -63,6 +64,8 @@ enum When {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a workspace to learn in: a Cargo project with one program for each stage
+    Init(init::Args),
     /// Run the load balancer, with lab backends of its own unless told others
     Serve(serve::Args),
     /// Run the lab backends alone, for any proxy to talk to
@@ -124,6 +127,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         colored::control::set_override(color);
     }
     let result = match cli.command {
+        Command::Init(args) => init::run(args, &cli.global),
         Command::Serve(args) => serve::run(args, &cli.global),
         Command::Backends(args) => backends::run(args, &cli.global),
         Command::Probe(args) => probe::run(args, &cli.global),

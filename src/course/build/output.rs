@@ -62,18 +62,18 @@ impl Messages {
     /// One message in JSON.
     pub(super) fn message(&mut self, line: &str) -> Option<Event> {
         match serde_json::from_str(line).ok()? {
-            Message::CompilerArtifact { target, executable: Some(program), fresh } => {
+            Message::Artifact { target, executable: Some(program), fresh } => {
                 if target.name == self.stage {
                     self.program = Some((program, fresh));
                 }
                 None
             }
-            Message::CompilerMessage { message } => {
+            Message::Said { message } => {
                 let diagnostic = message.diagnostic()?;
                 self.errors += usize::from(diagnostic.level == Level::Error);
                 Some(Event::Diagnostic(diagnostic))
             }
-            Message::CompilerArtifact { .. } | Message::Other => None,
+            Message::Artifact { .. } | Message::Other => None,
         }
     }
 
@@ -131,16 +131,12 @@ fn compiling(rest: &str) -> Option<Event> {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "reason", rename_all = "kebab-case")]
+#[serde(tag = "reason")]
 enum Message {
-    CompilerArtifact {
-        target: Target,
-        executable: Option<PathBuf>,
-        fresh: bool,
-    },
-    CompilerMessage {
-        message: CompilerMessage,
-    },
+    #[serde(rename = "compiler-artifact")]
+    Artifact { target: Target, executable: Option<PathBuf>, fresh: bool },
+    #[serde(rename = "compiler-message")]
+    Said { message: CompilerMessage },
     #[serde(other)]
     Other,
 }
