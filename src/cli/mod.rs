@@ -69,7 +69,7 @@ enum Command {
     Serve(serve::Args),
     /// Run the lab backends alone, for any proxy to talk to
     Backends(backends::Args),
-    /// Make a workspace for the course: a Cargo project that is yours
+    /// Make a workspace to learn in: a Cargo project with one program for each stage
     Init(learner::init::Args),
     /// Build and judge a stage once
     Check(learner::check::Args),

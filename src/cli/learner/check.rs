@@ -58,8 +58,7 @@ pub(in crate::cli) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     drop(runtime);
     let reports = reports?;
     if args.format == Format::Json {
-        let objects: Vec<_> =
-            reports.iter().map(|report| json(report, judged.language)).collect();
+        let objects: Vec<_> = reports.iter().map(|report| json(report, judged.language)).collect();
         let whole = match (args.stage.as_deref(), objects.as_slice()) {
             (Some("all"), _) => Value::from(objects),
             (_, [one]) => one.clone(),
@@ -111,7 +110,8 @@ impl Judged {
         let color = global.color_override().unwrap_or(color);
         let source = match (&args.cmd, &desk) {
             (Some(line), _) => {
-                let line = CommandLine::parse(line).map_err(|error| UsageError(error.to_string()))?;
+                let line =
+                    CommandLine::parse(line).map_err(|error| UsageError(error.to_string()))?;
                 Source::Command(Command::Line(line), std::env::current_dir()?)
             }
             (None, Some(desk)) => Source::Workspace { workspace: desk.workspace.clone(), color },
@@ -198,7 +198,9 @@ fn tell(event: &Event, language: Language) {
             "正在等待本目录中的另一个 cargo（编辑器？）……".to_owned()
         }
         // A line for each crate would be a flood.
-        (build::Event::Compiling { done, total, .. }, language) if done % 25 == 0 && *total > 25 => {
+        (build::Event::Compiling { done, total, .. }, language)
+            if done % 25 == 0 && *total > 25 =>
+        {
             match language {
                 Language::En => format!("compiling the dependencies, once: {done} of {total}"),
                 Language::Zh => format!("正在编译依赖（只需一次）：{done}/{total}"),

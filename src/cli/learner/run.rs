@@ -72,7 +72,8 @@ async fn build(desk: &Desk, stage: &str) -> Option<std::path::PathBuf> {
 /// The lab backends on their usual ports, unless they run already.
 fn backends(language: Language) -> anyhow::Result<Option<LabBackends>> {
     if std::env::var_os("LAB_BACKENDS").is_some_and(|list| {
-        list.to_str().is_some_and(|list| !PORTS.iter().any(|port| list.contains(&format!(":{port}"))))
+        list.to_str()
+            .is_some_and(|list| !PORTS.iter().any(|port| list.contains(&format!(":{port}"))))
     }) {
         return Ok(None);
     }
@@ -85,7 +86,9 @@ fn backends(language: Language) -> anyhow::Result<Option<LabBackends>> {
         Ok(bound) => Ok(Some(bound.start().context("cannot start the lab backends")?)),
         Err(error) if error.failures.len() == wanted.len() => {
             let words = match language {
-                Language::En => "Ports 6190 to 6192 are taken: lab backends run there already, it seems.",
+                Language::En => {
+                    "Ports 6190 to 6192 are taken: lab backends run there already, it seems."
+                }
                 Language::Zh => "端口 6190 到 6192 已被占用：看来实验后端已经在运行。",
             };
             let _ = writeln!(std::io::stdout(), "{words}");
