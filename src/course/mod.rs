@@ -10,7 +10,7 @@
 //! | [`workspace`] | the Cargo project that a learner works in |
 //! | [`build`] | one stage built, with what happens told as it happens |
 //! | [`progress`] | what has been passed, kept in the workspace |
-//! | [`todo`] | boxes of the learner's `TODO.md`, ticked |
+//! | [`mod@todo`] | boxes of the learner's `TODO.md`, ticked |
 
 pub mod build;
 pub mod lesson;
