@@ -1,12 +1,14 @@
 //! The stages, each with its checks.
 
 mod first_proxy;
+mod named_proxy;
+mod request_headers;
 mod starts;
 
 use super::stage::Stage;
 
 /// All stages that can be judged, in the order of the course.
-pub const STAGES: &[&Stage] = &[&first_proxy::STAGE];
+pub const STAGES: &[&Stage] = &[&first_proxy::STAGE, &request_headers::STAGE];
 
 /// The stage of this id.
 pub fn stage(id: &str) -> Option<&'static Stage> {
