@@ -3,12 +3,14 @@
 mod first_proxy;
 mod named_proxy;
 mod request_headers;
+mod response_headers;
 mod starts;
 
 use super::stage::Stage;
 
 /// All stages that can be judged, in the order of the course.
-pub const STAGES: &[&Stage] = &[&first_proxy::STAGE, &request_headers::STAGE];
+pub const STAGES: &[&Stage] =
+    &[&first_proxy::STAGE, &request_headers::STAGE, &response_headers::STAGE];
 
 /// The stage of this id.
 pub fn stage(id: &str) -> Option<&'static Stage> {
