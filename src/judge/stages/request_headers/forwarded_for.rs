@@ -120,7 +120,7 @@ fn judge(
     };
     let found = exchange
         .found(proxy.scene, id)
-        .compared(format!("{FIELD}: {right}"), actual.join("\n"))
+        .compared(format!("{FIELD}: {right}"), actual.join(" | "))
         .with("client", &*right)
         .with("sent", lies.join(" | "))
         .repeat(proxy.by_hand_from(from, request));

@@ -137,7 +137,8 @@ fn signed(
     };
     let claims = claims(&exchange.request, field);
     let values = received.values(field);
-    let all = values.iter().map(|value| format!("{field}: {value}")).collect::<Vec<_>>().join("\n");
+    let all =
+        values.iter().map(|value| format!("{field}: {value}")).collect::<Vec<_>>().join(" | ");
     match values.as_slice() {
         [value] if *value == proxy.name => Ok(()),
         [] if answer.values(field).contains(&&*proxy.name) => {

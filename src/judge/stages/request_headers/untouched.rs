@@ -140,5 +140,5 @@ fn shown(name: &str, values: &Values) -> String {
             String::from_utf8(value.clone()).unwrap_or_else(|_| value.escape_ascii().to_string());
         format!("{name}: {}", text.chars().take(LONGEST).collect::<String>())
     });
-    lines.collect::<Vec<_>>().join("\n")
+    lines.collect::<Vec<_>>().join(" | ")
 }

@@ -97,17 +97,17 @@ async fn page(proxy: &NamedProxy<'_>, exchange: &Exchange, state: &str) -> Outco
     }
     let (missing, wrong) = marks_of(proxy, answer);
     let servers = answer.values("server");
-    let wanted = marks(proxy).map(|(field, value)| format!("{field}: {value}")).join("\n");
+    let wanted = marks(proxy).map(|(field, value)| format!("{field}: {value}")).join(" | ");
     let server = servers.iter().map(|server| format!("server: {server}")).collect::<Vec<_>>();
     if !missing.is_empty() {
-        let actual = [missing, server].concat().join("\n");
+        let actual = [missing, server].concat().join(" | ");
         return found("error-page-bare", status, &wanted, &actual);
     }
     if !wrong.is_empty() {
-        return found("error-page-headers-wrong", status, &wanted, &wrong.join("\n"));
+        return found("error-page-headers-wrong", status, &wanted, &wrong.join(" | "));
     }
     if !server.is_empty() {
-        return found("error-page-names-server", status, "no server", &server.join("\n"));
+        return found("error-page-names-server", status, "no server", &server.join(" | "));
     }
     if exchange.request.method == "HEAD" {
         return Ok(());

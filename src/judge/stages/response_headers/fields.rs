@@ -57,7 +57,7 @@ fn without_server(
     let servers = answer.values("server");
     let shown = |name: &str, values: &[String]| {
         let lines = values.iter().map(|value| format!("{name}: {value}"));
-        if values.is_empty() { format!("no {name}") } else { lines.collect::<Vec<_>>().join("\n") }
+        if values.is_empty() { format!("no {name}") } else { lines.collect::<Vec<_>>().join(" | ") }
     };
     let owned = |values: &[&str]| values.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
     let (id, field, expected, actual) = match (servers.as_slice(), other) {
@@ -76,8 +76,8 @@ fn without_server(
         (servers, Some((name, expected, actual))) => (
             "wrong-header-removed",
             name.as_str(),
-            format!("no server\n{}", shown(name, &expected)),
-            format!("{}\n{}", shown("server", &owned(servers)), shown(name, &owned(&actual))),
+            format!("no server | {}", shown(name, &expected)),
+            format!("{} | {}", shown("server", &owned(servers)), shown(name, &owned(&actual))),
         ),
     };
     let found = exchange
@@ -149,7 +149,7 @@ fn same_cookies(
         if values.is_empty() {
             "no set-cookie".to_owned()
         } else {
-            lines.collect::<Vec<_>>().join("\n")
+            lines.collect::<Vec<_>>().join(" | ")
         }
     };
     let found = exchange

@@ -155,7 +155,8 @@ fn marked(
     }
     let own = values_of(reply, field);
     let values = answer.values(field);
-    let all = values.iter().map(|value| format!("{field}: {value}")).collect::<Vec<_>>().join("\n");
+    let all =
+        values.iter().map(|value| format!("{field}: {value}")).collect::<Vec<_>>().join(" | ");
     let of_backend = |value: &&&str| own.iter().any(|own| own == **value);
     match values.as_slice() {
         [value] if *value == right => Ok(()),
