@@ -1,13 +1,21 @@
 //! The stages, each with its checks.
 
 mod first_proxy;
+mod named_proxy;
+mod request_headers;
+mod response_headers;
 mod round_robin;
 mod starts;
 
 use super::stage::Stage;
 
 /// All stages that can be judged, in the order of the course.
-pub const STAGES: &[&Stage] = &[&first_proxy::STAGE, &round_robin::STAGE];
+pub const STAGES: &[&Stage] = &[
+    &first_proxy::STAGE,
+    &round_robin::STAGE,
+    &request_headers::STAGE,
+    &response_headers::STAGE,
+];
 
 /// The stage of this id.
 pub fn stage(id: &str) -> Option<&'static Stage> {
