@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::tried::{Own, Tried};
-use super::{echo, first_look, listen, refuse, start, start_unaware};
+use super::{echo, listen, refuse, start, start_unaware};
 use crate::backends::recording::RecordingBackend;
 use crate::judge::client::{Answer, Trouble};
 use crate::judge::diagnosis::{Diagnosis, Finding};
@@ -50,7 +50,6 @@ async fn aware(scene: &Scene) -> Outcome {
     let backends = scene.backends(3)?;
     let interval = Duration::from_millis(scene.draw.number(60..110));
     let running = start(scene, &backends, interval).await?;
-    first_look(scene, &backends).await;
     echo(&backends);
     refuse_all(scene, &backends)?;
     scene.plan(format!("requests for {INTERVALS_DOWN} intervals"));

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 
 use super::starts::STARTS;
-use crate::backends::recording::{Act, Log, RecordingBackend, Reply};
+use crate::backends::recording::{Act, Entry, Log, RecordingBackend, Reply};
 use crate::judge::diagnosis::Finding;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
@@ -81,21 +81,11 @@ async fn start_unaware<'a>(
     backends: &[RecordingBackend],
 ) -> Result<Running<'a>, Finding> {
     let interval = Duration::from_millis(scene.draw.number(30_000..90_000));
-    let running = start(scene, backends, interval).await?;
-    first_look(scene, backends).await;
-    Ok(running)
+    start(scene, backends, interval).await
 }
 
-/// Waits until the program has looked at every backend, if it does.
-async fn first_look(scene: &Scene, backends: &[RecordingBackend]) {
-    let looked_at = |log: &Log| {
-        let all = backends.iter().all(|one| log.connections_to(one.name()).next().is_some());
-        all.then_some(())
-    };
-    scene.recorder.wait_for(Instant::now() + FIRST_LOOK, looked_at).await;
-}
-
-/// Starts the program with this interval of its health checks.
+/// Starts the program with this interval of its health checks, and waits until it
+/// has looked at every backend, if it does.
 async fn start<'a>(
     scene: &'a Scene,
     backends: &[RecordingBackend],
@@ -104,7 +94,18 @@ async fn start<'a>(
     let (name, interval) = (scene.draw.word(), interval.as_millis().to_string());
     scene.plan(format!("health checks every {interval} ms, the proxy's name is {name}"));
     let settings = [("LAB_HEALTH_INTERVAL_MS", &*interval), ("LAB_PROXY_NAME", &*name)];
-    scene.start_with(backends, &settings).await
+    let before = scene.recorder.read(|log| log.entries().len());
+    let running = scene.start_with(backends, &settings).await?;
+    let looked_at = |log: &Log| {
+        let since = || log.entries().iter().skip(before);
+        let all = backends.iter().all(|backend| {
+            let connected = |entry: &Entry| matches!(entry, Entry::Connected(one) if &*one.backend == backend.name());
+            since().any(connected)
+        });
+        all.then_some(())
+    };
+    scene.recorder.wait_for(Instant::now() + FIRST_LOOK, looked_at).await;
+    Ok(running)
 }
 
 /// Every backend answers a request with its target.
