@@ -1,5 +1,6 @@
 //! The stages, each with its checks.
 
+mod failures;
 mod first_proxy;
 mod named_proxy;
 mod request_headers;
@@ -15,6 +16,7 @@ pub const STAGES: &[&Stage] = &[
     &round_robin::STAGE,
     &request_headers::STAGE,
     &response_headers::STAGE,
+    &failures::STAGE,
 ];
 
 /// The stage of this id.
