@@ -110,7 +110,7 @@ async fn told(scene: &Scene, running: &Running<'_>, tried: &Tried, failure: Fail
         // Whoever closes a connection with bytes unread resets it, which may
         // overtake an answer: the client knows of the failure all the same.
         Err(Trouble::EmptyReply | Trouble::Reset | Trouble::Incomplete { .. })
-            if failure == Failure::ResetsInTheBody && running.ended().is_none() =>
+            if failure == Failure::ResetsInTheBody && running.ended().await.is_none() =>
         {
             Ok(())
         }
