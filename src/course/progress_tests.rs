@@ -98,7 +98,8 @@ const KILLED: &str = "PINGORA_LAB_TEST_PROGRESS";
 #[test]
 #[ignore = "run by another test, in a process of its own"]
 fn writer_to_be_killed() {
-    let file = ProgressFile::new(std::env::var_os(KILLED).expect("the file"));
+    let Some(path) = std::env::var_os(KILLED) else { return };
+    let file = ProgressFile::new(path);
     let first = file.read().unwrap().hints.get("n").copied().unwrap_or(0) + 1;
     for n in first.. {
         file.update(|progress| {

@@ -1,0 +1,119 @@
+//! One stage of a workspace, built by cargo, with what happens told as it
+//! happens.
+
+mod failure;
+mod output;
+mod process;
+
+pub use failure::{Failure, Trouble};
+pub use output::{Diagnostic, Level, Place};
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+
+use output::Messages;
+use process::{Cargo, Line};
+
+/// What is to be built.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The workspace's folder.
+    pub workspace: &'a Path,
+    /// The stage's id, which is its binary's name.
+    pub stage: &'a str,
+    /// Whether diagnostics are rendered with colours.
+    pub color: bool,
+}
+
+/// What happens during a build, in the order in which it happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Crates are downloaded: the first build, or a dependency added.
+    Downloading,
+    /// Another cargo builds in this workspace; this one goes on when it is done.
+    Waiting,
+    /// So much is compiled of all that this build needs, by cargo's own count;
+    /// what an earlier build left counts as compiled.
+    Compiling {
+        /// What is compiled at this moment, one or more crates.
+        names: String,
+        /// Steps done.
+        done: usize,
+        /// Steps in all.
+        total: usize,
+    },
+    /// What the compiler says about the learner's code, as soon as it does.
+    Diagnostic(Diagnostic),
+    /// The end: the program is there.
+    Built {
+        /// The program.
+        program: PathBuf,
+        /// Whether it was there already, unchanged.
+        fresh: bool,
+    },
+    /// The end: there is no program.
+    Failed(Failure),
+}
+
+/// A build that runs. Dropping it ends it, cargo and compilers and all.
+#[derive(Debug)]
+pub struct Build {
+    cargo: Option<Cargo>,
+    events: mpsc::UnboundedReceiver<Event>,
+    driver: tokio::task::JoinHandle<()>,
+}
+
+impl Build {
+    /// Starts cargo. What goes wrong is an event, too: [`Event::Failed`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
+    pub fn start(request: Request<'_>) -> Self {
+        let (send, events) = mpsc::unbounded_channel();
+        let (cargo, driver) = match process::start(request) {
+            Ok((cargo, lines)) => {
+                let driver = tokio::spawn(drive(request.stage.to_owned(), lines, send));
+                (Some(cargo), driver)
+            }
+            Err(error) => {
+                let _ = send.send(Event::Failed(Failure::of_start(&error)));
+                (None, tokio::spawn(async {}))
+            }
+        };
+        Self { cargo, events, driver }
+    }
+
+    /// The next event; none after the end. Safe to cancel: no event is lost.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// Ends cargo and what it started, and returns once they are gone. What is
+    /// compiled so far is kept for the next build.
+    pub async fn cancel(mut self) {
+        drop(self.cargo.take());
+        // It ends when the last of them has closed its output.
+        let _ = (&mut self.driver).await;
+    }
+}
+
+/// Turns what cargo prints into events, up to the last.
+async fn drive(stage: String, mut lines: process::Lines, send: mpsc::UnboundedSender<Event>) {
+    let mut messages = Messages::new(stage);
+    while let Some(line) = lines.next().await {
+        let event = match line {
+            Line::Out(line) => messages.message(&line),
+            Line::Err(line) => messages.status(&line),
+        };
+        if let Some(event) = event {
+            let _ = send.send(event);
+        }
+    }
+    let status = lines.end().await;
+    let _ = send.send(messages.end(status));
+}
+
+#[cfg(test)]
+mod tests;

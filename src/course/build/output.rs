@@ -1,0 +1,212 @@
+//! What cargo prints, understood.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use serde::Deserialize;
+
+use super::{Event, Failure};
+
+/// What the compiler says about a place in the code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub level: Level,
+    /// As the compiler shows it, on several lines, with colours if asked for.
+    pub rendered: String,
+    /// In one line.
+    pub summary: String,
+    /// Where, if anywhere.
+    pub place: Option<Place>,
+}
+
+/// How bad a [`Diagnostic`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// There will be no program.
+    Error,
+    /// There will be one.
+    Warning,
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, from the workspace's folder.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+}
+
+/// How many lines are kept of what cargo says, for the case that it fails.
+const KEPT: usize = 40;
+
+/// What is known of a build while it runs.
+pub(super) struct Messages {
+    stage: String,
+    program: Option<(PathBuf, bool)>,
+    errors: usize,
+    said: VecDeque<String>,
+    last: Option<Event>,
+}
+
+impl Messages {
+    pub(super) fn new(stage: String) -> Self {
+        Self { stage, program: None, errors: 0, said: VecDeque::new(), last: None }
+    }
+
+    /// One message in JSON.
+    pub(super) fn message(&mut self, line: &str) -> Option<Event> {
+        match serde_json::from_str(line).ok()? {
+            Message::CompilerArtifact { target, executable: Some(program), fresh } => {
+                if target.name == self.stage {
+                    self.program = Some((program, fresh));
+                }
+                None
+            }
+            Message::CompilerMessage { message } => {
+                let diagnostic = message.diagnostic()?;
+                self.errors += usize::from(diagnostic.level == Level::Error);
+                Some(Event::Diagnostic(diagnostic))
+            }
+            Message::CompilerArtifact { .. } | Message::Other => None,
+        }
+    }
+
+    /// One line that a person would read.
+    pub(super) fn status(&mut self, line: &str) -> Option<Event> {
+        let line = line.trim();
+        let event = match line.split_once(' ') {
+            Some(("Building", rest)) => compiling(rest),
+            Some(("Blocking", _)) => Some(Event::Waiting),
+            Some(("Downloading" | "Downloaded" | "Updating" | "Fetch", _)) => {
+                Some(Event::Downloading)
+            }
+            _ => {
+                self.keep(line);
+                None
+            }
+        };
+        // Cargo draws the same again and again.
+        let event = event.filter(|event| self.last.as_ref() != Some(event))?;
+        self.last = Some(event.clone());
+        Some(event)
+    }
+
+    fn keep(&mut self, line: &str) {
+        if self.said.len() == KEPT {
+            self.said.pop_front();
+        }
+        if !line.is_empty() {
+            self.said.push_back(line.to_owned());
+        }
+    }
+
+    /// The last event.
+    pub(super) fn end(self, status: io::Result<ExitStatus>) -> Event {
+        match (status, self.program) {
+            (Ok(status), Some((program, fresh))) if status.success() => {
+                Event::Built { program, fresh }
+            }
+            (status, _) => {
+                let status = status.map_or_else(|e| e.to_string(), |status| status.to_string());
+                let said: Vec<_> = self.said.into();
+                Event::Failed(Failure::of_end(self.errors, &said, status))
+            }
+        }
+    }
+}
+
+/// Cargo's progress: `[====>    ] 45/238: bytes, http`.
+fn compiling(rest: &str) -> Option<Event> {
+    let (_, rest) = rest.split_once("] ")?;
+    let (count, names) = rest.split_once(':').unwrap_or((rest, ""));
+    let (done, total) = count.split_once('/')?;
+    let (done, total) = (done.trim().parse().ok()?, total.trim().parse().ok()?);
+    Some(Event::Compiling { names: names.trim().to_owned(), done, total })
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+enum Message {
+    CompilerArtifact {
+        target: Target,
+        executable: Option<PathBuf>,
+        fresh: bool,
+    },
+    CompilerMessage {
+        message: CompilerMessage,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct CompilerMessage {
+    level: String,
+    message: String,
+    rendered: Option<String>,
+    code: Option<serde::de::IgnoredAny>,
+    spans: Vec<Span>,
+}
+
+#[derive(Deserialize)]
+struct Span {
+    file_name: PathBuf,
+    line_start: usize,
+    column_start: usize,
+    is_primary: bool,
+}
+
+impl CompilerMessage {
+    fn diagnostic(self) -> Option<Diagnostic> {
+        let level = match self.level.as_str() {
+            // An internal error has a longer name.
+            level if level.starts_with("error") => Level::Error,
+            "warning" => Level::Warning,
+            _ => return None,
+        };
+        // "aborting due to 2 previous errors", "3 warnings emitted".
+        let counts = self.message.starts_with("aborting due to")
+            || level == Level::Warning && self.message.ends_with(" emitted");
+        if counts && self.code.is_none() && self.spans.is_empty() {
+            return None;
+        }
+        let span = self.spans.into_iter().find(|span| span.is_primary);
+        let place = span.map(|span| Place {
+            file: span.file_name,
+            line: span.line_start,
+            column: span.column_start,
+        });
+        let rendered = self.rendered.unwrap_or_else(|| self.message.clone());
+        Some(Diagnostic { level, rendered, summary: self.message, place })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_cargos_own_count() {
+        let mut messages = Messages::new("s".to_owned());
+        let line = "    Building [======>                  ]  45/238: bytes, http(build)";
+        let (names, done, total) = ("bytes, http(build)".to_owned(), 45, 238);
+        assert_eq!(messages.status(line), Some(Event::Compiling { names, done, total }));
+        assert_eq!(messages.status(line), None, "the same again");
+        assert_eq!(
+            messages.status("    Blocking waiting for file lock on build directory"),
+            Some(Event::Waiting)
+        );
+        assert_eq!(messages.status("   Compiling bytes v1.0.0"), None);
+    }
+}
