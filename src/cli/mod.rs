@@ -1,6 +1,7 @@
 //! The command tree: what a person may type, and how the program ends.
 
 mod backends;
+mod course;
 mod guard;
 mod listing;
 mod probe;
@@ -70,6 +71,8 @@ enum Command {
     Backends(backends::Args),
     /// Send requests and show which backend answered and what the proxy changed
     Probe(probe::Args),
+    /// For those who write the course
+    Course(course::Args),
     /// Started by the judge between itself and a program under test
     #[command(hide = true)]
     Guard,
@@ -131,6 +134,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Serve(args) => serve::run(args, &cli.global),
         Command::Backends(args) => backends::run(args, &cli.global),
         Command::Probe(args) => probe::run(args, &cli.global),
+        Command::Course(args) => course::run(args, &cli.global),
         Command::Guard => guard::run(),
     };
     result.unwrap_or_else(|error| {

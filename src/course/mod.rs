@@ -11,10 +11,12 @@
 //! | [`build`] | one stage built, with what happens told as it happens |
 //! | [`progress`] | what has been passed, kept in the workspace |
 //! | [`todo`] | boxes of the learner's `TODO.md`, ticked |
+//! | [`verify`] | the proof of all this, for those who write it |
 
 pub mod build;
 pub mod lesson;
 pub mod progress;
 mod replace;
 pub mod todo;
+pub mod verify;
 pub mod workspace;
