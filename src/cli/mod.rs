@@ -3,6 +3,7 @@
 mod backends;
 mod course;
 mod guard;
+mod learner;
 mod listing;
 mod probe;
 mod serve;
@@ -69,6 +70,24 @@ enum Command {
     Serve(serve::Args),
     /// Run the lab backends alone, for any proxy to talk to
     Backends(backends::Args),
+    /// Make a workspace to learn in: a Cargo project with one program for each stage
+    Init(learner::init::Args),
+    /// Build and judge a stage once
+    Check(learner::check::Args),
+    /// List the stages and which are passed
+    List,
+    /// Show the next hint for a stage
+    Hint(learner::StageArg),
+    /// Go on to the next stage
+    Next,
+    /// Go to any stage
+    Goto(learner::StageArg),
+    /// Begin a stage anew; what you wrote is kept beside it
+    Reset(learner::StageArg),
+    /// Show the reference solution of a stage
+    Solution(learner::solution::Args),
+    /// Run a stage by hand, beside the lab backends
+    Run(learner::StageArg),
     /// Send requests and show which backend answered and what the proxy changed
     Probe(probe::Args),
     /// For those who write the course
@@ -133,6 +152,15 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let result = match cli.command {
         Command::Serve(args) => serve::run(args, &cli.global),
         Command::Backends(args) => backends::run(args, &cli.global),
+        Command::Init(args) => learner::init::run(args, &cli.global),
+        Command::Check(args) => learner::check::run(args, &cli.global),
+        Command::List => learner::list::run(&cli.global),
+        Command::Hint(stage) => learner::hint::run(stage, &cli.global),
+        Command::Next => learner::moves::next(&cli.global),
+        Command::Goto(stage) => learner::moves::goto(stage, &cli.global),
+        Command::Reset(stage) => learner::reset::run(stage, &cli.global),
+        Command::Solution(args) => learner::solution::run(args, &cli.global),
+        Command::Run(stage) => learner::run::run(stage, &cli.global),
         Command::Probe(args) => probe::run(args, &cli.global),
         Command::Course(args) => course::run(args, &cli.global),
         Command::Guard => guard::run(),

@@ -17,6 +17,8 @@ pub mod build;
 pub mod lesson;
 pub mod progress;
 mod replace;
+pub mod report;
 pub mod todo;
+pub mod trial;
 pub mod verify;
 pub mod workspace;

@@ -31,7 +31,8 @@ pub struct Request<'a> {
 pub enum Event {
     /// Crates are downloaded: the first build, or a dependency added.
     Downloading,
-    /// Another cargo builds in this workspace; this one goes on when it is done.
+    /// Another cargo holds this workspace's build, or the crates' downloads;
+    /// this one goes on when that is done. Often for an instant only.
     Waiting,
     /// So much is compiled of all that this build needs, by cargo's own count;
     /// what an earlier build left counts as compiled.

@@ -43,7 +43,7 @@ pub struct Place {
 }
 
 /// How many lines are kept of what cargo says, for the case that it fails.
-const KEPT: usize = 40;
+const KEPT: usize = 400;
 
 /// What is known of a build while it runs.
 pub(super) struct Messages {
@@ -62,18 +62,18 @@ impl Messages {
     /// One message in JSON.
     pub(super) fn message(&mut self, line: &str) -> Option<Event> {
         match serde_json::from_str(line).ok()? {
-            Message::CompilerArtifact { target, executable: Some(program), fresh } => {
+            Message::Artifact { target, executable: Some(program), fresh } => {
                 if target.name == self.stage {
                     self.program = Some((program, fresh));
                 }
                 None
             }
-            Message::CompilerMessage { message } => {
+            Message::Said { message } => {
                 let diagnostic = message.diagnostic()?;
-                self.errors += usize::from(diagnostic.level == Level::Error);
+                self.count(&diagnostic);
                 Some(Event::Diagnostic(diagnostic))
             }
-            Message::CompilerArtifact { .. } | Message::Other => None,
+            Message::Artifact { .. } | Message::Other => None,
         }
     }
 
@@ -95,6 +95,17 @@ impl Messages {
         let event = event.filter(|event| self.last.as_ref() != Some(event))?;
         self.last = Some(event.clone());
         Some(event)
+    }
+
+    fn count(&mut self, diagnostic: &Diagnostic) {
+        if diagnostic.level != Level::Error {
+            return;
+        }
+        self.errors += 1;
+        // An error without a place is rarely the code's: no linker, a full disk.
+        if diagnostic.place.is_none() {
+            diagnostic.rendered.lines().for_each(|line| self.keep(line.trim()));
+        }
     }
 
     fn keep(&mut self, line: &str) {
@@ -131,16 +142,12 @@ fn compiling(rest: &str) -> Option<Event> {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "reason", rename_all = "kebab-case")]
+#[serde(tag = "reason")]
 enum Message {
-    CompilerArtifact {
-        target: Target,
-        executable: Option<PathBuf>,
-        fresh: bool,
-    },
-    CompilerMessage {
-        message: CompilerMessage,
-    },
+    #[serde(rename = "compiler-artifact")]
+    Artifact { target: Target, executable: Option<PathBuf>, fresh: bool },
+    #[serde(rename = "compiler-message")]
+    Said { message: CompilerMessage },
     #[serde(other)]
     Other,
 }
@@ -194,6 +201,11 @@ impl CompilerMessage {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use serde_json::json;
+
+    use super::super::Trouble;
     use super::*;
 
     #[test]
@@ -208,5 +220,23 @@ mod tests {
             Some(Event::Waiting)
         );
         assert_eq!(messages.status("   Compiling bytes v1.0.0"), None);
+    }
+
+    #[test]
+    fn an_error_without_a_place_says_what_the_machine_lacks() {
+        for (rendered, trouble) in [
+            ("error: failed to write x: No space left on device (os error 28)", Trouble::DiskFull),
+            ("error: linking failed\n = note: no C compiler was found\n", Trouble::NoCompiler),
+            ("error: `main` function not found", Trouble::Errors(1)),
+        ] {
+            let message = json!({"level": "error", "message": "m", "rendered": rendered,
+                "code": null, "spans": []});
+            let line = json!({"reason": "compiler-message", "message": message}).to_string();
+            let mut messages = Messages::new("s".to_owned());
+            assert!(matches!(messages.message(&line), Some(Event::Diagnostic(_))));
+            let end = messages.end(Ok(ExitStatus::from_raw(101 << 8)));
+            let Event::Failed(failure) = end else { panic!("{end:?}") };
+            assert_eq!(failure.trouble, trouble);
+        }
     }
 }

@@ -165,7 +165,7 @@ fn a_workspace_of_an_older_version_gets_the_new_stages_and_keeps_the_rest() {
 
     assert_eq!(workspace.add_missing_stages().unwrap(), [workspace.stage_file(last)]);
     assert_eq!(fs::read_to_string(&manifest).unwrap(), format!("{older}\n{block}"));
-    assert_eq!(workspace.add_missing_stages().unwrap(), [PathBuf::new(); 0]);
+    assert!(workspace.add_missing_stages().unwrap().is_empty());
     assert_eq!(fs::read_to_string(&manifest).unwrap(), format!("{older}\n{block}"));
 
     for broken in ["[package", "bin = []\n"] {

@@ -125,7 +125,7 @@ async fn exchange(
     reader: &mut Reader,
 ) -> Result<Answer, Trouble> {
     let (mut receiving, mut sending) = stream.split();
-    let mut sends = true;
+    let (mut sends, mut ended) = (true, Cut::Closed);
     loop {
         if let Some(answer) = reader.take(input)? {
             return Ok(answer);
@@ -133,11 +133,17 @@ async fn exchange(
         tokio::select! {
             written = sending.write(left), if sends && !left.is_empty() => match written {
                 Ok(count) => *left = &left[count..],
-                // The server takes no more; it may have answered before.
-                Err(_) => sends = false,
+                // The server takes no more; it may have answered before. That
+                // it reset the connection is told only once.
+                Err(error) => {
+                    sends = false;
+                    if error.kind() == io::ErrorKind::ConnectionReset {
+                        ended = Cut::Reset;
+                    }
+                }
             },
             read = receiving.read_buf(input) => match read {
-                Ok(0) => return reader.cut(Cut::Closed, input),
+                Ok(0) => return reader.cut(ended, input),
                 Ok(_) => {}
                 Err(_) => return reader.cut(Cut::Reset, input),
             },

@@ -330,6 +330,24 @@ async fn an_early_answer_is_an_answer() {
     assert_eq!((answer.status, answer.text().as_str(), answer.reusable), (413, "too much", false));
 }
 
+/// So is one that a reset follows, as when a server closes with bytes unread,
+/// and without it the reset is called one, whichever way it was noticed.
+#[tokio::test]
+#[cfg(target_os = "linux")] // Elsewhere a reset may take the answer with it.
+async fn a_reset_inside_the_request_is_told_from_an_answer() {
+    let (_recorder, backend, client) = scene(Act::Hang);
+    let request = client.request("POST", "/").body(vec![0; 20_000_000]);
+    for _ in 0..10 {
+        let answer = Reply::new(413).to_bytes("POST");
+        backend.set_early(Some(std::sync::Arc::new(move |_| {
+            Some(Act::Raw(answer.clone(), Afterwards::Reset))
+        })));
+        assert_eq!(client.send(&request).await.unwrap().status, 413);
+        backend.set_early(Some(std::sync::Arc::new(|_| Some(Act::ResetBeforeAnswer))));
+        assert_eq!(client.send(&request).await.unwrap_err(), Trouble::Reset);
+    }
+}
+
 #[tokio::test]
 async fn a_large_body_goes_and_comes_whole() {
     let (_recorder, backend, client) = scene(Act::Hang);

@@ -151,6 +151,21 @@ async fn a_peer_that_only_closed_its_sending_side_is_answered() {
 }
 
 #[tokio::test]
+async fn a_reset_after_the_sending_side_was_closed_is_seen_too() {
+    let (recorder, backend) = scene();
+    backend.always(Act::Hold(Gate::closed(), Reply::ok("never")));
+    let mut stream = connect(backend.address()).await;
+    stream.write_all(GET).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let connection = request(&recorder).await.connection;
+    wait_for(&recorder, |log| log.peer_left(connection)).await;
+    assert!(recorder.log().closed(connection).is_none());
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    assert_eq!(ending(&recorder).await.ending, Ending::ResetByPeer);
+}
+
+#[tokio::test]
 async fn a_reset_is_a_reset_and_a_close_is_a_close() {
     let reset = Some(io::ErrorKind::ConnectionReset);
     let (answer, error, ending) = ending_of(Act::ResetBeforeAnswer, GET).await;

@@ -1,0 +1,231 @@
+//! `pingora-lab check`.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::Context;
+use clap::ValueEnum;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{Desk, named};
+use crate::cli::listing::terminal_width;
+use crate::cli::{Exit, Global, UsageError, invocation};
+use crate::course::build;
+use crate::course::lesson::{self, Lesson};
+use crate::course::report::{json, lines};
+use crate::course::trial::{Event, Report, Source, Trial};
+use crate::judge::program::CommandLine;
+use crate::judge::{Command, State, stages};
+use crate::language::Language;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Stage (2, 02, round-robin or 02-round-robin), or `all` [default: the current one]
+    #[arg(value_name = "STAGE")]
+    stage: Option<String>,
+
+    /// Number from which names, paths and orders are drawn: the same, the same run
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// How to print the verdict
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+
+    /// Judge this command instead, with {listen}, {backends}, {backend1}... filled in
+    #[arg(long, value_name = "COMMAND")]
+    cmd: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub(in crate::cli) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
+    let judged = Judged::new(&args, global)?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let reports = runtime.block_on(async {
+        tokio::select! {
+            reports = judged.all(args.format) => reports,
+            // Dropping the checks ends what they started; the guards see to it.
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        }
+    });
+    // A guard ends what it guards when our end of its stream is closed, which
+    // dropping the runtime does.
+    drop(runtime);
+    let reports = reports?;
+    if args.format == Format::Json {
+        let objects: Vec<_> = reports.iter().map(|report| json(report, judged.language)).collect();
+        let whole = match (args.stage.as_deref(), objects.as_slice()) {
+            (Some("all"), _) => Value::from(objects),
+            (_, [one]) => one.clone(),
+            _ => Value::from(objects),
+        };
+        let _ = writeln!(std::io::stdout(), "{whole:#}");
+    }
+    let states = || reports.iter().map(Report::state);
+    Ok(if states().any(|state| state == State::Fail) {
+        Exit::Failed
+    } else if states().any(|state| state == State::Inconclusive) {
+        Exit::Inconclusive
+    } else {
+        Exit::Good
+    })
+}
+
+/// What is to be judged, and for whom.
+struct Judged {
+    lessons: Vec<&'static Lesson>,
+    source: Source,
+    desk: Option<Desk>,
+    seed: u64,
+    language: Language,
+}
+
+// === impl Judged ===
+
+impl Judged {
+    fn new(args: &Args, global: &Global) -> anyhow::Result<Self> {
+        // Short enough to type, and as good as any other.
+        let seed = args.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
+        // A command needs no workspace.
+        let desk = if args.cmd.is_some() { None } else { Some(Desk::find(global)?) };
+        let language = desk.as_ref().map_or_else(|| global.language(), |desk| desk.language);
+        let lessons = match (args.stage.as_deref(), &desk) {
+            (Some("all"), _) => lesson::all().iter().collect(),
+            (Some(name), _) => vec![named(name, language)?],
+            (None, Some(desk)) => vec![desk.current()?],
+            (None, None) => {
+                let text = match language {
+                    Language::En => "--cmd needs a stage, such as: check 02 --cmd '...'",
+                    Language::Zh => "使用 --cmd 时要指明阶段，例如：check 02 --cmd '...'",
+                };
+                return Err(UsageError(text.to_owned()).into());
+            }
+        };
+        let color = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+        let color = global.color_override().unwrap_or(color);
+        let source = match (&args.cmd, &desk) {
+            (Some(line), _) => {
+                let line =
+                    CommandLine::parse(line).map_err(|error| UsageError(error.to_string()))?;
+                Source::Command(Command::Line(line), std::env::current_dir()?)
+            }
+            (None, Some(desk)) => Source::Workspace { workspace: desk.workspace.clone(), color },
+            (None, None) => anyhow::bail!("nothing to judge"),
+        };
+        Ok(Self { lessons, source, desk, seed, language })
+    }
+
+    async fn all(&self, format: Format) -> anyhow::Result<Vec<Report>> {
+        let mut reports = Vec::new();
+        for lesson in &self.lessons {
+            let report = self.one(lesson, format).await?;
+            if let Some(desk) = &self.desk {
+                note(desk, &report)?;
+            }
+            if format == Format::Text {
+                self.print(&report);
+            }
+            reports.push(report);
+        }
+        Ok(reports)
+    }
+
+    async fn one(&self, lesson: &'static Lesson, format: Format) -> anyhow::Result<Report> {
+        let stage = stages::stage(lesson.id()).context("a lesson without checks")?;
+        let guard = std::env::current_exe().context("cannot find this program's own file")?;
+        let trial = Trial { lesson, stage, seed: self.seed, source: self.source.clone(), guard };
+        let (events, mut received) = mpsc::unbounded_channel();
+        let language = self.language;
+        let telling = tokio::spawn(async move {
+            while let Some(event) = received.recv().await {
+                if format == Format::Text {
+                    tell(&event, language);
+                }
+            }
+        });
+        let report = trial.run(&events).await;
+        drop(events);
+        let _ = telling.await;
+        Ok(report)
+    }
+
+    fn print(&self, report: &Report) {
+        let mut out = std::io::stdout().lock();
+        for line in lines(report, self.language, terminal_width(), invocation()) {
+            // Nobody may read it any more.
+            let _ = writeln!(out, "{line}");
+        }
+        let passed = report.state() == State::Pass && self.desk.is_some();
+        if passed && self.lessons.len() == 1 {
+            let _ = writeln!(out, "\n{}", after_a_pass(report.lesson, self.language));
+        }
+        if self.lessons.len() > 1 {
+            let _ = writeln!(out);
+        }
+    }
+}
+
+/// Keeps what was passed, and ticks its boxes.
+pub(super) fn note(desk: &Desk, report: &Report) -> anyhow::Result<()> {
+    let id = report.lesson.id();
+    if report.state() == State::Pass {
+        desk.update(|progress| progress.pass(id, report.seed, jiff::Timestamp::now()))?;
+    }
+    let passed = report.passed();
+    if !passed.is_empty() {
+        let file = desk.workspace.todo();
+        crate::course::todo::tick(&file, id, &passed)
+            .with_context(|| format!("cannot tick the boxes of {}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// What a build says while it goes on: the first takes minutes.
+fn tell(event: &Event, language: Language) {
+    let Event::Build(event) = event else { return };
+    let words = match (event, language) {
+        (build::Event::Downloading, Language::En) => "downloading crates…".to_owned(),
+        (build::Event::Downloading, Language::Zh) => "正在下载依赖……".to_owned(),
+        (build::Event::Waiting, Language::En) => {
+            "waiting for another cargo in this workspace (an editor?)…".to_owned()
+        }
+        (build::Event::Waiting, Language::Zh) => {
+            "正在等待本目录中的另一个 cargo（编辑器？）……".to_owned()
+        }
+        // A line for each crate would be a flood.
+        (build::Event::Compiling { done, total, .. }, language)
+            if done % 25 == 0 && *total > 25 =>
+        {
+            match language {
+                Language::En => format!("compiling the dependencies, once: {done} of {total}"),
+                Language::Zh => format!("正在编译依赖（只需一次）：{done}/{total}"),
+            }
+        }
+        _ => return,
+    };
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
+
+/// What to do after a pass.
+fn after_a_pass(lesson: &Lesson, language: Language) -> String {
+    let program = invocation();
+    let last = lesson::all().last().is_some_and(|last| last.id() == lesson.id());
+    match (language, last) {
+        (Language::En, false) => format!(
+            "Compare with the reference: {program} solution {}\nGo on: {program} next",
+            lesson.id()
+        ),
+        (Language::Zh, false) => {
+            format!("对照参考实现：{program} solution {}\n继续：{program} next", lesson.id())
+        }
+        (Language::En, true) => {
+            format!("Compare with the reference: {program} solution {}", lesson.id())
+        }
+        (Language::Zh, true) => format!("对照参考实现：{program} solution {}", lesson.id()),
+    }
+}

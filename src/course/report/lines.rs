@@ -1,0 +1,137 @@
+//! A report as lines, for a terminal of any width and for a pipe.
+
+use colored::Colorize;
+use textwrap::Options;
+
+use super::Told;
+use crate::course::trial::{Outcome, Report};
+use crate::judge::{CheckVerdict, State, Verdict};
+use crate::language::Language;
+
+/// The report as lines. `width` is the terminal's, in columns; without one,
+/// nothing is wrapped. `invocation` is how this program was called.
+pub fn lines(
+    report: &Report,
+    language: Language,
+    width: Option<usize>,
+    invocation: &str,
+) -> Vec<String> {
+    let mut page = Page { lines: Vec::new(), width, language };
+    let title = report.lesson.title.in_(language);
+    page.text("", &format!("{}  {title}", report.lesson.id()).bold().to_string());
+    match &report.result {
+        Outcome::NotBuilt(failure, said) => {
+            for diagnostic in said {
+                page.lines.extend(diagnostic.rendered.trim_end().lines().map(str::to_owned));
+                page.blank();
+            }
+            page.text("  ", &failure.explain(language).red().to_string());
+            page.lines.extend(failure.detail.lines().map(|line| format!("    {line}")));
+        }
+        Outcome::Judged(verdict) => page.verdict(report, verdict, invocation),
+    }
+    page.lines
+}
+
+struct Page {
+    lines: Vec<String>,
+    width: Option<usize>,
+    language: Language,
+}
+
+// === impl Page ===
+
+impl Page {
+    fn verdict(&mut self, report: &Report, verdict: &Verdict, invocation: &str) {
+        for text in &report.lesson.checks {
+            let decided = verdict.checks.iter().find(|check| check.id == text.id);
+            let mark = match decided.map(CheckVerdict::state) {
+                Some(State::Pass) => "✓".green(),
+                Some(State::Fail) => "✗".red(),
+                Some(State::Inconclusive) => "?".yellow(),
+                None => "-".dimmed(),
+            };
+            self.text(&format!("  {mark} "), text.title.in_(self.language));
+        }
+        let (language, seed) = (self.language, report.seed);
+        let again = format!("{invocation} check {} --seed {seed}", report.lesson.id());
+        if let Some((check, told)) = verdict
+            .first_finding()
+            .and_then(|check| Some((check, Told::of(report.lesson, check, language)?)))
+        {
+            self.blank();
+            self.finding(report, check, &told);
+            self.blank();
+            self.say("Same run again:", "同样的检查再来一次：");
+            self.command(&again);
+            return;
+        }
+        let took = verdict.took.as_secs_f64();
+        self.blank();
+        let passed = match language {
+            Language::En => format!("Passed, {} checks in {took:.1} s.", verdict.checks.len()),
+            Language::Zh => format!("通过：{} 项检查，用时 {took:.1} 秒。", verdict.checks.len()),
+        };
+        self.text("", &passed.green().bold().to_string());
+        self.text("", report.lesson.proved.in_(language));
+    }
+
+    fn finding(&mut self, report: &Report, check: &CheckVerdict, told: &Told) {
+        let title = report.lesson.check(&check.id).map_or("", |text| text.title.in_(self.language));
+        let id = check.diagnosis().map_or("", |diagnosis| diagnosis.id);
+        let label = match check.state() {
+            State::Inconclusive => "?".yellow().bold(),
+            _ => "✗".red().bold(),
+        };
+        self.text(&format!("{label} "), &title.bold().to_string());
+        self.text("  ", &format!("{}: {id}", check.id).dimmed().to_string());
+        self.text("  ", &told.what);
+        self.text("  ", &told.why);
+        if !told.next.is_empty() {
+            self.text("  → ", &told.next);
+        }
+        if !told.facts.is_empty() {
+            self.blank();
+        }
+        let widest = told.facts.iter().map(|(label, _)| textwrap::core::display_width(label)).max();
+        for (label, value) in &told.facts {
+            let padding = widest.unwrap_or(0) - textwrap::core::display_width(label);
+            let label = format!("  {}{}  ", label.dimmed(), " ".repeat(padding));
+            self.text(&label, value);
+        }
+        if !told.repeat.is_empty() {
+            self.blank();
+            self.say("By hand, each in a terminal of its own:", "手动重现（每条命令用一个终端）：");
+            for command in &told.repeat {
+                self.command(command);
+            }
+        }
+    }
+
+    fn say(&mut self, en: &str, zh: &str) {
+        let words = if self.language == Language::En { en } else { zh };
+        self.text("  ", words);
+    }
+
+    /// A command is never wrapped: it is there to be copied.
+    fn command(&mut self, command: &str) {
+        self.lines.push(format!("    {command}"));
+    }
+
+    fn blank(&mut self) {
+        self.lines.push(String::new());
+    }
+
+    /// A text behind a label; its further lines stand under its first.
+    fn text(&mut self, label: &str, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let indent = " ".repeat(textwrap::core::display_width(label));
+        let width = self.width.unwrap_or(usize::MAX).max(indent.len() + 10);
+        let options = Options::new(width).initial_indent(label).subsequent_indent(&indent);
+        for line in text.lines() {
+            self.lines.extend(textwrap::wrap(line, &options).iter().map(ToString::to_string));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A diagnosis in a person's language.
+
+use serde_json::{Map, Value};
+
+use crate::course::lesson::{Lesson, fill};
+use crate::judge::{CheckVerdict, Diagnosis};
+use crate::language::Language;
+
+/// The state, the reason, the next step, and the evidence.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// What was found.
+    pub what: String,
+    /// Why it is so.
+    pub why: String,
+    /// What to do next.
+    pub next: String,
+    /// The evidence, each fact with what it is.
+    pub facts: Vec<(&'static str, String)>,
+    /// Commands that show the same by hand.
+    pub repeat: Vec<String>,
+}
+
+// === impl Told ===
+
+impl Told {
+    /// What is told of a check that is not passed; nothing of one that is.
+    pub fn of(lesson: &Lesson, check: &CheckVerdict, language: Language) -> Option<Self> {
+        let diagnosis = check.diagnosis()?;
+        let facts: Map<String, Value> = diagnosis
+            .evidence
+            .facts()
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .collect();
+        let text = lesson.diagnosis(diagnosis.id);
+        let say = |part: Option<&crate::course::lesson::Both>| {
+            part.map_or_else(String::new, |both| fill(both.in_(language), &facts))
+        };
+        Some(Self {
+            // A test holds that every diagnosis has its text.
+            what: text.map_or_else(|| diagnosis.id.to_owned(), |text| say(Some(&text.what))),
+            why: say(text.map(|text| &text.why)),
+            next: say(text.map(|text| &text.next)),
+            facts: evidence(diagnosis, language),
+            repeat: diagnosis.repeat.clone(),
+        })
+    }
+
+    /// The three sentences as one paragraph.
+    pub fn paragraph(&self) -> String {
+        let parts = [&self.what, &self.why, &self.next];
+        let parts: Vec<_> =
+            parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect();
+        parts.join(" ")
+    }
+}
+
+/// The facts that are shown beside the sentences, in the order in which they are
+/// read.
+fn evidence(diagnosis: &Diagnosis, language: Language) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let mut add = |label: [&'static str; 2], value: String| {
+        if !value.is_empty() {
+            facts.push((label[language as usize], value));
+        }
+    };
+    let text = |name: &str| match diagnosis.evidence.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    add(["expected", "期望"], text("expected"));
+    add(["actual", "实际"], text("actual"));
+    add(["panic", "panic"], text("panic"));
+    add(["at", "位置"], text("location"));
+    add(["exit", "退出"], text("exit"));
+    if let Some(exchange) = diagnosis.evidence.get("exchange") {
+        let sent = exchange["sent"]["request"].as_str().unwrap_or_default();
+        add(["sent", "发送"], sent.to_owned());
+        let received = exchange["received"].as_array().map_or(&[][..], Vec::as_slice);
+        if received.is_empty() {
+            let nothing = ["nothing, at any backend", "没有任何后端收到"];
+            add(["received", "收到"], nothing[language as usize].to_owned());
+        }
+        for request in received {
+            let words = |name: &str| request[name].as_str().unwrap_or_default();
+            add(["received", "收到"], format!("{}: {}", words("backend"), words("request")));
+        }
+        let answer = &exchange["answer"];
+        add(
+            ["answer", "应答"],
+            match (&answer["status"], answer["trouble"].as_str()) {
+                (Value::Number(status), _) => {
+                    format!("{status} {}", answer["body"].as_str().unwrap_or_default())
+                }
+                (_, trouble) => trouble.unwrap_or_default().to_owned(),
+            },
+        );
+    }
+    for line in diagnosis.evidence.get("output").and_then(Value::as_array).into_iter().flatten() {
+        add(["output", "输出"], line.as_str().unwrap_or_default().to_owned());
+    }
+    facts
+}
