@@ -11,6 +11,7 @@
 //! | [`build`] | one stage built, with what happens told as it happens |
 //! | [`progress`] | what has been passed, kept in the workspace |
 //! | [`mod@todo`] | boxes of the learner's `TODO.md`, ticked |
+//! | [`verify`] | the proof of all this, for those who write it |
 
 pub mod build;
 pub mod lesson;
@@ -19,4 +20,5 @@ mod replace;
 pub mod report;
 pub mod todo;
 pub mod trial;
+pub mod verify;
 pub mod workspace;

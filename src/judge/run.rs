@@ -58,7 +58,10 @@ pub async fn judge(
     let started = first.finding.is_none();
     verdict.checks.push(first);
     if started {
-        let rest: Vec<_> = stream::iter(rest).map(decide).buffered(SIDE_BY_SIDE).collect().await;
+        // Made beforehand, or the compiler does not see that the whole may be
+        // sent to another thread.
+        let rest: Vec<_> = rest.iter().map(decide).collect();
+        let rest: Vec<_> = stream::iter(rest).buffered(SIDE_BY_SIDE).collect().await;
         verdict.checks.extend(rest);
     } else {
         verdict.not_run = rest.iter().map(|check| check.id).collect();
