@@ -57,10 +57,10 @@ macro_rules! lessons {
 /// Every stage, with the names of its alternative solutions.
 const FILES: &[Files] = lessons! {
     "01-first-proxy" ["load_balancer", "modules"]
-    "02-round-robin" []
+    "02-round-robin" ["counter", "discovery"]
     "03-health-checks" []
-    "04-request-headers" []
-    "05-response-headers" []
+    "04-request-headers" ["modules", "own_choice"]
+    "05-response-headers" ["modules", "own_choice"]
     "06-failures" []
 };
 
