@@ -171,10 +171,13 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     })
 }
 
+/// How an installed program is called.
+const INSTALLED: &str = "pingora-lab";
+
 /// How this program was called, for commands to try: a checkout that is run by
 /// cargo has no `pingora-lab` on the path.
 fn invocation() -> &'static str {
-    if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "pingora-lab" }
+    if std::env::var_os("CARGO").is_some() { "cargo run --" } else { INSTALLED }
 }
 
 /// One error, with its causes: `error: what: why: why`.

@@ -57,6 +57,9 @@ pub struct Report {
     pub lesson: &'static Lesson,
     /// What everything was drawn from.
     pub seed: u64,
+    /// The command that was judged, as one types it; none for a program that was
+    /// built in a workspace.
+    pub command: Option<String>,
     /// How long the build took.
     pub build: Duration,
     /// What came of it.
@@ -104,7 +107,12 @@ impl Trial {
     }
 
     fn report(&self, build: Duration, result: Outcome) -> Report {
-        Report { lesson: self.lesson, seed: self.seed, build, result }
+        let command = match &self.source {
+            Source::Command(Command::Line(line), _) => Some(line.to_string()),
+            Source::Command(Command::Program(words), _) => Some(shell_words::join(words)),
+            Source::Workspace { .. } => None,
+        };
+        Report { lesson: self.lesson, seed: self.seed, command, build, result }
     }
 
     async fn subject(

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Exit, Global, invocation};
+use super::USUAL_FOLDER;
+use crate::cli::{Exit, Global, INSTALLED, invocation};
 use crate::course::lesson;
 use crate::course::workspace::{Initialised, init};
 use crate::language::Language;
@@ -33,14 +34,20 @@ pub(in crate::cli) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
 /// What was done, and what to do next.
 fn report(folder: &Path, done: &Initialised, language: Language) -> String {
     let mut text = String::new();
-    let shown = folder.display();
+    let here = folder == Path::new(".");
     let count = done.written.len();
+    let place = match (language, here) {
+        (Language::En, true) => "this folder".to_owned(),
+        (Language::Zh, true) => "当前目录".to_owned(),
+        (Language::En, false) => folder.display().to_string(),
+        (Language::Zh, false) => format!("{} ", folder.display()),
+    };
     let _ = match (language, count) {
-        (Language::En, 0) => writeln!(text, "Nothing was missing in {shown}."),
-        (Language::En, 1) => writeln!(text, "1 file written in {shown}."),
-        (Language::En, _) => writeln!(text, "{count} files written in {shown}."),
-        (Language::Zh, 0) => writeln!(text, "{shown} 里什么都不缺。"),
-        (Language::Zh, _) => writeln!(text, "已在 {shown} 中写入 {count} 个文件。"),
+        (Language::En, 0) => writeln!(text, "Nothing was missing in {place}."),
+        (Language::En, 1) => writeln!(text, "1 file written in {place}."),
+        (Language::En, _) => writeln!(text, "{count} files written in {place}."),
+        (Language::Zh, 0) => writeln!(text, "{place}里什么都不缺。"),
+        (Language::Zh, _) => writeln!(text, "{place}里写入了 {count} 个文件。"),
     };
     if !done.left.is_empty() {
         let left: Vec<_> = done.left.iter().map(|path| path.display().to_string()).collect();
@@ -50,11 +57,10 @@ fn report(folder: &Path, done: &Initialised, language: Language) -> String {
         };
     }
     let first = lesson::all().first().map_or("", |lesson| lesson.id());
-    // In the workspace cargo would run the learner's programs.
-    let learn = match invocation() {
-        program @ "pingora-lab" => format!("cd {shown}\n  {program} learn"),
-        cargo => format!("{cargo} learn"),
-    };
+    let mut learn = format!("{} learn", learner_invocation(folder));
+    if !here && !found_from_outside(folder) {
+        learn = format!("cd {}\n  {learn}", folder.display());
+    }
     let _ = match language {
         Language::En => {
             writeln!(text, "\nNext:\n\n  {learn}\n\nThe first stage is stages/{first}/main.rs.")
@@ -64,4 +70,20 @@ fn report(folder: &Path, done: &Initialised, language: Language) -> String {
         }
     };
     text
+}
+
+/// Whether `learn` finds it without going there: in the workspace cargo would run
+/// the learner's own programs, so that a checkout is better not left.
+fn found_from_outside(folder: &Path) -> bool {
+    invocation() != INSTALLED && folder == Path::new(USUAL_FOLDER)
+}
+
+/// How to call this program in the workspace.
+fn learner_invocation(folder: &Path) -> String {
+    match std::env::var("CARGO_MANIFEST_DIR") {
+        Ok(checkout) if invocation() != INSTALLED && !found_from_outside(folder) => {
+            format!("cargo run --manifest-path {checkout}/Cargo.toml --")
+        }
+        _ => invocation().to_owned(),
+    }
 }

@@ -54,7 +54,10 @@ impl Page {
             self.text(&format!("  {mark} "), text.title.in_(self.language));
         }
         let (language, seed) = (self.language, report.seed);
-        let again = format!("{invocation} check {} --seed {seed}", report.lesson.id());
+        let mut again = format!("{invocation} check {} --seed {seed}", report.lesson.id());
+        if let Some(command) = &report.command {
+            again += &format!(" --cmd {}", shell_words::quote(command));
+        }
         if let Some((check, told)) = verdict
             .first_finding()
             .and_then(|check| Some((check, Told::of(report.lesson, check, language)?)))

@@ -1,5 +1,6 @@
 //! How a program under test is run: its command, its environment, its place.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -26,7 +27,10 @@ pub struct Launch {
 /// braces are placeholders, and `${word}` is left to a shell; `{{word}}` stands for
 /// `{word}` itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandLine(Vec<String>);
+pub struct CommandLine {
+    text: String,
+    words: Vec<String>,
+}
 
 /// A command that cannot be run as written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -79,6 +83,13 @@ impl Launch {
 
 // === impl CommandLine ===
 
+impl fmt::Display for CommandLine {
+    /// As it was typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl CommandLine {
     /// Splits a command as a shell would; nothing is expanded.
     ///
@@ -98,7 +109,7 @@ impl CommandLine {
                 _ => Err(CommandLineError::Unknown(name.to_owned())),
             })?;
         }
-        Ok(Self(words))
+        Ok(Self { text: line.to_owned(), words })
     }
 
     /// The command with these addresses in place of the placeholders.
@@ -124,7 +135,7 @@ impl CommandLine {
                 .ok_or(CommandLineError::NoSuchBackend { asked, there: backends.len() }),
             (_, None) => Err(CommandLineError::Unknown(name.to_owned())),
         };
-        self.0.iter().map(|word| fill(word, value)).collect()
+        self.words.iter().map(|word| fill(word, value)).collect()
     }
 }
 
