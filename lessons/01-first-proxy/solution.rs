@@ -1,11 +1,13 @@
 //! A first proxy: every request goes to one backend, unchanged.
 
+use std::net::SocketAddr;
+
 use async_trait::async_trait;
 use pingora::prelude::*;
 
 /// What the proxy knows: the one backend behind it.
 struct FirstProxy {
-    backend: String,
+    backend: SocketAddr,
 }
 
 #[async_trait]
@@ -22,7 +24,7 @@ impl ProxyHttp for FirstProxy {
         _ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
         // Plain HTTP: no TLS, so there is no server name (SNI) either.
-        let peer = HttpPeer::new(&self.backend, false, String::new());
+        let peer = HttpPeer::new(self.backend, false, String::new());
         Ok(Box::new(peer))
     }
 }
@@ -34,9 +36,14 @@ fn setting(name: &str, default: &str) -> String {
 
 fn main() {
     let listen = setting("LAB_LISTEN", "127.0.0.1:6188");
-    let backends = setting("LAB_BACKENDS", "127.0.0.1:6190");
-    // This stage uses the first backend of the list only.
-    let backend = backends.split(',').next().unwrap_or_default().to_owned();
+    let backends = setting("LAB_BACKENDS", "127.0.0.1:6190,127.0.0.1:6191,127.0.0.1:6192");
+    // This stage uses the first backend of the list only. What can be wrong with
+    // it is found here, and not while a client waits.
+    let backend = backends
+        .split(',')
+        .next()
+        .and_then(|address| address.parse().ok())
+        .expect("LAB_BACKENDS begins with an address, such as 127.0.0.1:6190");
 
     // Pingora starts the async runtimes itself, so `main` is not async.
     let mut server = Server::new(None).expect("Pingora's default settings are valid");

@@ -1,12 +1,14 @@
 //! 01 first-proxy. Every request goes to one backend, unchanged.
 //! 第一个代理：把每个请求原样转发给唯一的后端。
 
+use std::net::SocketAddr;
+
 use async_trait::async_trait;
 use pingora::prelude::*;
 
 /// What the proxy knows: the one backend behind it.
 struct FirstProxy {
-    backend: String,
+    backend: SocketAddr,
 }
 
 #[async_trait]
@@ -37,9 +39,14 @@ fn setting(name: &str, default: &str) -> String {
 
 fn main() {
     let listen = setting("LAB_LISTEN", "127.0.0.1:6188");
-    let backends = setting("LAB_BACKENDS", "127.0.0.1:6190");
-    // This stage uses the first backend of the list only.
-    let backend = backends.split(',').next().unwrap_or_default().to_owned();
+    let backends = setting("LAB_BACKENDS", "127.0.0.1:6190,127.0.0.1:6191,127.0.0.1:6192");
+    // This stage uses the first backend of the list only. What can be wrong with
+    // it is found here, and not while a client waits.
+    let backend = backends
+        .split(',')
+        .next()
+        .and_then(|address| address.parse().ok())
+        .expect("LAB_BACKENDS begins with an address, such as 127.0.0.1:6190");
 
     // Pingora starts the async runtimes itself, so `main` is not async.
     let mut server = Server::new(None).expect("Pingora's default settings are valid");

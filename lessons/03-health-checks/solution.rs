@@ -63,7 +63,7 @@ fn main() {
     proxy.add_tcp(&listen);
 
     let health = server.add_service(health);
-    // No request before the first check is done.
+    // No request before the service has begun.
     server.add_service(proxy).add_dependency(&health);
     server.run_forever();
 }

@@ -81,10 +81,10 @@ impl ProxyHttp for LabProxy {
         _ctx: &mut Self::CTX,
     ) -> FailToProxy {
         let status = status_of(error);
-        if status > 0 {
-            if let Err(error) = self.answer(session, status).await {
-                eprintln!("the error answer was not sent: {error}");
-            }
+        if status > 0
+            && let Err(error) = self.answer(session, status).await
+        {
+            eprintln!("the error answer was not sent: {error}");
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }
@@ -104,14 +104,14 @@ impl LabProxy {
     /// Sends an answer of the proxy's own.
     async fn answer(&self, session: &mut Session, status: u16) -> Result<()> {
         let body = format!("{status}: no backend could answer this request\n");
-        let mut response = ResponseHeader::build(status, Some(5))?;
+        let mut response = ResponseHeader::build(status, None)?;
         response.insert_header("content-type", "text/plain; charset=utf-8")?;
         response.insert_header("content-length", body.len())?;
         self.sign(&mut response)?;
-        // The connection ends with this answer: the request may not be read whole.
-        session.set_keepalive(None);
-        session.write_response_header(Box::new(response), false).await?;
-        session.write_response_body(Some(Bytes::from(body)), true).await
+        // Does nothing where a backend's answer has begun: a page in the middle of
+        // it would make a broken answer look whole. The connection ends with it,
+        // since the request may not be read whole.
+        session.as_downstream_mut().write_error_response(response, Bytes::from(body)).await
     }
 }
 

@@ -77,9 +77,10 @@ impl ProxyHttp for LabProxy {
     }
 
     // TODO: Pingora's own error pages (502, 503) do not pass `response_filter`.
-    // Write `fail_to_proxy`: build the answer yourself, with the same headers.
+    // Write `fail_to_proxy`: build the answer yourself, with the same headers and a
+    // body that says why.
     // TODO：Pingora 自己生成的错误页（502、503）不经过 `response_filter`。
-    // 实现 `fail_to_proxy`：自己构造应答，带上同样的头。
+    // 实现 `fail_to_proxy`：自己构造应答，带上同样的头部，正文说明原因。
 }
 
 /// An address without its port.

@@ -1,6 +1,7 @@
 //! The command tree: what a person may type, and how the program ends.
 
 mod backends;
+mod course;
 mod guard;
 mod learner;
 mod listing;
@@ -91,6 +92,8 @@ enum Command {
     Run(learner::StageArg),
     /// Send requests and show which backend answered and what the proxy changed
     Probe(probe::Args),
+    /// For those who write the course
+    Course(course::Args),
     /// Started by the judge between itself and a program under test
     #[command(hide = true)]
     Guard,
@@ -162,6 +165,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Solution(args) => learner::solution::run(args, &cli.global),
         Command::Run(stage) => learner::run::run(stage, &cli.global),
         Command::Probe(args) => probe::run(args, &cli.global),
+        Command::Course(args) => course::run(args, &cli.global),
         Command::Guard => guard::run(),
     };
     result.unwrap_or_else(|error| {

@@ -10,11 +10,12 @@
 //! | [`workspace`] | the Cargo project that a learner works in |
 //! | [`build`] | one stage built, with what happens told as it happens |
 //! | [`progress`] | what has been passed, kept in the workspace |
-//! | [`todo`] | boxes of the learner's `TODO.md`, ticked |
+//! | [`mod@todo`] | boxes of the learner's `TODO.md`, ticked |
 //! | [`trial`] | one stage built and judged |
 //! | [`note`] | what a trial's report changes in the workspace |
 //! | [`report`] | what is told of a trial, as lines and as JSON |
 //! | [`watch`] | the watch screen: a trial after every save |
+//! | [`verify`] | the proof of all this, for those who write it |
 
 pub mod build;
 pub mod lesson;
@@ -24,5 +25,6 @@ mod replace;
 pub mod report;
 pub mod todo;
 pub mod trial;
+pub mod verify;
 pub mod watch;
 pub mod workspace;

@@ -86,6 +86,7 @@ pub fn start_failure(failure: StartFailure, told: SocketAddr) -> Finding {
         }
         StartFailure::NeverListened { after, last_lines } => Diagnosis::new("never-listened")
             .with("expected", format!("a listener on {told}"))
+            .with("address", told.to_string())
             .with("seconds", after.as_secs())
             .with("output", last_lines)
             .timed(),
@@ -141,15 +142,7 @@ fn with_panic(diagnosis: Diagnosis, panic: Option<PanicLine>) -> Diagnosis {
 }
 
 /// The finding for a request that was not answered.
-pub fn trouble(
-    trouble: &Trouble,
-    request: &Request,
-    exit: Option<ExitKind>,
-    output: &Output,
-) -> Finding {
-    if let Some(exit) = exit {
-        return ended(exit, output);
-    }
+pub fn trouble(trouble: &Trouble, request: &Request, output: &Output) -> Finding {
     let panic = PanicLine::find(&output.stderr.text());
     let cut_off =
         matches!(trouble, Trouble::EmptyReply | Trouble::Reset | Trouble::Incomplete { .. });

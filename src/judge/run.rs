@@ -18,8 +18,10 @@ const SIDE_BY_SIDE: usize = 4;
 /// A check has said something by then, whatever the program does.
 const LIMIT: Duration = Duration::from_secs(14);
 
-/// If the machine stalled for so long, a finding that rests on time says nothing.
+/// If the machine stalled for so long, and for so large a part of the time, a
+/// finding that rests on time says nothing.
 const STALLED: Duration = Duration::from_millis(300);
+const STALLED_PART: u32 = 4;
 
 /// What happens while a stage is judged.
 #[derive(Clone, Debug)]
@@ -56,7 +58,10 @@ pub async fn judge(
     let started = first.finding.is_none();
     verdict.checks.push(first);
     if started {
-        let rest: Vec<_> = stream::iter(rest).map(decide).buffered(SIDE_BY_SIDE).collect().await;
+        // Made beforehand, or the compiler does not see that the whole may be
+        // sent to another thread.
+        let rest: Vec<_> = rest.iter().map(decide).collect();
+        let rest: Vec<_> = stream::iter(rest).buffered(SIDE_BY_SIDE).collect().await;
         verdict.checks.extend(rest);
     } else {
         verdict.not_run = rest.iter().map(|check| check.id).collect();
@@ -79,20 +84,21 @@ async fn decide(
     let begun = Instant::now();
     let scene = Arc::new(Scene::new(stage.id, check.id, subject.clone(), seed));
     let outcome = tokio::time::timeout_at(deadline.into(), (check.run)(&scene)).await;
-    let stalled = pulse.stalled_since(begun);
+    let (took, stalled) = (begun.elapsed(), pulse.stalled_since(begun));
     let finding = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(finding)) => Some(finding),
         Err(_) => Some(out_of_time()),
     };
     let finding = finding.map(|finding| match finding {
-        Finding::Fail(diagnosis) if diagnosis.timed && stalled >= STALLED => {
+        Finding::Fail(diagnosis)
+            if diagnosis.timed && stalled >= STALLED.max(took / STALLED_PART) =>
+        {
             too_slow(&diagnosis, stalled)
         }
         finding => finding.map(|found| found.with("check", check.id)),
     });
-    let verdict =
-        CheckVerdict { id: check.id, finding, plan: scene.planned(), took: begun.elapsed() };
+    let verdict = CheckVerdict { id: check.id, finding, plan: scene.planned(), took };
     scene.end().await;
     let _ = progress.send(Progress::Decided(verdict.clone()));
     verdict

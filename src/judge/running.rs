@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::client::{Answer, Client, Request, Trouble};
 use super::common;
 use super::diagnosis::Finding;
-use super::program::Guarded;
+use super::program::{Guarded, StartFailure, why_ended};
 use super::scene::Scene;
 
 /// How long the word of a program's end may take to reach us after its sockets
@@ -78,12 +78,24 @@ impl<'a> Running<'a> {
                 .ok()
                 .flatten(),
         };
-        common::trouble(trouble, request, ended, &self.program.output())
-            .map(|found| found.repeat(self.scene.by_hand(request)))
+        let found = match ended {
+            Some(_) => self.why_ended().await,
+            None => common::trouble(trouble, request, &self.program.output()),
+        };
+        found.map(|found| found.repeat(self.scene.by_hand(request)))
     }
 
     /// The finding that the program has ended, if it has.
-    pub fn ended(&self) -> Option<Finding> {
-        self.program.exited().map(|exit| common::ended(exit, &self.program.output()))
+    pub async fn ended(&self) -> Option<Finding> {
+        self.program.exited()?;
+        Some(self.why_ended().await)
+    }
+
+    async fn why_ended(&self) -> Finding {
+        match why_ended(&self.program, self.listen, false).await {
+            // It had listened, so it did not fail to start.
+            StartFailure::ExitedAtOnce { exit, .. } => common::ended(exit, &self.program.output()),
+            failure => common::start_failure(failure, self.listen),
+        }
     }
 }

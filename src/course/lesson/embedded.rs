@@ -105,6 +105,11 @@ pub fn common_diagnosis(id: &str) -> Option<&'static DiagnosisText> {
     COMMON.get(id)
 }
 
+/// The ids of the diagnoses that every stage can meet.
+pub fn common_diagnoses() -> impl Iterator<Item = &'static str> {
+    COMMON.keys().map(String::as_str)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;

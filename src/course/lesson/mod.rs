@@ -9,7 +9,7 @@ mod fill;
 mod mistake;
 mod text;
 
-pub use embedded::{Alternative, all, common_diagnosis, find};
+pub use embedded::{Alternative, all, common_diagnoses, common_diagnosis, find};
 pub use fill::{MissingEvidence, fill, fill_all, placeholders};
 pub use mistake::{BadEdit, Edit, Mistake};
 pub use text::{Both, BothLists, CheckText, DiagnosisText};

@@ -4,7 +4,7 @@
 //! missing is added, and a stage that is begun again keeps what was there.
 
 mod init;
-mod template;
+pub(super) mod template;
 mod trouble;
 
 pub use init::{Initialised, init};

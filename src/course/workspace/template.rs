@@ -7,7 +7,7 @@ use crate::language::Language;
 
 /// A file of a new workspace that is the same for everyone: its path, its text,
 /// its permissions.
-pub(super) const FIXED: &[(&str, &str, u32)] = &[
+pub(in crate::course) const FIXED: &[(&str, &str, u32)] = &[
     // Exactly the versions that the course was tested with.
     ("Cargo.lock", include_str!("template/Cargo.lock.in"), 0o644),
     (".cargo/config.toml", include_str!("template/config.toml.in"), 0o644),
@@ -26,7 +26,9 @@ pub(super) fn readme(language: Language) -> &'static str {
 }
 
 /// `Cargo.toml`, with a binary for each stage.
-pub(super) fn manifest<'a>(stages: impl IntoIterator<Item = (&'a str, String)>) -> String {
+pub(in crate::course) fn manifest<'a>(
+    stages: impl IntoIterator<Item = (&'a str, String)>,
+) -> String {
     let mut text = include_str!("template/Cargo.toml.in").to_owned();
     stages.into_iter().for_each(|(name, path)| add_binary(&mut text, name, &path));
     text
@@ -66,7 +68,7 @@ pub(super) fn missing_binaries<'a>(
 
 /// The guide: the course's own in Chinese; in English a list of the stages that
 /// this program has, with a box for each check.
-pub(super) fn guide(language: Language) -> String {
+pub(in crate::course) fn guide(language: Language) -> String {
     match language {
         Language::Zh => include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/TODO.md")).to_owned(),
         Language::En => english_guide(lesson::all()),

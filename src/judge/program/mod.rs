@@ -26,4 +26,5 @@ pub use launch::{CommandLine, CommandLineError, Launch};
 pub use order::{ExitKind, Order};
 pub use output::{Output, Tail};
 pub use panic_line::PanicLine;
+pub(super) use start::why_ended;
 pub use start::{Holder, StartFailure, wait_until_listening};

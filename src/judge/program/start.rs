@@ -169,8 +169,13 @@ pub async fn wait_until_listening(
     }
 }
 
-/// Why a program ended that had not listened.
-async fn why_ended(program: &Guarded, listen: SocketAddr, theirs: bool) -> StartFailure {
+/// Why a program ended that had not listened. One that had can have ended for
+/// want of memory or with too many processes, too.
+pub(in crate::judge) async fn why_ended(
+    program: &Guarded,
+    listen: SocketAddr,
+    theirs: bool,
+) -> StartFailure {
     let exit = program.wait_exited().await;
     let Some(exit) = exit else {
         return StartFailure::Judge { reason: "the guard was killed".to_owned() };

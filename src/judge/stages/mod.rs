@@ -1,12 +1,23 @@
 //! The stages, each with its checks.
 
+mod failures;
 mod first_proxy;
+mod named_proxy;
+mod request_headers;
+mod response_headers;
+mod round_robin;
 mod starts;
 
 use super::stage::Stage;
 
 /// All stages that can be judged, in the order of the course.
-pub const STAGES: &[&Stage] = &[&first_proxy::STAGE];
+pub const STAGES: &[&Stage] = &[
+    &first_proxy::STAGE,
+    &round_robin::STAGE,
+    &request_headers::STAGE,
+    &response_headers::STAGE,
+    &failures::STAGE,
+];
 
 /// The stage of this id.
 pub fn stage(id: &str) -> Option<&'static Stage> {

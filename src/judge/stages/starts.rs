@@ -13,7 +13,7 @@ pub const STARTS: Check =
 async fn starts(scene: &Scene) -> Outcome {
     let backends = scene.backends(3)?;
     let running = scene.start(&backends).await?;
-    match running.ended() {
+    match running.ended().await {
         Some(finding) => Err(finding),
         None => Ok(()),
     }

@@ -1,0 +1,3 @@
+//! Wrong in every stage: it does nothing.
+
+fn main() {}

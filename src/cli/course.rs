@@ -1,0 +1,173 @@
+//! `pingora-lab course`: for those who write the course.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::{Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Exit, Global, UsageError};
+use crate::course::lesson;
+use crate::course::verify::{self, Order, Step};
+use crate::judge::{Stage, State, stages};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prove the lessons: right programs pass, wrong ones are found and named
+    Verify(Verify),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+struct Verify {
+    /// Stages, such as 01-first-proxy, 1 or first-proxy [default: all]
+    #[arg(value_name = "STAGE")]
+    stages: Vec<String>,
+
+    /// Judge each program with so many seeds
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    seeds: u64,
+
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=1 << 62))]
+    seed: u64,
+
+    /// Judge only the solutions, each so often, and show how long it takes
+    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    soak: Option<u64>,
+
+    /// Keep so many threads busy beside a soak
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "soak")]
+    busy: u8,
+
+    /// Where to build: an empty folder, or one of an earlier proof
+    /// [default: target/course-verify of the checkout]
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+
+    /// The shape of the report
+    #[arg(long, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+const AFTER_HELP: &str = "\
+Exit code: 0 all is as it should be, 1 it is not, 2 the order makes no sense, 3 neither could be \
+shown.";
+
+pub(super) fn run(args: Args, _: &Global) -> anyhow::Result<Exit> {
+    let Command::Verify(args) = args.command;
+    let order = order(&args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let state = runtime.block_on(async {
+        // What it has started ends when it is dropped.
+        tokio::select! {
+            state = prove(&args, &order) => state,
+            name = stopped() => Err(anyhow!("stopped by {}", name?)),
+        }
+    });
+    // A task may still wait for a program that was told to end.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    Ok(match state? {
+        State::Pass => Exit::Good,
+        State::Fail => Exit::Failed,
+        State::Inconclusive => Exit::Inconclusive,
+    })
+}
+
+async fn prove(args: &Verify, order: &Order) -> anyhow::Result<State> {
+    let bar = ProgressBar::new(0);
+    let template = "{msg} {wide_bar} {pos}/{len} {elapsed}";
+    bar.set_style(ProgressStyle::with_template(template).context("the progress bar's template")?);
+    let tell = |step| match step {
+        Step::Building { stage, done, total } => draw(&bar, stage, done, total),
+        Step::Judging { done, total } => draw(&bar, "judging", done, total),
+    };
+    match args.soak {
+        Some(runs) => {
+            let report = verify::soak(order, runs, usize::from(args.busy), &tell).await?;
+            bar.finish_and_clear();
+            print(args.format, &report, &report)?;
+            Ok(report.state())
+        }
+        None => {
+            let report = verify::verify(order, &tell).await?;
+            bar.finish_and_clear();
+            print(args.format, &report, &report)?;
+            Ok(report.state())
+        }
+    }
+}
+
+/// Draws nothing where stderr is no terminal.
+fn draw(bar: &ProgressBar, what: &'static str, done: usize, total: usize) {
+    bar.set_message(what);
+    bar.set_length(total as u64);
+    bar.set_position(done as u64);
+}
+
+fn print(
+    format: Format,
+    text: &impl std::fmt::Display,
+    json: &impl Serialize,
+) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match format {
+        Format::Text => write!(out, "{text}"),
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(json)?),
+    }
+    .context("the report cannot be written")
+}
+
+fn order(args: &Verify) -> anyhow::Result<Order> {
+    let here = std::env::current_dir().context("there is no current folder")?;
+    let folder = match &args.dir {
+        Some(folder) => std::path::absolute(folder)?,
+        None => verify::folder_in_checkout(&here).ok_or_else(|| {
+            UsageError(
+                "this is no checkout of the course; name a folder to build in with --dir"
+                    .to_owned(),
+            )
+        })?,
+    };
+    let stages = if args.stages.is_empty() {
+        stages::STAGES.to_vec()
+    } else {
+        args.stages.iter().map(|name| stage(name)).collect::<anyhow::Result<_>>()?
+    };
+    let guard = std::env::current_exe().context("this program does not know where it is")?;
+    Ok(Order { stages, seed: args.seed, seeds: args.seeds, folder, guard })
+}
+
+fn stage(name: &str) -> anyhow::Result<&'static Stage> {
+    let found = lesson::find(name).and_then(|lesson| stages::stage(lesson.id()));
+    found.ok_or_else(|| {
+        let all: Vec<_> = stages::STAGES.iter().map(|stage| stage.id).collect();
+        anyhow!(UsageError(format!("there is no stage {name}; there are {}", all.join(", "))))
+    })
+}
+
+/// The signal that asks this process to end, when it comes.
+async fn stopped() -> anyhow::Result<&'static str> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    })
+}
