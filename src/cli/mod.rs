@@ -72,6 +72,8 @@ enum Command {
     Backends(backends::Args),
     /// Make a workspace to learn in: a Cargo project with one program for each stage
     Init(learner::init::Args),
+    /// Learn: the current stage, built and judged after every save
+    Learn,
     /// Build and judge a stage once
     Check(learner::check::Args),
     /// List the stages and which are passed
@@ -153,6 +155,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Serve(args) => serve::run(args, &cli.global),
         Command::Backends(args) => backends::run(args, &cli.global),
         Command::Init(args) => learner::init::run(args, &cli.global),
+        Command::Learn => learner::learn::run(&cli.global),
         Command::Check(args) => learner::check::run(args, &cli.global),
         Command::List => learner::list::run(&cli.global),
         Command::Hint(stage) => learner::hint::run(stage, &cli.global),

@@ -11,14 +11,20 @@
 //! | [`build`] | one stage built, with what happens told as it happens |
 //! | [`progress`] | what has been passed, kept in the workspace |
 //! | [`mod@todo`] | boxes of the learner's `TODO.md`, ticked |
+//! | [`trial`] | one stage built and judged |
+//! | [`note`] | what a trial's report changes in the workspace |
+//! | [`report`] | what is told of a trial, as lines and as JSON |
+//! | [`watch`] | the watch screen: a trial after every save |
 //! | [`verify`] | the proof of all this, for those who write it |
 
 pub mod build;
 pub mod lesson;
+pub mod note;
 pub mod progress;
 mod replace;
 pub mod report;
 pub mod todo;
 pub mod trial;
 pub mod verify;
+pub mod watch;
 pub mod workspace;

@@ -12,6 +12,7 @@ use crate::cli::listing::terminal_width;
 use crate::cli::{Exit, Global, UsageError, invocation};
 use crate::course::build;
 use crate::course::lesson::{self, Lesson};
+use crate::course::note::note;
 use crate::course::report::{json, lines};
 use crate::course::trial::{Event, Report, Source, Trial};
 use crate::judge::program::CommandLine;
@@ -125,7 +126,8 @@ impl Judged {
         for lesson in &self.lessons {
             let report = self.one(lesson, format).await?;
             if let Some(desk) = &self.desk {
-                note(desk, &report)?;
+                let noted = note(&desk.workspace, &report);
+                noted.map_err(|error| anyhow::anyhow!(error.explain(desk.language)))?;
             }
             if format == Format::Text {
                 self.print(&report);
@@ -168,21 +170,6 @@ impl Judged {
             let _ = writeln!(out);
         }
     }
-}
-
-/// Keeps what was passed, and ticks its boxes.
-pub(super) fn note(desk: &Desk, report: &Report) -> anyhow::Result<()> {
-    let id = report.lesson.id();
-    if report.state() == State::Pass {
-        desk.update(|progress| progress.pass(id, report.seed, jiff::Timestamp::now()))?;
-    }
-    let passed = report.passed();
-    if !passed.is_empty() {
-        let file = desk.workspace.todo();
-        crate::course::todo::tick(&file, id, &passed)
-            .with_context(|| format!("cannot tick the boxes of {}", file.display()))?;
-    }
-    Ok(())
 }
 
 /// What a build says while it goes on: the first takes minutes.

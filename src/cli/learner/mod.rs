@@ -3,6 +3,7 @@
 pub(super) mod check;
 pub(super) mod hint;
 pub(super) mod init;
+pub(super) mod learn;
 pub(super) mod list;
 pub(super) mod moves;
 pub(super) mod reset;

@@ -1,0 +1,33 @@
+//! `learn`: a stage built and judged after every save, on a screen of its own
+//! or, without a terminal, as lines.
+//!
+//! Everything that happens is an [`model::Input`] to the [`model::Model`], which
+//! answers with [`model::Effect`]s; the loop in `run` carries them out and draws.
+//! Each trial has a number, its generation: what an older one still says is
+//! dropped.
+//!
+//! | file | what lives there |
+//! | --- | --- |
+//! | `model` | what is known, and what each input changes |
+//! | `screen` | the layout: header, checks, panel, keys |
+//! | `panel` | what the panel shows: a verdict, errors, hints, the lesson, the stages |
+//! | `page` | lines of a given width, wrapped where wide characters allow it |
+//! | `markdown` | a lesson as lines |
+//! | `ansi` | the compiler's colours |
+//! | `files` | saves, noticed |
+//! | `keys` | what a key means |
+//! | `plain` | the lines for a pipe |
+//! | `run` | the loop |
+
+mod ansi;
+mod files;
+mod keys;
+mod markdown;
+mod model;
+mod page;
+mod panel;
+mod plain;
+mod run;
+mod screen;
+
+pub use run::{Face, Watch, WatchError};
