@@ -25,22 +25,40 @@ pub(super) struct Args {
 enum Command {
     /// Prove the lessons: right programs pass, wrong ones are found and named
     Verify(Verify),
+    /// Measure how long a learner waits after a save
+    Bench(Bench),
+}
+
+/// What every command here takes.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// Stages, such as 01-first-proxy, 1 or first-proxy [default: all]
+    #[arg(value_name = "STAGE")]
+    stages: Vec<String>,
+
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=1 << 62))]
+    seed: u64,
+
+    /// Where to build: an empty folder, or one of an earlier run
+    /// [default: one under target/ of the checkout]
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+
+    /// The shape of the report
+    #[arg(long, default_value = "text")]
+    format: Format,
 }
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 struct Verify {
-    /// Stages, such as 01-first-proxy, 1 or first-proxy [default: all]
-    #[arg(value_name = "STAGE")]
-    stages: Vec<String>,
+    #[command(flatten)]
+    common: Common,
 
     /// Judge each program with so many seeds
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     seeds: u64,
-
-    /// The first seed
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=1 << 62))]
-    seed: u64,
 
     /// Judge only the solutions, each so often, and show how long it takes
     #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -49,15 +67,16 @@ struct Verify {
     /// Keep so many threads busy beside a soak
     #[arg(long, value_name = "N", default_value_t = 0, requires = "soak")]
     busy: u8,
+}
 
-    /// Where to build: an empty folder, or one of an earlier proof
-    /// [default: target/course-verify of the checkout]
-    #[arg(long, value_name = "FOLDER")]
-    dir: Option<PathBuf>,
+#[derive(Debug, clap::Args)]
+struct Bench {
+    #[command(flatten)]
+    common: Common,
 
-    /// The shape of the report
-    #[arg(long, default_value = "text")]
-    format: Format,
+    /// Measure each so often
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    rounds: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,13 +90,15 @@ Exit code: 0 all is as it should be, 1 it is not, 2 the order makes no sense, 3 
 shown.";
 
 pub(super) fn run(args: Args, _: &Global) -> anyhow::Result<Exit> {
-    let Command::Verify(args) = args.command;
-    let order = order(&args)?;
+    let order = match &args.command {
+        Command::Verify(args) => args.common.order(args.seeds, "target/course-verify"),
+        Command::Bench(args) => args.common.order(1, "target/course-bench"),
+    }?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let state = runtime.block_on(async {
         // What it has started ends when it is dropped.
         tokio::select! {
-            state = prove(&args, &order) => state,
+            state = carry_out(&args.command, &order) => state,
             name = stopped() => Err(anyhow!("stopped by {}", name?)),
         }
     });
@@ -90,7 +111,7 @@ pub(super) fn run(args: Args, _: &Global) -> anyhow::Result<Exit> {
     })
 }
 
-async fn prove(args: &Verify, order: &Order) -> anyhow::Result<State> {
+async fn carry_out(command: &Command, order: &Order) -> anyhow::Result<State> {
     let bar = ProgressBar::new(0);
     let template = "{msg} {wide_bar} {pos}/{len} {elapsed}";
     bar.set_style(ProgressStyle::with_template(template).context("the progress bar's template")?);
@@ -98,17 +119,23 @@ async fn prove(args: &Verify, order: &Order) -> anyhow::Result<State> {
         Step::Building { stage, done, total } => draw(&bar, stage, done, total),
         Step::Judging { done, total } => draw(&bar, "judging", done, total),
     };
-    match args.soak {
-        Some(runs) => {
-            let report = verify::soak(order, runs, usize::from(args.busy), &tell).await?;
+    match command {
+        Command::Verify(Verify { common, soak: Some(runs), busy, .. }) => {
+            let report = verify::soak(order, *runs, usize::from(*busy), &tell).await?;
             bar.finish_and_clear();
-            print(args.format, &report, &report)?;
+            print(common.format, &report, &report)?;
             Ok(report.state())
         }
-        None => {
+        Command::Verify(Verify { common, .. }) => {
             let report = verify::verify(order, &tell).await?;
             bar.finish_and_clear();
-            print(args.format, &report, &report)?;
+            print(common.format, &report, &report)?;
+            Ok(report.state())
+        }
+        Command::Bench(Bench { common, rounds }) => {
+            let report = verify::bench(order, *rounds, &tell).await?;
+            bar.finish_and_clear();
+            print(common.format, &report, &report)?;
             Ok(report.state())
         }
     }
@@ -134,24 +161,28 @@ fn print(
     .context("the report cannot be written")
 }
 
-fn order(args: &Verify) -> anyhow::Result<Order> {
-    let here = std::env::current_dir().context("there is no current folder")?;
-    let folder = match &args.dir {
-        Some(folder) => std::path::absolute(folder)?,
-        None => verify::folder_in_checkout(&here).ok_or_else(|| {
-            UsageError(
-                "this is no checkout of the course; name a folder to build in with --dir"
-                    .to_owned(),
-            )
-        })?,
-    };
-    let stages = if args.stages.is_empty() {
-        stages::STAGES.to_vec()
-    } else {
-        args.stages.iter().map(|name| stage(name)).collect::<anyhow::Result<_>>()?
-    };
-    let guard = std::env::current_exe().context("this program does not know where it is")?;
-    Ok(Order { stages, seed: args.seed, seeds: args.seeds, folder, guard })
+impl Common {
+    fn order(&self, seeds: u64, usual: &str) -> anyhow::Result<Order> {
+        let here = std::env::current_dir().context("there is no current folder")?;
+        let folder = match &self.dir {
+            Some(folder) => std::path::absolute(folder)?,
+            None => {
+                verify::checkout(&here).map(|checkout| checkout.join(usual)).ok_or_else(|| {
+                    UsageError(
+                        "this is no checkout of the course; name a folder to build in with --dir"
+                            .to_owned(),
+                    )
+                })?
+            }
+        };
+        let stages = if self.stages.is_empty() {
+            stages::STAGES.to_vec()
+        } else {
+            self.stages.iter().map(|name| stage(name)).collect::<anyhow::Result<_>>()?
+        };
+        let guard = std::env::current_exe().context("this program does not know where it is")?;
+        Ok(Order { stages, seed: self.seed, seeds, folder, guard })
+    }
 }
 
 fn stage(name: &str) -> anyhow::Result<&'static Stage> {

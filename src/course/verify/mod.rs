@@ -16,8 +16,12 @@
 //! | [`told`] | whether the texts have all that they ask for |
 //! | [`report`] | what was found, as a matrix |
 //! | [`soak`] | right programs judged again and again |
+//! | [`bench`] | how long a learner waits |
+//! | [`figures`] | how long many runs took |
 
+pub mod bench;
 pub mod content;
+pub mod figures;
 pub mod report;
 pub mod soak;
 pub mod variant;
@@ -26,6 +30,7 @@ mod project;
 mod told;
 mod trials;
 
+pub use bench::{BenchReport, bench};
 pub use report::Report;
 pub use soak::{SoakReport, soak};
 
@@ -79,11 +84,9 @@ pub enum Step {
     },
 }
 
-/// Where the programs of a checkout's lessons are built: in the checkout that
-/// this folder lies in, or is.
-pub fn folder_in_checkout(from: &Path) -> Option<PathBuf> {
-    let checkout = from.ancestors().find(|folder| folder.join("lessons/common.toml").is_file())?;
-    Some(checkout.join("target/course-verify"))
+/// The checkout of the course that this folder lies in, or is.
+pub fn checkout(from: &Path) -> Option<&Path> {
+    from.ancestors().find(|folder| folder.join("lessons/common.toml").is_file())
 }
 
 /// Proves the content of stages.

@@ -42,6 +42,26 @@ pub enum Built {
     Failed(String),
 }
 
+/// Marks a folder as one that may be written over, and makes it if need be;
+/// its absolute path.
+///
+/// # Errors
+///
+/// Where the folder holds something else, or can't be written.
+pub fn claim(folder: &Path) -> anyhow::Result<PathBuf> {
+    let folder = std::path::absolute(folder)?;
+    let in_use = fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
+    let marker = folder.join(MARKER);
+    ensure!(
+        !in_use || marker.exists(),
+        "{} holds something else; name an empty folder with --dir",
+        folder.display()
+    );
+    let mark = || fs::create_dir_all(&folder).and_then(|()| fs::write(&marker, ""));
+    mark().with_context(|| format!("{} cannot be written", marker.display()))?;
+    Ok(folder)
+}
+
 // === impl Project ===
 
 impl Project {
@@ -52,15 +72,7 @@ impl Project {
     ///
     /// Where the folder holds something else, or can't be written.
     pub fn write(root: &Path, stages: &[(&str, &[Variant])]) -> anyhow::Result<Self> {
-        let root = std::path::absolute(root)?;
-        let in_use = fs::read_dir(&root).is_ok_and(|mut entries| entries.next().is_some());
-        ensure!(
-            !in_use || root.join(MARKER).exists(),
-            "{} holds something else; name an empty folder with --dir",
-            root.display()
-        );
-        let project = Self { root };
-        project.put(MARKER, "", 0o644)?;
+        let project = Self { root: claim(root)? };
         for (path, text, mode) in template::FIXED {
             project.put(path, text, *mode)?;
         }

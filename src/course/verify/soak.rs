@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
-use super::report::{Figures, evidence};
+use super::figures::Figures;
+use super::report::evidence;
 use super::trials::judge_one;
 use super::variant::Kind;
 use super::{Order, Prepared, Step, prepare};

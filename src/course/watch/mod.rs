@@ -30,4 +30,5 @@ mod plain;
 mod run;
 mod screen;
 
+pub(super) use files::Files;
 pub use run::{Face, Watch, WatchError};
