@@ -61,7 +61,7 @@ const FILES: &[Files] = lessons! {
     "03-health-checks" []
     "04-request-headers" ["modules", "own_choice"]
     "05-response-headers" ["modules", "own_choice"]
-    "06-failures" []
+    "06-failures" ["own_pool", "safe_again"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

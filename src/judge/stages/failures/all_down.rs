@@ -119,6 +119,7 @@ async fn says_so(
             }
             return Err(found("retries-without-end")
                 .compared("503 at once", format!("nothing within {} s", after.as_secs()))
+                .with("seconds", after.as_secs())
                 .with("refusing", backends.len())
                 .timed()
                 .fail());

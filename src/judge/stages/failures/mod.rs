@@ -6,6 +6,7 @@ mod backend_errors;
 mod client_abort;
 mod post_once;
 mod refusing;
+mod stale;
 mod tried;
 
 use std::time::{Duration, Instant};
@@ -36,14 +37,19 @@ pub const STAGE: Stage = Stage {
             run: |scene| refusing::one_refuses(scene).boxed(),
         },
         Check {
+            id: "post-once",
+            diagnoses: &["post-replayed", "lost-post-status"],
+            run: |scene| post_once::post_once(scene).boxed(),
+        },
+        Check {
             id: "tried-once",
             diagnoses: &["retries-too-few", "same-backend-again"],
             run: |scene| refusing::tried_once(scene).boxed(),
         },
         Check {
-            id: "post-once",
-            diagnoses: &["post-replayed", "lost-post-status"],
-            run: |scene| post_once::post_once(scene).boxed(),
+            id: "stale-get",
+            diagnoses: &["stale-get-not-retried", "stale-blames-backend"],
+            run: |scene| stale::stale_get(scene).boxed(),
         },
         Check {
             id: "all-down",
