@@ -57,6 +57,7 @@ pub const STAGE: Stage = Stage {
                 "retries-run-out",
                 "all-down-not-503",
                 "all-down-slow",
+                "retries-without-end",
                 "no-reason",
                 "reason-shows-address",
                 "stays-down",
