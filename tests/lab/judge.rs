@@ -1,5 +1,5 @@
 //! The judge: programs that may do anything, and what is told of them.
 
 mod guard;
-mod run;
+pub mod run;
 mod start;
