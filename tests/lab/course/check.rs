@@ -104,6 +104,27 @@ fn the_json_of_a_failure_says_what_and_why() {
     assert_eq!(value["not_run"], json!(["forwards", "large-bodies", "dead-backend", "parallel"]));
 }
 
+/// The example of the contract in `docs/course.md` is what one gets.
+#[test]
+fn the_documents_example_is_true() {
+    let text = include_str!("../../../docs/course.md");
+    let (_, example) = text.split_once("```json\n").expect("an example");
+    let (example, _) = example.split_once("```").expect("its end");
+    let example: Value = serde_json::from_str(example).expect("JSON");
+    let (_, value) = check_json(&["1", "--seed", "7", "--cmd", "sh -c 'exit 5'"]);
+    assert_eq!(keys(&example), keys(&value));
+    for key in ["stage", "verdict", "seed", "not_run"] {
+        assert_eq!(example[key], value[key], "{key}");
+    }
+    let (example, value) = (&example["checks"][0], &value["checks"][0]);
+    assert_eq!(keys(example), keys(value));
+    for key in ["id", "verdict", "diagnosis", "evidence"] {
+        assert_eq!(example[key], value[key], "{key}");
+    }
+    let message = example["message"].as_str().unwrap().trim_end_matches(" …");
+    assert!(value["message"].as_str().unwrap().starts_with(message), "{value:#}");
+}
+
 #[test]
 fn all_stages_are_a_list() {
     let (code, value) = check_json(&["all", "--cmd", "false"]);
