@@ -48,7 +48,12 @@ pub fn note(workspace: &Workspace, report: &Report) -> Result<(), NoteError> {
     let id = report.lesson.id();
     if report.state() == State::Pass {
         let now = jiff::Timestamp::now();
-        workspace.progress().update(|progress| progress.pass(id, report.seed, now))?;
+        workspace.progress().update(|progress| {
+            progress.pass(id, report.seed, now);
+            // Who has chosen no stage is at the first that is not passed, which
+            // would now be another: one leaves a stage by going on.
+            progress.current.get_or_insert_with(|| id.to_owned());
+        })?;
     }
     let passed = report.passed();
     if !passed.is_empty() {

@@ -4,6 +4,7 @@
 
 mod backends;
 mod cmake;
+mod course;
 mod documents;
 mod judge;
 mod probe;

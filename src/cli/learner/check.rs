@@ -49,15 +49,22 @@ pub(in crate::cli) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let reports = runtime.block_on(async {
         tokio::select! {
-            reports = judged.all(args.format) => reports,
+            reports = judged.all(args.format) => reports.map(Some),
             // Dropping the checks ends what they started; the guards see to it.
-            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+            _ = tokio::signal::ctrl_c() => Ok(None),
         }
     });
     // A guard ends what it guards when our end of its stream is closed, which
     // dropping the runtime does.
     drop(runtime);
-    let reports = reports?;
+    let Some(reports) = reports? else {
+        let words = match judged.language {
+            Language::En => "stopped before there was a verdict",
+            Language::Zh => "已中断，尚无结论",
+        };
+        let _ = writeln!(std::io::stderr(), "{words}");
+        return Ok(Exit::Inconclusive);
+    };
     if args.format == Format::Json {
         let objects: Vec<_> = reports.iter().map(|report| json(report, judged.language)).collect();
         let whole = match (args.stage.as_deref(), objects.as_slice()) {

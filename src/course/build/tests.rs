@@ -167,26 +167,3 @@ async fn a_build_that_waits_for_another_says_so() {
     second.cancel().await;
     is_gone(socket).await;
 }
-
-/// Some minutes, and the internet where the crates are not there yet:
-/// `cargo test --lib -- --ignored real_workspace`.
-#[tokio::test]
-#[ignore = "builds Pingora from nothing"]
-async fn every_starter_of_a_real_workspace_compiles_without_a_warning() {
-    use crate::course::lesson;
-    use crate::course::workspace::init;
-    use crate::language::Language;
-
-    let folder = tempfile::tempdir().unwrap();
-    let workspace = init(folder.path(), Language::En).unwrap().workspace;
-    for lesson in lesson::all() {
-        let mut build =
-            Build::start(Request { workspace: workspace.root(), stage: lesson.id(), color: false });
-        let mut last = None;
-        while let Some(event) = build.next().await {
-            assert!(!matches!(event, Event::Diagnostic(_)), "{}: {event:?}", lesson.id());
-            last = Some(event);
-        }
-        assert!(matches!(last, Some(Event::Built { .. })), "{}: {last:?}", lesson.id());
-    }
-}

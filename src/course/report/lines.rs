@@ -3,7 +3,7 @@
 use colored::Colorize;
 use textwrap::Options;
 
-use super::Told;
+use super::{Told, as_called};
 use crate::course::trial::{Outcome, Report};
 use crate::judge::{CheckVerdict, State, Verdict};
 use crate::language::Language;
@@ -63,7 +63,7 @@ impl Page {
             .and_then(|check| Some((check, Told::of(report.lesson, check, language)?)))
         {
             self.blank();
-            self.finding(report, check, &told);
+            self.finding(report, check, &told, invocation);
             self.blank();
             self.say("Same run again:", "同样的检查再来一次：");
             self.command(&again);
@@ -79,7 +79,7 @@ impl Page {
         self.text("", report.lesson.proved.in_(language));
     }
 
-    fn finding(&mut self, report: &Report, check: &CheckVerdict, told: &Told) {
+    fn finding(&mut self, report: &Report, check: &CheckVerdict, told: &Told, invocation: &str) {
         let title = report.lesson.check(&check.id).map_or("", |text| text.title.in_(self.language));
         let id = check.diagnosis().map_or("", |diagnosis| diagnosis.id);
         let label = match check.state() {
@@ -106,7 +106,7 @@ impl Page {
             self.blank();
             self.say("By hand, each in a terminal of its own:", "手动重现（每条命令用一个终端）：");
             for command in &told.repeat {
-                self.command(command);
+                self.command(&as_called(command, invocation));
             }
         }
     }

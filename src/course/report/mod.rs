@@ -7,3 +7,9 @@ mod told;
 pub use json::json;
 pub use lines::lines;
 pub use told::Told;
+
+/// A command of the judge's, which names this program as it is installed, as it
+/// is called here: from a checkout it is `cargo run --`.
+pub fn as_called(command: &str, invocation: &str) -> String {
+    command.replace("pingora-lab ", &format!("{invocation} "))
+}

@@ -77,7 +77,7 @@ pub(in crate::course) fn guide(language: Language) -> String {
 
 fn english_guide(lessons: &[Lesson]) -> String {
     let mut text = "# A load balancer on Pingora, stage by stage\n\n\
-        A box is ticked when its stage passes. What you write here yourself stays.\n"
+        A box is ticked when its check is passed. What you write here yourself stays.\n"
         .to_owned();
     for lesson in lessons {
         let (number, name) = lesson.id().split_once('-').unwrap_or((lesson.id(), ""));

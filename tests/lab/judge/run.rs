@@ -99,7 +99,7 @@ impl Run {
 // === impl Mark ===
 
 impl Mark {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(format!("mark-{}", uuid::Uuid::new_v4()))
     }
 
@@ -125,9 +125,14 @@ impl Mark {
 
     /// Waits until no process has it.
     pub fn wait_until_gone(&self) {
+        self.wait_until("gone", |mark| mark.processes().is_empty());
+    }
+
+    /// Waits until something is so.
+    pub fn wait_until(&self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        while !self.processes().is_empty() {
-            assert!(Instant::now() < deadline, "still there: {:?}", self.processes());
+        while !done(self) {
+            assert!(Instant::now() < deadline, "never: {what}; there are {:?}", self.processes());
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -2,6 +2,7 @@
 
 mod balancer;
 mod client;
+pub mod lab;
 mod program;
 mod say;
 mod upstream;

@@ -1,0 +1,5 @@
+//! The learner's commands: the workspace, the way through the stages, `check`.
+
+mod check;
+mod interrupted;
+mod workspace;
