@@ -3,5 +3,4 @@ pub mod run;
 
 mod guard;
 mod real;
-mod run;
 mod start;

@@ -7,14 +7,13 @@ mod client_abort;
 mod post_once;
 mod refusing;
 mod stale;
-mod tried;
 
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
 use super::starts::STARTS;
-use crate::backends::recording::{Act, Entry, Log, RecordingBackend, Reply};
+use crate::backends::recording::{Entry, Log, RecordingBackend};
 use crate::judge::diagnosis::Finding;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
@@ -113,21 +112,6 @@ async fn start<'a>(
     };
     scene.recorder.wait_for(Instant::now() + FIRST_LOOK, looked_at).await;
     Ok(running)
-}
-
-/// Every backend answers a request with its target.
-fn echo(backends: &[RecordingBackend]) {
-    for backend in backends {
-        backend.set_to(|received| Act::Answer(Reply::ok(received.target.clone())));
-    }
-}
-
-fn refuse(scene: &Scene, backend: &RecordingBackend) -> Result<(), Finding> {
-    backend.refuse().map_err(|error| scene.our_error("a backend could not be stopped", &error))
-}
-
-fn listen(scene: &Scene, backend: &RecordingBackend) -> Result<(), Finding> {
-    backend.listen().map_err(|error| scene.our_error("a backend could not come back", &error))
 }
 
 /// Commands for a backend that dies under a program whose health checks do not

@@ -2,11 +2,11 @@
 //! well, and a GET may be sent again, so the client gets its answer.
 
 use super::start_unaware;
-use super::tried::{Own, Tried};
 use crate::backends::recording::{Act, Reply};
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
+use crate::judge::stages::own::{Own, Tried};
 
 /// The first makes a connection; each of the others may come over that of the one
 /// before.
