@@ -16,13 +16,17 @@ number=${stage%%-*}
 [ "$number" != 01 ] || backends=${backends%% *}
 
 # A try at the same server would wait for a second first.
-balance=roundrobin tries='retries 0' errors= check= request= answer=
+balance=roundrobin tries='retries 0' errors= checks= check= request= answer=
 if [ "$number" = 01 ]; then
   # For a refused connection HAProxy says 503, where the stage asks for 502.
   printf 'HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n' >"$folder/502.http"
   errors="errorfile 503 $folder/502.http"
 fi
 if [ "$number" -ge 03 ]; then
+  # A plain check is ended by a reset before the connection stands for the backend,
+  # which then sees nothing of it.
+  checks='option tcp-check
+  tcp-check connect linger'
   check="check inter $interval fall 1 rise 1"
   # With several servers left the next try is at another one, at once; twenty are
   # enough however the turns of other requests come between.
@@ -47,6 +51,7 @@ case $fault in
   own-503) errors= ;;
   by-source) balance=source ;;
   no-checks) check= ;;
+  own-interval) check='check inter 1s fall 1 rise 1' ;;
   client-host) request=$(printf %s "$request" | grep -v http-send-name-header) ;;
   appends-forwarded-for)
     request=$(printf %s "$request" | sed 's/http-request set-header X-Forwarded-For.*/option forwardfor/') ;;
@@ -76,6 +81,7 @@ listen lab
   balance $balance
   $tries
   $errors
+  $checks
   $request
   $answer
 $(for backend in $backends; do echo "  server $backend $backend $check"; done)

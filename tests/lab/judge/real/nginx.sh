@@ -2,8 +2,6 @@
 # nginx.sh STAGE FAULT FOLDER LISTEN BACKENDS: nginx, configured for a stage of the
 # course, in the foreground, with its files in a new folder inside FOLDER. FAULT is
 # `right`, or a mistake that people make with nginx in what the stage is about.
-#
-# 03-health-checks is beyond it: stock nginx has no active health checks.
 set -eu
 stage=$1
 fault=$2
@@ -64,7 +62,7 @@ if [ "$number" -ge 05 ]; then
   # Of its own nginx cannot be without a Server field.
   load="load_module $modules/ngx_http_headers_more_filter_module.so;"
 fi
-if [ "$number" -ge 06 ]; then
+if [ "$number" = 03 ] || [ "$number" -ge 06 ]; then
   # 502 is for a backend that was reached. Where none was, none took any time to
   # connect to.
   answer="$answer
