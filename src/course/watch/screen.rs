@@ -231,13 +231,13 @@ fn building(model: &Model, event: &build::Event) -> String {
             "Waiting for another cargo (an editor?)…".to_owned()
         }
         (build::Event::Waiting, Language::Zh) => "正在等待另一个 cargo（编辑器？）……".to_owned(),
-        (build::Event::Compiling { names, done, total }, language) => {
+        (build::Event::Compiling { names, done, total }, language) if model.first_build => {
             // Ten steps are enough for a bar.
             let filled = (done * 10).checked_div(*total).unwrap_or(0).min(10);
             let bar = format!("{}{}", "▰".repeat(filled), "▱".repeat(10 - filled));
             match language {
-                Language::En => format!("Building {bar} {done}/{total}  {names}"),
-                Language::Zh => format!("正在编译 {bar} {done}/{total}  {names}"),
+                Language::En => format!("The dependencies, once: {bar} {done}/{total}  {names}"),
+                Language::Zh => format!("编译依赖（只需一次）：{bar} {done}/{total}  {names}"),
             }
         }
         (_, Language::En) => "Building…".to_owned(),
