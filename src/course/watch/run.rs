@@ -17,7 +17,7 @@ use super::terminal::Output;
 use crate::course::lesson::Lesson;
 use crate::course::note::note;
 use crate::course::progress::{Progress, ProgressError};
-use crate::course::trial::{Source, Trial};
+use crate::course::trial::{Event, Source, Trial};
 use crate::course::workspace::Workspace;
 use crate::judge::stages;
 use crate::language::Language;
@@ -247,34 +247,49 @@ impl Room {
     }
 }
 
-/// Runs a trial; what happens goes to the loop with its number. Its report does
-/// not, if the code was saved meanwhile: word of that save is on its way, and with
-/// it the next trial.
+/// Runs a trial; what happens goes to the loop with its number. It ends without a
+/// report when it has something to say of code that was saved meanwhile: word of
+/// that save is on its way, and with it the next trial.
 async fn attempt(
     trial: Trial,
     workspace: Workspace,
     generation: u64,
     inputs: mpsc::UnboundedSender<Input>,
 ) {
-    let before = Snapshot::of(&workspace, trial.lesson);
+    let begun = Snapshot::of(&workspace, trial.lesson);
+    let stale = || Snapshot::of(&workspace, trial.lesson) != begun;
     let (events, mut happening) = mpsc::unbounded_channel();
     let running = trial.run(&events);
     tokio::pin!(running);
     let report = loop {
         tokio::select! {
             biased;
-            Some(event) = happening.recv() => drop(inputs.send(Input::Trial(generation, event))),
+            Some(event) = happening.recv() => {
+                if says_something(&event) && stale() {
+                    return;
+                }
+                let _ = inputs.send(Input::Trial(generation, event));
+            }
             report = &mut running => break report,
         }
     };
+    if stale() {
+        return;
+    }
     // The last of it may have come with the report.
     while let Ok(event) = happening.try_recv() {
         let _ = inputs.send(Input::Trial(generation, event));
     }
-    if Snapshot::of(&workspace, trial.lesson) != before {
-        return;
-    }
     let _ = inputs.send(Input::Done(generation, Box::new(report)));
+}
+
+/// Whether an event is about the learner's code.
+fn says_something(event: &Event) -> bool {
+    use crate::course::build::Event as Build;
+    matches!(
+        event,
+        Event::Build(Build::Diagnostic(_)) | Event::Judge(crate::judge::Progress::Decided(_))
+    )
 }
 
 /// The panic of a trial; nothing else is an answer.
