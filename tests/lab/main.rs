@@ -7,6 +7,7 @@ mod cmake;
 mod course;
 mod documents;
 mod judge;
+mod learn;
 mod probe;
 mod serve;
 mod support;

@@ -12,7 +12,9 @@ use crate::language::Language;
 
 pub(in crate::cli) fn run(global: &Global) -> anyhow::Result<Exit> {
     let desk = desk(global)?;
-    let screen = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    // A dumb terminal has no places to write at.
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    let screen = std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && !dumb;
     let face = if screen { Face::Screen } else { Face::Lines };
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let color = global.color_override().unwrap_or(screen && !unwanted);

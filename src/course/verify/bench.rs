@@ -157,7 +157,7 @@ impl Saver {
         let trial = Trial { lesson, stage, seed: order.seed, source, guard };
         let file = workspace.stage_file(lesson);
         let (tell, saves) = mpsc::unbounded_channel();
-        let watch = Files::watch(workspace, file.clone(), move |_| tell.send(()).is_ok());
+        let watch = Files::watch(workspace, lesson, move |_| tell.send(()).is_ok());
         Ok(Self { lesson, file, trial, saves, _watch: watch })
     }
 

@@ -5,23 +5,46 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use notify::{RecursiveMode, Watcher};
 
-use super::model::Input;
-use crate::course::progress::ProgressFile;
+use crate::course::lesson::Lesson;
 use crate::course::workspace::Workspace;
 
 /// Between two looks where no events come.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Editors write a file in several steps; they are over when nothing has
-/// happened for so long.
+/// changed for so long.
 const QUIET: Duration = Duration::from_millis(40);
+
+/// Somebody who writes without end, or has removed the file for good, is told of
+/// all the same after so long.
+const PATIENCE: Duration = Duration::from_millis(400);
 
 /// The depth to which modules of a stage are looked for.
 const DEPTH: usize = 4;
+
+/// What was noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noticed {
+    /// The stage's code was saved, or `Cargo.toml`.
+    Saved,
+    /// Progress was written, by this process or another.
+    Progress,
+}
+
+/// Everything that a stage is built from, as far as a learner changes it, as it
+/// is at one moment: the content, since times can deceive, and the times, so that
+/// the same bytes saved again are a save too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    files: Vec<(PathBuf, Option<SystemTime>, Vec<u8>)>,
+    /// Whether the stage's own file is there; while an editor puts the new one in
+    /// place it may not be.
+    whole: bool,
+}
 
 /// A watch over a stage's code, and the workspace's progress. It ends when it is
 /// dropped.
@@ -38,49 +61,83 @@ enum Word {
     Stop,
 }
 
-/// The content of everything that a stage is built from, as far as a learner
-/// changes it.
-type Content = Vec<(PathBuf, Vec<u8>)>;
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Takes it of a stage.
+    pub fn of(workspace: &Workspace, lesson: &Lesson) -> Self {
+        let main = workspace.stage_file(lesson);
+        let mut snapshot = Self { files: Vec::new(), whole: main.is_file() };
+        if let Some(folder) = main.parent() {
+            snapshot.add_modules(folder, DEPTH);
+        }
+        snapshot.add(workspace.root().join("Cargo.toml"));
+        snapshot
+    }
+
+    fn add(&mut self, path: PathBuf) {
+        let saved = std::fs::metadata(&path).and_then(|data| data.modified()).ok();
+        if let Ok(content) = std::fs::read(&path) {
+            self.files.push((path, saved, content));
+        }
+    }
+
+    fn add_modules(&mut self, folder: &Path, depth: usize) {
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            if path.is_dir() && depth > 0 {
+                self.add_modules(&path, depth - 1);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                self.add(path);
+            }
+        }
+    }
+}
+
+// === impl Files ===
 
 impl Files {
-    /// Watches from now on: what is saved after this call is told.
+    /// Watches from now on: what is saved after this call is told. Saves that
+    /// follow each other at once are told once.
     pub fn watch(
         workspace: &Workspace,
-        file: PathBuf,
-        tell: impl Fn(Input) -> bool + Send + 'static,
+        lesson: &'static Lesson,
+        tell: impl Fn(Noticed) -> bool + Send + 'static,
     ) -> Self {
         let (wake, words) = mpsc::channel();
-        let folder = file.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
-        let manifest = workspace.root().join("Cargo.toml");
-        let progress = workspace.progress();
-        let mut last = content(&file, &folder, &manifest);
-        let mut kept = progress.read().ok();
+        let workspace = workspace.clone();
+        let mut last = Snapshot::of(&workspace, lesson);
+        let mut kept = workspace.progress().read().ok();
         let events = wake.clone();
         let run = move || {
             // Without a watcher the looks alone must do.
-            let _watcher = watcher(&folder, events);
+            let _watcher = watcher(&workspace.stage_file(lesson), events);
             loop {
                 match words.recv_timeout(LOOK) {
-                    Ok(Word::Look) => {
-                        if !settled(&words) {
-                            return;
-                        }
-                    }
-                    Err(mpsc::RecvTimeoutError::Timeout) => {}
+                    Ok(Word::Look) | Err(mpsc::RecvTimeoutError::Timeout) => {}
                     Ok(Word::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 }
-                let now = content(&file, &folder, &manifest);
-                // While an editor puts the new file in place there is none.
-                if now != last && !now.is_empty() {
+                let now = Snapshot::of(&workspace, lesson);
+                if now != last {
+                    let Some(now) = settled(&words, now, || Snapshot::of(&workspace, lesson))
+                    else {
+                        return;
+                    };
                     last = now;
-                    if !tell(Input::Saved) {
+                    if !tell(Noticed::Saved) {
                         return;
                     }
                 }
-                if let Some(input) = progressed(&progress, &mut kept)
-                    && !tell(input)
-                {
-                    return;
+                // One that cannot be read is no news: whoever writes it next will
+                // say so.
+                let now = workspace.progress().read().ok();
+                if now != kept {
+                    kept = now;
+                    if !tell(Noticed::Progress) {
+                        return;
+                    }
                 }
             }
         };
@@ -95,20 +152,30 @@ impl Drop for Files {
     }
 }
 
-/// Waits until nothing more happens; false where it is over.
-fn settled(words: &mpsc::Receiver<Word>) -> bool {
-    // Somebody who writes without end is looked at all the same.
-    for _ in 0..10 {
+/// Looks until nothing changes any more; nothing where it is over.
+fn settled(
+    words: &mpsc::Receiver<Word>,
+    mut seen: Snapshot,
+    look: impl Fn() -> Snapshot,
+) -> Option<Snapshot> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
         match words.recv_timeout(QUIET) {
             Ok(Word::Look) => {}
-            Err(mpsc::RecvTimeoutError::Timeout) => return true,
-            Ok(Word::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return false,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                let now = look();
+                if now == seen && now.whole {
+                    return Some(now);
+                }
+                seen = now;
+            }
+            Ok(Word::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => return None,
         }
     }
-    true
+    Some(look())
 }
 
-fn watcher(folder: &Path, events: mpsc::Sender<Word>) -> Option<notify::RecommendedWatcher> {
+fn watcher(file: &Path, events: mpsc::Sender<Word>) -> Option<notify::RecommendedWatcher> {
     let tell = move |event: notify::Result<notify::Event>| {
         // Our own reading is an event too, and no reason to look.
         if !event.is_ok_and(|event| event.kind.is_access()) {
@@ -116,96 +183,91 @@ fn watcher(folder: &Path, events: mpsc::Sender<Word>) -> Option<notify::Recommen
         }
     };
     let mut watcher = notify::recommended_watcher(tell).ok()?;
-    watcher.watch(folder, RecursiveMode::NonRecursive).ok()?;
+    watcher.watch(file.parent()?, RecursiveMode::NonRecursive).ok()?;
     Some(watcher)
-}
-
-/// Progress that is not as it was. One that cannot be read is no news: whoever
-/// writes it next will say so.
-fn progressed(
-    file: &ProgressFile,
-    kept: &mut Option<crate::course::progress::Progress>,
-) -> Option<Input> {
-    let now = file.read().ok();
-    if now == *kept {
-        return None;
-    }
-    kept.clone_from(&now);
-    now.map(Input::Progress)
-}
-
-/// Everything, since the files are small: times and lengths can deceive.
-fn content(file: &Path, folder: &Path, manifest: &Path) -> Content {
-    let mut content = Vec::new();
-    let Ok(main) = std::fs::read(file) else { return content };
-    content.push((file.to_owned(), main));
-    modules(folder, DEPTH, &mut content);
-    if let Ok(text) = std::fs::read(manifest) {
-        content.push((manifest.to_owned(), text));
-    }
-    content
-}
-
-fn modules(folder: &Path, depth: usize, content: &mut Content) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    for path in paths {
-        if path.is_dir() && depth > 0 {
-            modules(&path, depth - 1, content);
-        } else if path.extension().is_some_and(|extension| extension == "rs")
-            && let Ok(text) = std::fs::read(&path)
-        {
-            content.push((path, text));
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::course::lesson;
     use crate::course::workspace::init;
     use crate::language::Language;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    /// How long an event may take on a busy machine.
+    const EVENT: Duration = Duration::from_secs(10);
 
-    /// A watch over the first stage of a new workspace, and what it tells.
-    fn watched() -> (tempfile::TempDir, PathBuf, Files, mpsc::Receiver<Input>) {
-        let folder = tempfile::tempdir().unwrap();
-        let workspace = init(&folder.path().join("lab"), Language::En).unwrap().workspace;
-        let file = workspace.stage_file(crate::course::lesson::find("1").unwrap());
-        let (send, told) = mpsc::channel();
-        let files = Files::watch(&workspace, file.clone(), move |input| send.send(input).is_ok());
-        (folder, file, files, told)
+    /// A watch over the first stage of a new workspace.
+    struct Watched {
+        _folder: tempfile::TempDir,
+        workspace: Workspace,
+        file: PathBuf,
+        _files: Files,
+        told: mpsc::Receiver<Noticed>,
+    }
+
+    impl Watched {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let workspace = init(&folder.path().join("lab"), Language::En).unwrap().workspace;
+            let lesson = lesson::find("1").unwrap();
+            let (send, told) = mpsc::channel();
+            let tell = move |noticed| send.send(noticed).is_ok();
+            let files = Files::watch(&workspace, lesson, tell);
+            let file = workspace.stage_file(lesson);
+            Self { _folder: folder, workspace, file, _files: files, told }
+        }
+
+        fn next(&self) -> Noticed {
+            self.told.recv_timeout(EVENT).expect("something is noticed")
+        }
+
+        /// Something of which word comes after that of all before it.
+        fn mark(&self, stage: &str) {
+            let kept = self.workspace.progress().update(|p| p.current = Some(stage.into()));
+            kept.unwrap();
+        }
     }
 
     #[test]
-    fn a_save_is_told_once_whether_in_place_or_by_renaming() {
-        let (_folder, file, _files, told) = watched();
-        std::fs::write(&file, "fn main() {}").unwrap();
-        assert!(matches!(told.recv_timeout(PATIENCE), Ok(Input::Saved)));
-        let beside = file.with_extension("new");
+    fn a_save_is_told_once_however_the_editor_does_it() {
+        let watched = Watched::new();
+        // In place, in a burst of many steps.
+        for step in 0..30 {
+            std::fs::write(&watched.file, "fn main() {}".repeat(step)).unwrap();
+        }
+        assert_eq!(watched.next(), Noticed::Saved);
+        // By renaming; the file is missing between.
+        let beside = watched.file.with_extension("new");
         std::fs::write(&beside, "fn main() { }").unwrap();
-        std::fs::rename(&beside, &file).unwrap();
-        assert!(matches!(told.recv_timeout(PATIENCE), Ok(Input::Saved)));
-        // The same bytes again are no save; what comes next is another's.
-        std::fs::write(&file, "fn main() { }").unwrap();
-        let progress = file.ancestors().nth(3).unwrap().join(".lab/progress.json");
-        ProgressFile::new(progress).update(|p| p.current = Some("02-round-robin".into())).unwrap();
-        assert!(matches!(told.recv_timeout(PATIENCE), Ok(Input::Progress(_))));
+        std::fs::remove_file(&watched.file).unwrap();
+        std::fs::rename(&beside, &watched.file).unwrap();
+        assert_eq!(watched.next(), Noticed::Saved);
+        // The same bytes.
+        std::fs::write(&watched.file, "fn main() { }").unwrap();
+        assert_eq!(watched.next(), Noticed::Saved);
+        watched.mark("02-round-robin");
+        assert_eq!(watched.next(), Noticed::Progress, "each save was told once");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_for_good_is_told_of() {
+        let watched = Watched::new();
+        std::fs::remove_file(&watched.file).unwrap();
+        assert_eq!(watched.next(), Noticed::Saved);
     }
 
     #[test]
     fn without_events_the_looks_find_a_module_and_a_dependency() {
         // Neither lies in the folder that events are asked for.
-        let (_folder, file, _files, told) = watched();
-        let deeper = file.with_file_name("pool");
+        let watched = Watched::new();
+        let deeper = watched.file.with_file_name("pool");
         std::fs::create_dir(&deeper).unwrap();
         std::fs::write(deeper.join("mod.rs"), "pub fn pick() {}").unwrap();
-        assert!(matches!(told.recv_timeout(PATIENCE), Ok(Input::Saved)));
-        let manifest = file.ancestors().nth(3).unwrap().join("Cargo.toml");
+        assert_eq!(watched.next(), Noticed::Saved);
+        let manifest = watched.workspace.root().join("Cargo.toml");
         let text = std::fs::read_to_string(&manifest).unwrap();
         std::fs::write(&manifest, text + "\n# more\n").unwrap();
-        assert!(matches!(told.recv_timeout(PATIENCE), Ok(Input::Saved)));
+        assert_eq!(watched.next(), Noticed::Saved);
     }
 }

@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::model::Key;
+use super::input::Key;
 
 /// The meaning of a key, if it has one here.
 pub fn meaning(event: KeyEvent) -> Option<Key> {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::input::{Effect, Input, Key, Order};
 use crate::course::build;
 use crate::course::lesson::{self, Lesson};
 use crate::course::progress::Progress;
@@ -10,97 +11,9 @@ use crate::course::trial::{Event, Report};
 use crate::judge::{self, CheckVerdict, State};
 use crate::language::Language;
 
-/// A build of more steps than this is one of the dependencies, which takes
-/// minutes.
+/// A build with more steps before it than this is one of the dependencies, which
+/// takes minutes.
 const LONG: usize = 25;
-
-/// Something that happened.
-#[derive(Debug)]
-pub enum Input {
-    /// A key was pressed.
-    Key(Key),
-    /// The terminal has another size.
-    Resized,
-    /// The stage's file has another content.
-    Saved,
-    /// Progress was written, perhaps by another command.
-    Progress(Progress),
-    /// A trial goes on.
-    Trial(u64, Event),
-    /// A trial has ended.
-    Done(u64, Box<Report>),
-    /// A stage can't be tried, and why.
-    Untried(u64, String),
-    /// Something is to be said to the learner.
-    Notice(String),
-}
-
-/// What a key means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// The hints seen; if they are shown, one more.
-    Hint,
-    /// To the next stage.
-    Next,
-    /// The stages.
-    List,
-    /// The lesson.
-    Lesson,
-    /// The reference solution.
-    Solution,
-    /// The other language.
-    Language,
-    /// Judge again, with another seed.
-    Rerun,
-    /// Judge again, with the same seed.
-    Repeat,
-    /// End.
-    Quit,
-    /// Choose.
-    Enter,
-    /// Back to the verdict.
-    Back,
-    /// One line up.
-    Up,
-    /// One line down.
-    Down,
-    /// One page up.
-    PageUp,
-    /// One page down.
-    PageDown,
-    /// To the top.
-    Home,
-    /// To the end.
-    End,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum Effect {
-    /// End the trial that runs, if one does, and begin this one.
-    Judge(Order),
-    /// Keep what was passed.
-    Note(Box<Report>),
-    /// Keep how many hints of a stage were seen.
-    Hints(&'static str, usize),
-    /// Keep the language.
-    Language(Language),
-    /// Keep the stage at hand.
-    Current(&'static str),
-    /// End.
-    Quit,
-}
-
-/// A trial to begin.
-#[derive(Clone, Copy, Debug)]
-pub struct Order {
-    /// Its number.
-    pub generation: u64,
-    /// The stage.
-    pub lesson: &'static Lesson,
-    /// What everything is drawn from.
-    pub seed: u64,
-}
 
 /// What the panel shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +92,9 @@ pub struct Model {
     size: (usize, usize),
     /// Whether the learner has scrolled since the panel was opened.
     reading: bool,
-    /// Whether the lesson was opened for them, during a long build.
+    /// Whether the dependencies are being built.
+    pub first_build: bool,
+    /// Whether the lesson was opened for them, during such a build.
     opened: bool,
     draw: fn() -> u64,
 }
@@ -211,6 +126,7 @@ impl Model {
             notice: None,
             size: (0, 0),
             reading: false,
+            first_build: false,
             opened: false,
             draw,
         };
@@ -289,6 +205,7 @@ impl Model {
         self.phase = Phase::Starting;
         self.marks = vec![Mark::Waiting; self.lesson.checks.len()];
         self.said.clear();
+        self.first_build = false;
         if let Some(report) = self.report.take() {
             self.previous = Some(report);
         }
@@ -306,13 +223,13 @@ impl Model {
             Event::Build(build::Event::Built { .. }) => self.phase = Phase::Checking,
             Event::Build(build::Event::Failed(_)) => {}
             Event::Build(event) => {
-                let long = match &event {
-                    build::Event::Compiling { total, done, .. } => *total > LONG && done < total,
+                self.first_build |= match &event {
+                    build::Event::Compiling { total, done, .. } => done + LONG < *total,
                     build::Event::Downloading => true,
                     _ => false,
                 };
                 // Something to read meanwhile.
-                if long && self.panel == Panel::Verdict && !self.opened {
+                if self.first_build && self.panel == Panel::Verdict && !self.opened {
                     self.open(Panel::Lesson);
                     self.opened = true;
                 }

@@ -1,6 +1,7 @@
 //! What is printed where there is no terminal.
 
-use super::model::{Input, Model};
+use super::input::Input;
+use super::model::Model;
 use super::panel::Surroundings;
 use crate::course::build;
 use crate::course::report;

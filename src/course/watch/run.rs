@@ -1,23 +1,23 @@
 //! The loop: inputs come in, the model changes, effects are carried out, and
 //! what is to be seen is drawn.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use ratatui::DefaultTerminal;
-use ratatui::crossterm::event;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
-use super::files::Files;
-use super::keys;
-use super::model::{Effect, Input, Model, Order};
+use super::files::{Files, Noticed, Snapshot};
+use super::input::{Effect, Input, Order};
+use super::model::Model;
 use super::panel::Surroundings;
-use super::{plain, screen};
+use super::plain;
+use super::terminal::Output;
 use crate::course::lesson::Lesson;
 use crate::course::note::note;
 use crate::course::progress::{Progress, ProgressError};
-use crate::course::trial::{Source, Trial};
+use crate::course::trial::{Event, Source, Trial};
 use crate::course::workspace::Workspace;
 use crate::judge::stages;
 use crate::language::Language;
@@ -84,11 +84,23 @@ impl Watch {
             Face::Screen => Output::screen(inputs.clone())?,
             Face::Lines => Output::Lines,
         };
-        let mut room =
-            Room { watch: self, around, model, output, inputs, files: None, trial: None };
+        let mut room = Room {
+            watch: self,
+            around,
+            model,
+            output,
+            inputs,
+            progressed: Arc::new(Notify::new()),
+            files: None,
+            trial: None,
+        };
         let ended = room.go(effects, received).await;
         room.stop().await;
-        ended
+        match ended {
+            // Nobody reads the lines any more.
+            Err(WatchError::Terminal(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            ended => ended,
+        }
     }
 }
 
@@ -99,6 +111,8 @@ struct Room {
     model: Model,
     output: Output,
     inputs: mpsc::UnboundedSender<Input>,
+    /// Progress was written; by whom is not known.
+    progressed: Arc<Notify>,
     /// The watch over the stage of this id.
     files: Option<(&'static str, Files)>,
     trial: Option<JoinHandle<()>>,
@@ -124,15 +138,16 @@ impl Room {
             return Ok(());
         }
         loop {
-            if self.output.draw(&mut self.model, &self.around)? == Then::End {
-                return Ok(());
-            }
+            self.output.draw(&mut self.model, &self.around)?;
             let input = tokio::select! {
                 input = received.recv() => input,
-                () = signals.next() => return Ok(()),
-                broken = broken(&mut self.trial) => {
-                    return Err(WatchError::Broken(broken));
-                }
+                // What is in the file now is newer than all that was told of it.
+                () = self.progressed.notified() => match self.watch.workspace.progress().read() {
+                    Ok(progress) => Some(Input::Progress(progress)),
+                    Err(_) => continue,
+                },
+                () = signals.next() => None,
+                broken = broken(&mut self.trial) => return Err(WatchError::Broken(broken)),
             };
             let Some(input) = input else { return Ok(()) };
             if self.take(input).await? == Then::End {
@@ -148,9 +163,7 @@ impl Room {
     }
 
     async fn take(&mut self, input: Input) -> Result<Then, WatchError> {
-        if self.output.tell(|| plain::told(&self.model, &input, &self.around)) == Then::End {
-            return Ok(Then::End);
-        }
+        self.output.tell(|| plain::told(&self.model, &input, &self.around))?;
         let effects = self.model.on(input);
         self.carry_out(effects).await
     }
@@ -165,9 +178,7 @@ impl Room {
             let done = match effect {
                 Effect::Quit => return Ok(Then::End),
                 Effect::Judge(order) => {
-                    if self.begin(order).await == Then::End {
-                        return Ok(Then::End);
-                    }
+                    self.begin(order).await?;
                     Ok(())
                 }
                 Effect::Note(report) => {
@@ -191,18 +202,20 @@ impl Room {
     }
 
     /// Ends the trial that runs, and begins another.
-    async fn begin(&mut self, order: Order) -> Then {
+    async fn begin(&mut self, order: Order) -> io::Result<()> {
         self.stop().await;
         let id = order.lesson.id();
         if self.files.as_ref().is_none_or(|(watched, _)| *watched != id) {
-            let told = self.output.tell(|| plain::watching(&self.model, &self.around));
-            if told == Then::End {
-                return Then::End;
-            }
-            let inputs = self.inputs.clone();
-            let file = self.watch.workspace.stage_file(order.lesson);
-            let tell = move |input| inputs.send(input).is_ok();
-            self.files = Some((id, Files::watch(&self.watch.workspace, file, tell)));
+            self.output.tell(|| plain::watching(&self.model, &self.around))?;
+            let (inputs, progressed) = (self.inputs.clone(), self.progressed.clone());
+            let tell = move |noticed| match noticed {
+                Noticed::Saved => inputs.send(Input::Saved).is_ok(),
+                Noticed::Progress => {
+                    progressed.notify_one();
+                    true
+                }
+            };
+            self.files = Some((id, Files::watch(&self.watch.workspace, order.lesson, tell)));
         }
         let Some(stage) = stages::stage(id) else {
             let why = match self.model.language {
@@ -210,20 +223,19 @@ impl Room {
                 Language::Zh => format!("这个版本还没有 {id} 的检查。"),
             };
             let _ = self.inputs.send(Input::Untried(order.generation, why));
-            return Then::GoOn;
+            return Ok(());
         };
+        let workspace = self.watch.workspace.clone();
         let trial = Trial {
             lesson: order.lesson,
             stage,
             seed: order.seed,
-            source: Source::Workspace {
-                workspace: self.watch.workspace.clone(),
-                color: self.watch.color,
-            },
+            source: Source::Workspace { workspace: workspace.clone(), color: self.watch.color },
             guard: self.watch.guard.clone(),
         };
-        self.trial = Some(tokio::spawn(attempt(trial, order.generation, self.inputs.clone())));
-        Then::GoOn
+        let inputs = self.inputs.clone();
+        self.trial = Some(tokio::spawn(attempt(trial, workspace, order.generation, inputs)));
+        Ok(())
     }
 
     /// Ends the trial that runs, and waits until it is dropped.
@@ -235,23 +247,49 @@ impl Room {
     }
 }
 
-/// Runs a trial; what happens goes to the loop with its number.
-async fn attempt(trial: Trial, generation: u64, inputs: mpsc::UnboundedSender<Input>) {
+/// Runs a trial; what happens goes to the loop with its number. It ends without a
+/// report when it has something to say of code that was saved meanwhile: word of
+/// that save is on its way, and with it the next trial.
+async fn attempt(
+    trial: Trial,
+    workspace: Workspace,
+    generation: u64,
+    inputs: mpsc::UnboundedSender<Input>,
+) {
+    let begun = Snapshot::of(&workspace, trial.lesson);
+    let stale = || Snapshot::of(&workspace, trial.lesson) != begun;
     let (events, mut happening) = mpsc::unbounded_channel();
     let running = trial.run(&events);
     tokio::pin!(running);
     let report = loop {
         tokio::select! {
             biased;
-            Some(event) = happening.recv() => drop(inputs.send(Input::Trial(generation, event))),
+            Some(event) = happening.recv() => {
+                if says_something(&event) && stale() {
+                    return;
+                }
+                let _ = inputs.send(Input::Trial(generation, event));
+            }
             report = &mut running => break report,
         }
     };
+    if stale() {
+        return;
+    }
     // The last of it may have come with the report.
     while let Ok(event) = happening.try_recv() {
         let _ = inputs.send(Input::Trial(generation, event));
     }
     let _ = inputs.send(Input::Done(generation, Box::new(report)));
+}
+
+/// Whether an event is about the learner's code.
+fn says_something(event: &Event) -> bool {
+    use crate::course::build::Event as Build;
+    matches!(
+        event,
+        Event::Build(Build::Diagnostic(_)) | Event::Judge(crate::judge::Progress::Decided(_))
+    )
 }
 
 /// The panic of a trial; nothing else is an answer.
@@ -291,80 +329,5 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.hang_up.recv() => {}
         }
-    }
-}
-
-enum Output {
-    Screen(Screen),
-    Lines,
-}
-
-/// The terminal, given back when this is dropped.
-struct Screen {
-    terminal: DefaultTerminal,
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _ = self.terminal.show_cursor();
-        ratatui::restore();
-    }
-}
-
-// === impl Output ===
-
-impl Output {
-    fn screen(inputs: mpsc::UnboundedSender<Input>) -> io::Result<Self> {
-        // From here on a panic gives the terminal back before it is told.
-        let terminal = ratatui::try_init()?;
-        let screen = Screen { terminal };
-        std::thread::spawn(move || {
-            // The terminal's events can only be waited for; the thread ends with
-            // the process, or when nobody listens.
-            while let Ok(event) = event::read() {
-                let input = match event {
-                    event::Event::Key(key) => keys::meaning(key).map(Input::Key),
-                    event::Event::Resize(..) => Some(Input::Resized),
-                    _ => None,
-                };
-                if input.is_some_and(|input| inputs.send(input).is_err()) {
-                    return;
-                }
-            }
-            // A terminal that is gone ends the watch.
-            let _ = inputs.send(Input::Key(super::model::Key::Quit));
-        });
-        Ok(Self::Screen(screen))
-    }
-
-    fn draw(&mut self, model: &mut Model, around: &Surroundings) -> io::Result<Then> {
-        if let Self::Screen(screen) = self {
-            let before = model.scrolls();
-            let mut size = (0, 0);
-            screen.terminal.draw(|frame| size = screen::draw(frame, model, around))?;
-            model.measured(size.0, size.1);
-            // The keys depend on whether there is more than is shown.
-            if before != model.scrolls() {
-                screen.terminal.draw(|frame| size = screen::draw(frame, model, around))?;
-                model.measured(size.0, size.1);
-            }
-        }
-        Ok(Then::GoOn)
-    }
-
-    /// Prints lines, where lines are printed; it is over when nobody reads them.
-    fn tell(&self, lines: impl FnOnce() -> Vec<String>) -> Then {
-        if let Self::Lines = self {
-            let mut out = io::stdout().lock();
-            for line in lines() {
-                if writeln!(out, "{line}").is_err() {
-                    return Then::End;
-                }
-            }
-            if out.flush().is_err() {
-                return Then::End;
-            }
-        }
-        Then::GoOn
     }
 }

@@ -44,14 +44,14 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, around: &Surroundings) -> (usi
     let top = painter.row;
     let shown = if area.width >= WIDE {
         let mut side = Page::new(usize::from(SIDE) - 2);
-        goal(&mut side, model);
+        goal(&mut side, model, around, look);
         side.blank();
         checks(&mut side, model, look);
         painter.block(side.lines, Rect { x: 0, y: top, width: SIDE - 2, height: middle as u16 });
         let place = Rect { x: SIDE, y: top, width: area.width - SIDE, height: middle as u16 };
         painter.panel(model, around, look, place)
     } else {
-        let above = above(model, look, width, middle);
+        let above = above(model, around, look, width, middle);
         let height = middle.saturating_sub(above.len()) as u16;
         painter.lines(above, area.x, area.width);
         let place = Rect { x: 0, y: painter.row, width: area.width, height };
@@ -231,13 +231,13 @@ fn building(model: &Model, event: &build::Event) -> String {
             "Waiting for another cargo (an editor?)…".to_owned()
         }
         (build::Event::Waiting, Language::Zh) => "正在等待另一个 cargo（编辑器？）……".to_owned(),
-        (build::Event::Compiling { names, done, total }, language) => {
+        (build::Event::Compiling { names, done, total }, language) if model.first_build => {
             // Ten steps are enough for a bar.
             let filled = (done * 10).checked_div(*total).unwrap_or(0).min(10);
             let bar = format!("{}{}", "▰".repeat(filled), "▱".repeat(10 - filled));
             match language {
-                Language::En => format!("Building {bar} {done}/{total}  {names}"),
-                Language::Zh => format!("正在编译 {bar} {done}/{total}  {names}"),
+                Language::En => format!("The dependencies, once: {bar} {done}/{total}  {names}"),
+                Language::Zh => format!("编译依赖（只需一次）：{bar} {done}/{total}  {names}"),
             }
         }
         (_, Language::En) => "Building…".to_owned(),
@@ -247,13 +247,22 @@ fn building(model: &Model, event: &build::Event) -> String {
 
 /// What stands above the panel where it is not beside it: as much as leaves the
 /// panel its rows.
-fn above(model: &Model, look: Look, width: usize, rows: usize) -> Vec<Line<'static>> {
+fn above(
+    model: &Model,
+    around: &Surroundings,
+    look: Look,
+    width: usize,
+    rows: usize,
+) -> Vec<Line<'static>> {
     let mut list = Page::new(width);
     checks(&mut list, model, look);
     let mut asked = Page::new(width);
-    goal(&mut asked, model);
-    // Whoever reads something wants room for it.
-    let wanted = if model.panel == Panel::Verdict { PANEL_ROWS } else { rows.saturating_sub(2) };
+    goal(&mut asked, model, around, look);
+    let wanted = match model.panel {
+        Panel::Verdict => PANEL_ROWS,
+        // Whoever reads something wants room for it.
+        _ => panel::lines(model, around, width).0.lines.len(),
+    };
     let room = rows.saturating_sub(wanted + 1);
     if asked.lines.len() + list.lines.len() <= room {
         asked.lines.extend(list.lines);
@@ -265,9 +274,10 @@ fn above(model: &Model, look: Look, width: usize, rows: usize) -> Vec<Line<'stat
     }
 }
 
-/// What the stage asks.
-fn goal(page: &mut Page, model: &Model) {
+/// What the stage asks, and where.
+fn goal(page: &mut Page, model: &Model, around: &Surroundings, look: Look) {
     page.text(model.lesson.goal.in_(model.language), Style::default());
+    page.fold(vec![(around.file(model.lesson.id()), look.key())]);
 }
 
 /// Each check with its state.
