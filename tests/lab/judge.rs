@@ -1,6 +1,6 @@
 //! The judge: programs that may do anything, and what is told of them.
-pub mod run;
 
 mod guard;
 mod real;
+pub mod run;
 mod start;

@@ -189,10 +189,6 @@ impl Server {
 
     fn judged(&self) {
         for stage in self.stages {
-            if !STAGES.iter().any(|judged| judged.id == stage.id) {
-                say(&format!("SKIPPED: {} is not judged yet", stage.id));
-                continue;
-            }
             for seed in SEEDS {
                 self.passes(stage, seed);
             }
