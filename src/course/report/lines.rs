@@ -80,7 +80,7 @@ impl Page {
     }
 
     fn finding(&mut self, report: &Report, check: &CheckVerdict, told: &Told, invocation: &str) {
-        let title = report.lesson.check(&check.id).map_or("", |text| text.title.in_(self.language));
+        let title = report.lesson.check(check.id).map_or("", |text| text.title.in_(self.language));
         let id = check.diagnosis().map_or("", |diagnosis| diagnosis.id);
         let label = match check.state() {
             State::Inconclusive => "?".yellow().bold(),

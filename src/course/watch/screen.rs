@@ -35,8 +35,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, around: &Surroundings) -> (usi
         frame.render_widget(line, area);
         return (0, 0);
     }
-    let foot = foot(model, look, width);
-    let head = head(model, look, width, rows);
+    let mut head = head(model, look, width, rows);
+    head.truncate(rows / 2);
+    let mut foot = foot(model, look, width);
+    foot.truncate(rows - head.len());
     let middle = rows.saturating_sub(foot.len() + head.len());
 
     let mut painter = Painter { frame, area, row: 0 };

@@ -40,10 +40,11 @@ fn chinese_lines_up() {
     terminal.shows("starts: exited-at-once");
     let seen = terminal.seen();
     // Labels of two columns a character, and what stands behind them.
-    assert_eq!(seen.column("a wrong setting"), seen.column("exit status"), "{}", seen.text());
+    assert_eq!(seen.column("a wrong setting"), 52, "{}", seen.text());
+    assert_eq!(seen.column("退出  exit code 3"), 46, "{}", seen.text());
     // The panel begins where the checks have ended, whatever they are written in.
     assert_eq!(seen.column("── 结果"), 46);
-    assert_eq!(seen.column("✗ 程序启动"), 0);
+    assert_eq!(seen.column("- 请求与应答"), 0);
 }
 
 #[test]
