@@ -155,7 +155,11 @@ fn head(model: &Model, look: Look, width: usize, rows: usize) -> Vec<Line<'stati
         }
     }
     let mut page = Page::new(width);
-    page.fold(state(model, look));
+    match state(model, look).as_slice() {
+        // What is long is wrapped between words.
+        [mark, (text, style)] => page.labelled(mark, text, *style),
+        pieces => page.fold(pieces.to_vec()),
+    }
     lines.extend(page.lines.into_iter().take(if rows >= 14 { 2 } else { 1 }));
     lines
 }
