@@ -19,8 +19,10 @@ struct LabProxy {
 /// What one request remembers from phase to phase.
 #[derive(Default)]
 struct RequestContext {
-    /// The backends that were chosen so far, the current one last.
-    tried: Vec<String>,
+    /// The backend that was chosen.
+    backend: Option<String>,
+    /// Those that could not be connected to.
+    failed: Vec<String>,
 }
 
 #[async_trait]
@@ -36,28 +38,31 @@ impl ProxyHttp for LabProxy {
         _session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
-        // Called again for each further try: a backend that this request has
-        // tried is as good as down for it.
+        // Called again for each further try: a backend that has refused this
+        // request is as good as down for it.
         let backend = self
             .backends
             .select_with(b"", 256, |backend, healthy| {
-                healthy && !ctx.tried.contains(&backend.addr.to_string())
+                healthy && !ctx.failed.contains(&backend.addr.to_string())
             })
             .ok_or_else(|| Error::explain(HTTPStatus(503), "no backend is left to try"))?;
-        ctx.tried.push(backend.addr.to_string());
+        ctx.backend = Some(backend.addr.to_string());
         Ok(Box::new(HttpPeer::new(backend, false, String::new())))
     }
 
     /// No connection was made, so no backend has seen anything of the request:
     /// even a POST may go to the next one. (Once a connection is made, Pingora
-    /// asks `error_while_proxy` instead, whose default repeats only what is safe.)
+    /// asks `error_while_proxy` instead, whose default repeats only what is safe, and
+    /// may ask the same backend: that a pooled connection was closed says nothing
+    /// against it.)
     fn fail_to_connect(
         &self,
         _session: &mut Session,
         _peer: &HttpPeer,
-        _ctx: &mut Self::CTX,
+        ctx: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        ctx.failed.extend(ctx.backend.take());
         error.set_retry(true);
         error
     }
@@ -71,7 +76,7 @@ impl ProxyHttp for LabProxy {
     ) -> Result<()> {
         request.insert_header("x-proxy-added", &self.name)?;
         request.insert_header("x-forwarded-by", &self.name)?;
-        if let Some(backend) = ctx.tried.last() {
+        if let Some(backend) = &ctx.backend {
             request.insert_header("host", backend)?;
         }
         match session.client_addr().and_then(|address| address.as_inet()) {
@@ -100,10 +105,10 @@ impl ProxyHttp for LabProxy {
         _ctx: &mut Self::CTX,
     ) -> FailToProxy {
         let (status, reason) = status_of(error);
-        if status > 0 {
-            if let Err(error) = self.answer(session, status, reason).await {
-                eprintln!("the error answer was not sent: {error}");
-            }
+        if status > 0
+            && let Err(error) = self.answer(session, status, reason).await
+        {
+            eprintln!("the error answer was not sent: {error}");
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }
@@ -123,14 +128,14 @@ impl LabProxy {
     /// Sends an answer of the proxy's own.
     async fn answer(&self, session: &mut Session, status: u16, reason: &str) -> Result<()> {
         let body = format!("{status}: {reason}\n");
-        let mut response = ResponseHeader::build(status, Some(5))?;
+        let mut response = ResponseHeader::build(status, None)?;
         response.insert_header("content-type", "text/plain; charset=utf-8")?;
         response.insert_header("content-length", body.len())?;
         self.sign(&mut response)?;
-        // The connection ends with this answer: the request may not be read whole.
-        session.set_keepalive(None);
-        session.write_response_header(Box::new(response), false).await?;
-        session.write_response_body(Some(Bytes::from(body)), true).await
+        // Does nothing where a backend's answer has begun: a page in the middle of
+        // it would make a broken answer look whole. The connection ends with it,
+        // since the request may not be read whole.
+        session.as_downstream_mut().write_error_response(response, Bytes::from(body)).await
     }
 }
 

@@ -31,10 +31,10 @@ impl ProxyHttp for LabProxy {
         RequestContext { backend: None }
     }
 
-    /// TODO: this is called again for each further try. Remember in the context
-    /// which backends this request has tried, and choose (`select_with`) another.
-    /// TODO：每次重试都会再调用这里。在上下文里记下这个请求已经试过的后端，
-    /// 用 `select_with` 换一个。
+    /// TODO: this is called again for each further try. Choose (`select_with`) a
+    /// backend that is not among those which have failed this request.
+    /// TODO：每次重试都会再调用这里。已经让这个请求连不上的后端，
+    /// 要用 `select_with` 排除掉。
     async fn upstream_peer(
         &self,
         _session: &mut Session,
@@ -48,10 +48,11 @@ impl ProxyHttp for LabProxy {
         Ok(Box::new(HttpPeer::new(backend, false, String::new())))
     }
 
-    // TODO: write `fail_to_connect`: no connection was made, so the next backend
-    // may be tried (`set_retry`). Which requests are safe to send again once a
+    // TODO: write `fail_to_connect`: no connection was made, so note the backend in
+    // the context as failed; the next one may be tried (`set_retry`). Which requests are safe to send again once a
     // connection was made? See `error_while_proxy` and its default.
-    // TODO：实现 `fail_to_connect`：连接没有建立，可以换下一个后端（`set_retry`）。
+    // TODO：实现 `fail_to_connect`：连接没有建立，在上下文里记下失败的后端，
+    // 就可以换下一个（`set_retry`）。
     // 连接建立之后，哪些请求可以安全地重发？看看 `error_while_proxy` 的默认实现。
 
     /// The request as the backend will get it.
@@ -95,10 +96,10 @@ impl ProxyHttp for LabProxy {
         _ctx: &mut Self::CTX,
     ) -> FailToProxy {
         let status = status_of(error);
-        if status > 0 {
-            if let Err(error) = self.answer(session, status).await {
-                eprintln!("the error answer was not sent: {error}");
-            }
+        if status > 0
+            && let Err(error) = self.answer(session, status).await
+        {
+            eprintln!("the error answer was not sent: {error}");
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }
@@ -118,14 +119,14 @@ impl LabProxy {
     /// Sends an answer of the proxy's own.
     async fn answer(&self, session: &mut Session, status: u16) -> Result<()> {
         let body = format!("{status}: no backend could answer this request\n");
-        let mut response = ResponseHeader::build(status, Some(5))?;
+        let mut response = ResponseHeader::build(status, None)?;
         response.insert_header("content-type", "text/plain; charset=utf-8")?;
         response.insert_header("content-length", body.len())?;
         self.sign(&mut response)?;
-        // The connection ends with this answer: the request may not be read whole.
-        session.set_keepalive(None);
-        session.write_response_header(Box::new(response), false).await?;
-        session.write_response_body(Some(Bytes::from(body)), true).await
+        // Does nothing where a backend's answer has begun: a page in the middle of
+        // it would make a broken answer look whole. The connection ends with it,
+        // since the request may not be read whole.
+        session.as_downstream_mut().write_error_response(response, Bytes::from(body)).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! The same without a `LoadBalancer`: a pool of its own takes turns, looks at its
-//! backends in a background service, and a bit for each backend remembers what a
-//! request has tried.
+//! backends in a background service, and a bit for each backend remembers what has
+//! refused a request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -133,7 +133,7 @@ impl ProxyHttp for Proxy {
             (_, ErrorSource::Downstream) => 400,
             _ => 500,
         };
-        if code != 0 {
+        if code != 0 && session.response_written().is_none() {
             let _ = page(session, code, &self.name).await;
         }
         FailToProxy { error_code: code, can_reuse_downstream: false }

@@ -80,9 +80,12 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         mut e: Box<Error>,
         ctx: &mut Ctx,
-        _client_reused: bool,
+        connection_reused: bool,
     ) -> Box<Error> {
-        ctx.failed.extend(ctx.backend.take());
+        // A pooled connection that was closed says nothing against the backend.
+        if !connection_reused {
+            ctx.failed.extend(ctx.backend.take());
+        }
         let failed = Failed::AfterConnecting {
             body_is_kept: !session.as_ref().retry_buffer_truncated(),
             answered: session.response_written().is_some(),

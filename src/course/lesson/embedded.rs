@@ -58,10 +58,10 @@ macro_rules! lessons {
 const FILES: &[Files] = lessons! {
     "01-first-proxy" ["load_balancer", "modules"]
     "02-round-robin" ["counter", "discovery"]
-    "03-health-checks" []
+    "03-health-checks" ["own_check", "own_loop"]
     "04-request-headers" ["modules", "own_choice"]
     "05-response-headers" ["modules", "own_choice"]
-    "06-failures" []
+    "06-failures" ["own_pool", "safe_again"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

@@ -2,7 +2,9 @@
 
 mod failures;
 mod first_proxy;
+mod health_checks;
 mod named_proxy;
+mod own;
 mod request_headers;
 mod response_headers;
 mod round_robin;
@@ -14,6 +16,7 @@ use super::stage::Stage;
 pub const STAGES: &[&Stage] = &[
     &first_proxy::STAGE,
     &round_robin::STAGE,
+    &health_checks::STAGE,
     &request_headers::STAGE,
     &response_headers::STAGE,
     &failures::STAGE,

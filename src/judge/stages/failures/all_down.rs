@@ -3,14 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::tried::{Own, Tried};
-use super::{echo, listen, refuse, start, start_unaware};
+use super::{start, start_unaware};
 use crate::backends::recording::RecordingBackend;
 use crate::judge::client::{Answer, Trouble};
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
+use crate::judge::stages::own::{Own, Tried, echo, listen, refuse};
 
 /// Refused connections are known at once; this is long for any machine. It is
 /// judged as a matter of time: if the machine stalled, nothing is said.
@@ -55,14 +55,14 @@ async fn aware(scene: &Scene) -> Outcome {
     scene.plan(format!("requests for {INTERVALS_DOWN} intervals"));
     let begun = Instant::now();
     while begun.elapsed() < interval * INTERVALS_DOWN {
-        let tried = unplanned(scene, &running).await;
+        let tried = Own::unplanned(scene, &running).send(scene, running.client()).await;
         says_so(scene, &running, &backends, &tried).await?;
         tokio::time::sleep(PAUSE).await;
     }
     backends.iter().try_for_each(|backend| listen(scene, backend))?;
     let back = Instant::now();
     loop {
-        let tried = unplanned(scene, &running).await;
+        let tried = Own::unplanned(scene, &running).send(scene, running.client()).await;
         if tried.served() {
             return Ok(());
         }
@@ -85,15 +85,6 @@ fn came_back_unseen(found: Diagnosis, after: Duration) -> Diagnosis {
         .compared("an answer of a backend", format!("{status} after {seconds} s"))
         .with("seconds", seconds)
         .timed()
-}
-
-/// A request of which there are more or less, as time goes: it is not drawn, for
-/// the draws behind it would move.
-async fn unplanned(scene: &Scene, running: &Running<'_>) -> Tried {
-    let number = scene.recorder.read(|log| log.entries().len());
-    let request = running.request("GET", format!("/anything/all-down/{number}"));
-    let answer = running.client().send(&request).await;
-    Own::of(request).with_answer(scene, answer).await
 }
 
 fn refuse_all(scene: &Scene, backends: &[RecordingBackend]) -> Outcome {
@@ -119,6 +110,7 @@ async fn says_so(
             }
             return Err(found("retries-without-end")
                 .compared("503 at once", format!("nothing within {} s", after.as_secs()))
+                .with("seconds", after.as_secs())
                 .with("refusing", backends.len())
                 .timed()
                 .fail());

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use futures_util::future;
 
 use super::start_unaware;
-use super::tried::{Own, Tried, one_by_one};
 use crate::backends::recording::{Act, Framing, Gate, Log, RecordingBackend, Reply};
 use crate::judge::client::{Connection, Request, Trouble};
 use crate::judge::diagnosis::Finding;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
+use crate::judge::stages::own::{Own, Tried, one_by_one};
 
 /// How many clients leave, in each of three places.
 const LEAVING: usize = 20;

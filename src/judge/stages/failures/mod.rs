@@ -6,14 +6,14 @@ mod backend_errors;
 mod client_abort;
 mod post_once;
 mod refusing;
-mod tried;
+mod stale;
 
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
 use super::starts::STARTS;
-use crate::backends::recording::{Act, Entry, Log, RecordingBackend, Reply};
+use crate::backends::recording::{Entry, Log, RecordingBackend};
 use crate::judge::diagnosis::Finding;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
@@ -36,14 +36,19 @@ pub const STAGE: Stage = Stage {
             run: |scene| refusing::one_refuses(scene).boxed(),
         },
         Check {
+            id: "post-once",
+            diagnoses: &["post-replayed", "lost-post-status"],
+            run: |scene| post_once::post_once(scene).boxed(),
+        },
+        Check {
             id: "tried-once",
             diagnoses: &["retries-too-few", "same-backend-again"],
             run: |scene| refusing::tried_once(scene).boxed(),
         },
         Check {
-            id: "post-once",
-            diagnoses: &["post-replayed", "lost-post-status"],
-            run: |scene| post_once::post_once(scene).boxed(),
+            id: "stale-get",
+            diagnoses: &["stale-get-not-retried", "stale-blames-backend"],
+            run: |scene| stale::stale_get(scene).boxed(),
         },
         Check {
             id: "all-down",
@@ -51,6 +56,7 @@ pub const STAGE: Stage = Stage {
                 "retries-run-out",
                 "all-down-not-503",
                 "all-down-slow",
+                "retries-without-end",
                 "no-reason",
                 "reason-shows-address",
                 "stays-down",
@@ -106,21 +112,6 @@ async fn start<'a>(
     };
     scene.recorder.wait_for(Instant::now() + FIRST_LOOK, looked_at).await;
     Ok(running)
-}
-
-/// Every backend answers a request with its target.
-fn echo(backends: &[RecordingBackend]) {
-    for backend in backends {
-        backend.set_to(|received| Act::Answer(Reply::ok(received.target.clone())));
-    }
-}
-
-fn refuse(scene: &Scene, backend: &RecordingBackend) -> Result<(), Finding> {
-    backend.refuse().map_err(|error| scene.our_error("a backend could not be stopped", &error))
-}
-
-fn listen(scene: &Scene, backend: &RecordingBackend) -> Result<(), Finding> {
-    backend.listen().map_err(|error| scene.our_error("a backend could not come back", &error))
 }
 
 /// Commands for a backend that dies under a program whose health checks do not

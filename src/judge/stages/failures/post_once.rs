@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use super::tried::{Own, Tried, one_by_one};
-use super::{echo, start_unaware};
+use super::start_unaware;
 use crate::backends::recording::{Act, RecordingBackend, Reply};
 use crate::judge::client::Trouble;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
+use crate::judge::stages::own::{Own, Tried, echo, one_by_one};
 
 /// How a backend fails a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 //! Backends that refuse connections, which their health checks have not seen:
 //! only another try saves the request.
 
-use super::tried::{Own, Tried, at_once, one_by_one};
-use super::{dying_backend, echo, listen, refuse, start_unaware};
+use super::{dying_backend, start_unaware};
 use crate::backends::recording::Act;
 use crate::judge::client::Trouble;
 use crate::judge::diagnosis::Finding;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
+use crate::judge::stages::own::{Own, Tried, at_once, echo, listen, one_by_one, refuse};
 
 /// One of three refuses: 60 of 60 are served, half of them one by one, half at once.
 pub async fn one_refuses(scene: &Scene) -> Outcome {

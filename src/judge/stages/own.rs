@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future;
 
-use crate::backends::recording::Log;
+use crate::backends::recording::{Act, Log, RecordingBackend, Reply};
 use crate::judge::client::{Answer, Client, Request, Trouble};
 use crate::judge::diagnosis::Finding;
 use crate::judge::exchange::{Exchange, preview};
@@ -68,6 +68,13 @@ impl Own {
         Self { request, body: Bytes::new() }
     }
 
+    /// A GET that is not drawn: of such there are more or less, as time goes, and
+    /// the draws behind them must not move.
+    pub fn unplanned(scene: &Scene, running: &Running<'_>) -> Self {
+        let number = scene.recorder.read(|log| log.entries().len());
+        Self::of(running.request("GET", format!("/anything/again/{number}")))
+    }
+
     /// Sends it over a connection of its own.
     pub async fn send(self, scene: &Scene, client: Client) -> Tried {
         let answer = client.send(&self.request).await;
@@ -90,6 +97,23 @@ impl Own {
         });
         Tried { exchange: Exchange { request, received, answer }, body }
     }
+}
+
+/// Every backend answers a request with its target.
+pub fn echo(backends: &[RecordingBackend]) {
+    for backend in backends {
+        backend.set_to(|received| Act::Answer(Reply::ok(received.target.clone())));
+    }
+}
+
+/// The backend refuses connections from now on.
+pub fn refuse(scene: &Scene, backend: &RecordingBackend) -> Result<(), Finding> {
+    backend.refuse().map_err(|error| scene.our_error("a backend could not be stopped", &error))
+}
+
+/// The backend listens again, on the same port.
+pub fn listen(scene: &Scene, backend: &RecordingBackend) -> Result<(), Finding> {
+    backend.listen().map_err(|error| scene.our_error("a backend could not come back", &error))
 }
 
 /// Sends them one after the other, up to the first that is not answered at all:
@@ -117,7 +141,7 @@ pub async fn at_once(scene: &Scene, running: &Running<'_>, requests: Vec<Own>) -
 
 impl Tried {
     /// Whether one backend received it as it was sent, and the client got the
-    /// answer of [`super::echo`].
+    /// answer of [`echo`].
     pub fn served(&self) -> bool {
         let Exchange { request, received, answer } = &self.exchange;
         match (received.as_slice(), answer) {

@@ -1,0 +1,292 @@
+//! Real servers before the judge: nginx and HAProxy, rightly configured, pass the
+//! checks of every stage that they can express, so that the checks ask for what is
+//! right and not for what Pingora happens to do. With a common mistake in their
+//! configuration they do not pass.
+//!
+//! The configurations are in `real/nginx.sh` and `real/haproxy.sh`.
+
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use pingora_lab::judge::stages::STAGES;
+use serde_json::Value;
+
+use crate::support::{Program, say};
+
+/// The seeds with which each right configuration is judged.
+const SEEDS: Range<u64> = 1..4;
+
+/// How often the judge may say that it could show nothing, on a busy machine.
+const TRIES: usize = 3;
+
+/// A server that this project has not written.
+struct Server {
+    /// Its program, and the name of its script.
+    name: &'static str,
+    /// If this variable is set, the server must be there.
+    require: &'static str,
+    stages: &'static [Stage],
+}
+
+/// What a stage's checks say of a server.
+struct Stage {
+    id: &'static str,
+    /// The checks that no configuration can pass, and why. They are held to fail: one
+    /// that begins to pass has to be struck out.
+    cannot: &'static [(&'static str, &'static str)],
+    mistakes: &'static [Mistake],
+}
+
+/// A mistake in the configuration, and what must come first of it.
+struct Mistake {
+    name: &'static str,
+    check: &'static str,
+    diagnosis: &'static str,
+}
+
+const fn mistake(name: &'static str, check: &'static str, diagnosis: &'static str) -> Mistake {
+    Mistake { name, check, diagnosis }
+}
+
+const NGINX: Server = Server {
+    name: "nginx",
+    require: "PINGORA_LAB_REQUIRE_NGINX",
+    stages: &[
+        Stage {
+            id: "01-first-proxy",
+            cannot: &[],
+            mistakes: &[mistake("path-in-proxy-pass", "forwards", "path-changed")],
+        },
+        Stage {
+            id: "02-round-robin",
+            cannot: &[],
+            mistakes: &[mistake("by-uri", "spread-sequential", "chosen-by-request")],
+        },
+        Stage {
+            id: "03-health-checks",
+            cannot: &[("checks-repeat", "nginx as it is given away has no active health checks")],
+            mistakes: &[],
+        },
+        Stage {
+            id: "04-request-headers",
+            cannot: &[],
+            mistakes: &[
+                mistake("client-host", "host", "host-of-the-client"),
+                mistake("appends-forwarded-for", "forwarded-for", "spoof-in-list"),
+            ],
+        },
+        Stage {
+            id: "05-response-headers",
+            cannot: &[],
+            mistakes: &[
+                mistake("adds-beside", "adds-headers", "backend-value-beside"),
+                mistake("not-always", "adds-headers", "header-not-on-every-answer"),
+                mistake("own-server", "server-removed", "server-replaced"),
+            ],
+        },
+        Stage {
+            id: "06-failures",
+            cannot: &[],
+            mistakes: &[
+                mistake("no-next", "one-refuses", "gives-up-too-soon"),
+                mistake("non-idempotent", "post-once", "post-replayed"),
+            ],
+        },
+    ],
+};
+
+const HAPROXY: Server = Server {
+    name: "haproxy",
+    require: "PINGORA_LAB_REQUIRE_HAPROXY",
+    stages: &[
+        Stage {
+            id: "01-first-proxy",
+            cannot: &[],
+            mistakes: &[mistake("own-503", "dead-backend", "dead-backend-not-502")],
+        },
+        Stage {
+            id: "02-round-robin",
+            cannot: &[],
+            mistakes: &[mistake("by-source", "spread-sequential", "sticks-to-client")],
+        },
+        Stage {
+            id: "03-health-checks",
+            cannot: &[],
+            mistakes: &[
+                mistake("no-checks", "checks-repeat", "health-check-never-runs"),
+                mistake("own-interval", "checks-repeat", "interval-ignored"),
+            ],
+        },
+        Stage {
+            id: "04-request-headers",
+            cannot: &[],
+            mistakes: &[
+                mistake("client-host", "host", "host-of-the-client"),
+                mistake("appends-forwarded-for", "forwarded-for", "spoof-in-list"),
+            ],
+        },
+        Stage {
+            id: "05-response-headers",
+            cannot: &[],
+            mistakes: &[mistake("not-after", "errors-carry-them", "error-page-bare")],
+        },
+        Stage {
+            id: "06-failures",
+            cannot: &[],
+            mistakes: &[
+                mistake("no-next", "one-refuses", "gives-up-too-soon"),
+                mistake("retries-all", "post-once", "post-replayed"),
+            ],
+        },
+    ],
+};
+
+#[test]
+fn nginx_passes_where_it_is_right_and_fails_where_it_is_not() {
+    if NGINX.is_there() && NGINX.has_its_module() {
+        NGINX.judged();
+    }
+}
+
+#[test]
+fn haproxy_passes_where_it_is_right_and_fails_where_it_is_not() {
+    if HAPROXY.is_there() {
+        HAPROXY.judged();
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    fn is_there(&self) -> bool {
+        let asked = Command::new(self.name)
+            .arg("-v")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        self.or_skipped(asked.is_ok(), "is not installed")
+    }
+
+    /// Without this module nginx cannot be kept from naming itself.
+    fn has_its_module(&self) -> bool {
+        let folder = std::env::var("NGINX_MODULES");
+        let folder = folder.unwrap_or_else(|_| "/usr/lib/nginx/modules".to_owned());
+        let module = Path::new(&folder).join("ngx_http_headers_more_filter_module.so");
+        self.or_skipped(module.exists(), "has no headers-more module")
+    }
+
+    fn or_skipped(&self, there: bool, why_not: &str) -> bool {
+        let Self { name, require, .. } = self;
+        if !there {
+            assert!(std::env::var_os(require).is_none(), "{require} is set, and {name} {why_not}");
+            say(&format!("SKIPPED: {name} {why_not}"));
+        }
+        there
+    }
+
+    fn judged(&self) {
+        for stage in self.stages {
+            for seed in SEEDS {
+                self.passes(stage, seed);
+            }
+            for (mistake, seed) in stage.mistakes.iter().zip(SEEDS.cycle()) {
+                self.fails(stage, mistake, seed);
+            }
+        }
+    }
+
+    /// Every check is passed, but for those that the server can't express.
+    fn passes(&self, stage: &Stage, seed: u64) {
+        let checks = self.check(stage, "right", seed);
+        let run = format!("{}, {}, seed {seed}", self.name, stage.id);
+        for check in &checks {
+            let cannot = stage.cannot.iter().find(|(id, _)| *id == check.id);
+            match cannot {
+                None => assert!(check.passed, "{run}: {}", check.whole),
+                Some((id, because)) => {
+                    assert!(!check.passed, "{run}: {id} is passed, though {because}");
+                }
+            }
+        }
+        let unknown = stage.cannot.iter().find(|(id, _)| checks.iter().all(|one| one.id != *id));
+        assert!(unknown.is_none(), "{run}: there is no check {unknown:?}");
+    }
+
+    /// The first check that is not passed is the one that the mistake is about.
+    fn fails(&self, stage: &Stage, mistake: &Mistake, seed: u64) {
+        let checks = self.check(stage, mistake.name, seed);
+        let first = checks.iter().find(|check| !check.passed);
+        let found = first.map(|check| (&*check.id, &*check.diagnosis));
+        let run = format!("{}, {}, {}, seed {seed}", self.name, stage.id, mistake.name);
+        assert_eq!(found, Some((mistake.check, mistake.diagnosis)), "{run}");
+    }
+
+    /// What `pingora-lab check` says of the server. When it is done, nothing of the
+    /// server is left.
+    fn check(&self, stage: &Stage, fault: &str, seed: u64) -> Vec<Check> {
+        for _ in 0..TRIES {
+            let checks = self.check_once(stage, fault, seed);
+            if checks.iter().all(|check| !check.inconclusive) {
+                return checks;
+            }
+        }
+        panic!("{}, {}, {fault}, seed {seed}: nothing is shown", self.name, stage.id);
+    }
+
+    fn check_once(&self, stage: &Stage, fault: &str, seed: u64) -> Vec<Check> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, seed) = (folder.path().to_str().expect("UTF-8"), seed.to_string());
+        let script =
+            format!("{}/tests/lab/judge/real/{}.sh", env!("CARGO_MANIFEST_DIR"), self.name);
+        let words = ["sh", &script, stage.id, fault, path, "{listen}", "{backends}"];
+        let command = shell_words::join(words);
+        let args = ["check", stage.id, "--seed", &seed, "--format", "json", "--cmd", &command];
+        let (code, stdout, stderr) = Program::run(args);
+        assert_eq!(left_of(path), Vec::<String>::new(), "{command}");
+        let told = serde_json::from_str::<Value>(&stdout);
+        let told = told.unwrap_or_else(|error| panic!("{error}, code {code}: {stdout}{stderr}"));
+        let checks = told["checks"].as_array().map(|all| all.iter().map(Check::read).collect());
+        let checks: Vec<_> = checks.unwrap_or_default();
+        assert_eq!(code == 0, checks.iter().all(|check| check.passed), "code {code}: {stdout}");
+        let wanted = STAGES.iter().find(|one| one.id == stage.id);
+        let wanted = wanted.expect("a stage of the course").checks.iter().map(|check| check.id);
+        assert!(checks.iter().map(|check| &*check.id).eq(wanted), "{stdout}{stderr}");
+        checks
+    }
+}
+
+/// What is said of one check.
+struct Check {
+    id: String,
+    passed: bool,
+    inconclusive: bool,
+    diagnosis: String,
+    whole: Value,
+}
+
+// === impl Check ===
+
+impl Check {
+    fn read(whole: &Value) -> Self {
+        let text = |name: &str| whole[name].as_str().unwrap_or_default().to_owned();
+        let verdict = text("verdict");
+        Self {
+            id: text("id"),
+            passed: verdict == "pass",
+            inconclusive: verdict == "inconclusive",
+            diagnosis: text("diagnosis"),
+            whole: whole.clone(),
+        }
+    }
+}
+
+/// The living processes whose command names this folder, which no other test has.
+fn left_of(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    let commands = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let commands = commands.map(|words| String::from_utf8_lossy(&words).replace('\0', " "));
+    commands.filter(|command| command.contains(folder)).collect()
+}
