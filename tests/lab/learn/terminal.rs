@@ -53,6 +53,14 @@ impl Seen {
         rows.find_map(|row| row.split_once(text).map(|(before, _)| before.width()))
     }
 
+    /// The line that tells of a failed run, once all of its frame is there.
+    fn failed_run(&self) -> Option<String> {
+        let text = self.text();
+        let line = text.lines().nth(1)?.trim_end();
+        let complete = line.contains("checks passed  seed ") && text.contains("exited-at-once");
+        complete.then(|| line.to_owned())
+    }
+
     fn take(&mut self, bytes: &[u8]) {
         self.parser.process(bytes);
         let (rows, columns) = self.screen().size();
@@ -139,6 +147,18 @@ impl Terminal {
     /// Waits until a text begins at a column.
     pub fn shows_at(&self, column: usize, text: &str) {
         self.until(&format!("{text} at {column}"), |seen| seen.column(text) == Some(column));
+    }
+
+    /// Waits for a failed run, and returns the line with its seed, by which it
+    /// differs from the next.
+    pub fn seed(&self) -> String {
+        self.until("a failed run", |seen| seen.failed_run().is_some());
+        self.seen().failed_run().expect("it was just there")
+    }
+
+    /// Waits for another failed run.
+    pub fn another_run(&self, first: &str) {
+        self.until("another run", |seen| seen.failed_run().is_some_and(|line| line != first));
     }
 
     pub fn press(&self, keys: &str) {

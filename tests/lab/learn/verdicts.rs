@@ -126,18 +126,9 @@ fn keys_open_hints_the_stages_and_the_lesson() {
 fn each_rerun_has_a_seed_of_its_own() {
     let learner = Learner::new("en", "wrong");
     let terminal = Terminal::start(&learner, 80, 24);
-    let seed = || {
-        let text = terminal.seen().text();
-        let (_, seed) = text.split_once("checks passed  seed ")?;
-        seed.lines().next().map(str::to_owned)
-    };
-    terminal.shows("checks passed  seed ");
-    let first = seed();
+    let first = terminal.seed();
     terminal.press("r");
-    terminal.until("another seed", |seen| {
-        let text = seen.text();
-        text.contains("checks passed") && !text.contains(first.as_deref().unwrap_or("none"))
-    });
+    terminal.another_run(&first);
 }
 
 /// Ended so while a program runs, the watch gives the terminal back and leaves
