@@ -73,6 +73,7 @@ enum Command {
     /// Make a workspace to learn in: a Cargo project with one program for each stage
     Init(learner::init::Args),
     /// Learn: the current stage, built and judged after every save
+    #[command(after_help = learner::learn::AFTER_HELP)]
     Learn,
     /// Build and judge a stage once
     Check(learner::check::Args),

@@ -10,6 +10,14 @@ use crate::course::watch::{Face, Watch};
 use crate::course::workspace::{Workspace, init};
 use crate::language::Language;
 
+pub(in crate::cli) const AFTER_HELP: &str = "\
+Works in the workspace here, above here, or in my-lab; where there is none, my-lab is made.
+
+Keys: h hint, n next stage, l list of stages, o lesson, s reference solution (after a pass), \
+t language, r rerun, R rerun with the same seed, arrows scroll, Esc back, q or Ctrl-C quit.
+
+Without a terminal (a pipe, TERM=dumb) it prints plain lines, and has no keys.";
+
 pub(in crate::cli) fn run(global: &Global) -> anyhow::Result<Exit> {
     let desk = desk(global)?;
     // A dumb terminal has no places to write at.

@@ -8,7 +8,7 @@ use super::model::{Model, Panel, Phase};
 use super::page::{Look, Page};
 use crate::course::build::Level;
 use crate::course::lesson;
-use crate::course::report::Told;
+use crate::course::report::{Told, as_called};
 use crate::course::trial::{Outcome, Report};
 use crate::judge::{CheckVerdict, State};
 use crate::language::Language;
@@ -199,7 +199,7 @@ impl Sheet<'_> {
                 Style::default(),
             );
             for command in &told.repeat {
-                self.command(command);
+                self.command(&as_called(command, self.around.invocation));
             }
         }
         self.page.blank();

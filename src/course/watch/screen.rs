@@ -35,8 +35,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, around: &Surroundings) -> (usi
         frame.render_widget(line, area);
         return (0, 0);
     }
-    let foot = foot(model, look, width);
-    let head = head(model, look, width, rows);
+    let mut head = head(model, look, width, rows);
+    head.truncate(rows / 2);
+    let mut foot = foot(model, look, width);
+    foot.truncate(rows - head.len());
     let middle = rows.saturating_sub(foot.len() + head.len());
 
     let mut painter = Painter { frame, area, row: 0 };
@@ -153,7 +155,11 @@ fn head(model: &Model, look: Look, width: usize, rows: usize) -> Vec<Line<'stati
         }
     }
     let mut page = Page::new(width);
-    page.fold(state(model, look));
+    match state(model, look).as_slice() {
+        // What is long is wrapped between words.
+        [mark, (text, style)] => page.labelled(mark, text, *style),
+        pieces => page.fold(pieces.to_vec()),
+    }
     lines.extend(page.lines.into_iter().take(if rows >= 14 { 2 } else { 1 }));
     lines
 }

@@ -42,3 +42,23 @@ fn it_ends_when_nobody_reads() {
     assert_eq!(program.wait().code(), Some(0));
     learner.mark.wait_until_gone();
 }
+
+#[test]
+fn where_there_is_no_workspace_it_makes_one() {
+    let learner = Learner::new("en", "wrong");
+    let folder = tempfile::tempdir().expect("a folder");
+    for made in [true, false] {
+        let mut program = Program::start_with(["learn"], |command| {
+            learner.place(command);
+            command.current_dir(&folder);
+        });
+        let file = "my-lab/stages/01-first-proxy/main.rs";
+        program.stdout_line(|line| line.contains(&format!("Watching {file};")).then_some(()));
+        assert!(folder.path().join(file).is_file());
+        program.signal(libc::SIGTERM);
+        assert_eq!(program.wait().code(), Some(0));
+        let (_, stdout, _) = program.finish();
+        assert_eq!(stdout.contains("It is your workspace."), made, "{stdout}");
+    }
+    learner.mark.wait_until_gone();
+}

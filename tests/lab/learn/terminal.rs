@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use unicode_width::UnicodeWidthStr;
 
 use super::Learner;
 
@@ -45,13 +46,19 @@ impl Seen {
         self.screen().contents()
     }
 
-    /// The column at which the text begins, in a row that has it.
-    pub fn column(&self, text: &str) -> usize {
+    /// The column at which the text begins, in the first row that has it.
+    fn column(&self, text: &str) -> Option<usize> {
         let (_, columns) = self.screen().size();
         let mut rows = self.screen().rows(0, columns);
-        let row = rows.find(|row| row.contains(text));
-        let row = row.unwrap_or_else(|| panic!("no {text}\n{}", self.text()));
-        unicode_width::UnicodeWidthStr::width(row.split(text).next().unwrap_or_default())
+        rows.find_map(|row| row.split_once(text).map(|(before, _)| before.width()))
+    }
+
+    /// The line that tells of a failed run, once all of its frame is there.
+    fn failed_run(&self) -> Option<String> {
+        let text = self.text();
+        let line = text.lines().nth(1)?.trim_end();
+        let complete = line.contains("checks passed  seed ") && text.contains("exited-at-once");
+        complete.then(|| line.to_owned())
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -137,6 +144,23 @@ impl Terminal {
         self.until(text, |seen| seen.text().contains(text));
     }
 
+    /// Waits until a text begins at a column.
+    pub fn shows_at(&self, column: usize, text: &str) {
+        self.until(&format!("{text} at {column}"), |seen| seen.column(text) == Some(column));
+    }
+
+    /// Waits for a failed run, and returns the line with its seed, by which it
+    /// differs from the next.
+    pub fn seed(&self) -> String {
+        self.until("a failed run", |seen| seen.failed_run().is_some());
+        self.seen().failed_run().expect("it was just there")
+    }
+
+    /// Waits for another failed run.
+    pub fn another_run(&self, first: &str) {
+        self.until("another run", |seen| seen.failed_run().is_some_and(|line| line != first));
+    }
+
     pub fn press(&self, keys: &str) {
         (&self.ours).write_all(keys.as_bytes()).expect("the terminal takes keys");
     }
@@ -189,7 +213,10 @@ fn size(columns: u16, rows: u16) -> Winsize {
 fn follow(mut ours: File, shared: &(Mutex<Seen>, Condvar)) {
     let mut bytes = [0; 64 * 1024];
     while let Ok(read @ 1..) = ours.read(&mut bytes) {
-        shared.0.lock().expect("no holder panics").take(&bytes[..read]);
+        // The test has failed.
+        let Ok(mut seen) = shared.0.lock() else { return };
+        seen.take(&bytes[..read]);
+        drop(seen);
         shared.1.notify_all();
     }
 }
