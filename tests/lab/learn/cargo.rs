@@ -9,7 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::judge::run::Mark;
-use crate::support::lab::{Lab, in_folder};
+use crate::support::lab::{Lab, RELAY, in_folder};
 
 /// The stage that a learner begins with.
 pub const FIRST: &str = "01-first-proxy";
@@ -47,55 +47,6 @@ first)
 esac
 "#;
 
-/// Passes bytes on, both ways; without a backend the answer is 502. It knows
-/// nothing of health, by which a real proxy may answer otherwise.
-const RIGHT: &str = r#"#!/usr/bin/env perl
-use strict;
-use IO::Select;
-use IO::Socket::INET;
-my ($backend) = split /,/, $ENV{LAB_BACKENDS};
-my $listener = IO::Socket::INET->new(LocalAddr => $ENV{LAB_LISTEN}, Listen => 128, ReuseAddr => 1)
-    or die "cannot listen: $!";
-my $select = IO::Select->new($listener);
-my %peer;
-$SIG{PIPE} = 'IGNORE';
-sub drop {
-    for my $socket (grep { defined } @_) {
-        $select->remove($socket);
-        delete $peer{$socket};
-        close $socket;
-    }
-}
-sub pass_on {
-    my ($to, $bytes) = @_;
-    while (length $bytes) {
-        my $written = syswrite($to, $bytes) or return 0;
-        substr($bytes, 0, $written) = '';
-    }
-    return 1;
-}
-while (my @ready = $select->can_read) {
-    for my $socket (@ready) {
-        if ($socket == $listener) {
-            my $client = $listener->accept or next;
-            my $server = IO::Socket::INET->new(PeerAddr => $backend);
-            if ($server) {
-                ($peer{$client}, $peer{$server}) = ($server, $client);
-                $select->add($client, $server);
-            } else {
-                sysread $client, my $request, 65536;
-                pass_on($client, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                close $client;
-            }
-            next;
-        }
-        my $peer = $peer{$socket} or next;
-        my $read = sysread $socket, my $bytes, 65536;
-        drop($socket, $peer) unless $read && pass_on($peer, $bytes);
-    }
-}
-"#;
-
 const WRONG: &str = "#!/bin/sh\necho a wrong setting >&2\nexit 3\n";
 
 const LATE: &str = "#!/bin/sh\necho >BIN/running\nread -r _ < BIN/gate\nexit 3\n";
@@ -116,7 +67,7 @@ impl Learner {
     pub fn new(language: &str, word: &str) -> Self {
         let bin = tempfile::tempdir().expect("a folder");
         let folder = bin.path().to_str().expect("a path");
-        for (name, text) in [("cargo", CARGO), ("right", RIGHT), ("wrong", WRONG), ("late", LATE)] {
+        for (name, text) in [("cargo", CARGO), ("right", RELAY), ("wrong", WRONG), ("late", LATE)] {
             let path = bin.path().join(name);
             let text = text.replace("BIN", folder);
             fs::write(&path, text).expect("a script");

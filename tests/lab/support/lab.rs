@@ -9,20 +9,23 @@ use tempfile::TempDir;
 
 use super::Program;
 
-/// A program that listens where it is told and forwards: `pingora-lab serve`.
+/// A proxy that needs nothing but Perl.
+pub const RELAY: &str = include_str!("relay.pl");
+
+/// A program that becomes [`RELAY`].
 pub const RIGHT: &str = r#"
 use std::os::unix::process::CommandExt;
 
 fn main() {
-    let var = |name| std::env::var(name).expect("the contract");
-    let backends = var("LAB_BACKENDS");
-    let first = backends.split(',').next().expect("a backend");
-    let error = std::process::Command::new("PINGORA-LAB")
-        .args(["serve", "--listen", &var("LAB_LISTEN"), "--backends", first])
-        .exec();
+    let error = std::process::Command::new("perl").arg("RELAY").exec();
     panic!("{error}");
 }
 "#;
+
+/// The file of [`RELAY`].
+pub fn relay() -> String {
+    format!("{}/tests/lab/support/relay.pl", env!("CARGO_MANIFEST_DIR"))
+}
 
 /// The stage that [`RIGHT`] passes.
 pub const FIRST: &str = "01-first-proxy";
@@ -56,9 +59,9 @@ impl Lab {
         fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// Writes a stage's file, with the built binary's path for `PINGORA-LAB`.
+    /// Writes a stage's file, with the path of [`relay`] for `RELAY`.
     pub fn save(&self, stage: &str, text: &str) {
-        let text = text.replace("PINGORA-LAB", env!("CARGO_BIN_EXE_pingora-lab"));
+        let text = text.replace("RELAY", &relay());
         fs::write(self.path(&format!("stages/{stage}/main.rs")), text).expect("a stage's folder");
     }
 
