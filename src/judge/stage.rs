@@ -21,7 +21,7 @@ pub struct Check {
     /// Its name within the stage.
     pub id: &'static str,
     /// The diagnoses that only this check can come to; besides them, every check
-    /// can come to those of [`super::common`].
+    /// can come to those of [`super::COMMON_DIAGNOSES`].
     pub diagnoses: &'static [&'static str],
     /// Looks at a program.
     pub run: for<'a> fn(&'a Scene) -> BoxFuture<'a, Outcome>,

@@ -9,15 +9,15 @@
 //!
 //! | file | what lives there |
 //! | --- | --- |
-//! | [`content`] | what can be seen without building: ids, boxes, texts, counts |
-//! | [`variant`] | the programs, and what must be said of each |
-//! | [`project`] | all of a stage's programs as one, built by cargo |
-//! | [`trials`] | the programs judged side by side |
-//! | [`told`] | whether the texts have all that they ask for |
-//! | [`report`] | what was found, as a matrix |
-//! | [`soak`] | right programs judged again and again |
-//! | [`bench`] | how long a learner waits |
-//! | [`figures`] | how long many runs took |
+//! | `content` | what can be seen without building: ids, boxes, texts, counts |
+//! | `variant` | the programs, and what must be said of each |
+//! | `project` | all of a stage's programs as one, built by cargo |
+//! | `trials` | the programs judged side by side |
+//! | `told` | whether the texts have all that they ask for |
+//! | `report` | what was found, as a matrix |
+//! | `soak` | right programs judged again and again |
+//! | `bench` | how long a learner waits |
+//! | `figures` | how long many runs took |
 
 pub mod bench;
 pub mod content;

@@ -1,8 +1,8 @@
 //! `learn`: a stage built and judged after every save, on a screen of its own
 //! or, without a terminal, as lines.
 //!
-//! Everything that happens is an [`input::Input`] to the [`model::Model`], which
-//! answers with [`input::Effect`]s; the loop in `run` carries them out and draws.
+//! Everything that happens is an `input::Input` to the `model::Model`, which
+//! answers with `input::Effect`s; the loop in `run` carries them out and draws.
 //! Each trial has a number, its generation: what an older one still says is
 //! dropped. A trial of code that was saved meanwhile gives no report at all.
 //!
