@@ -1,5 +1,5 @@
-//! `pingora-lab`: a load balancer on Pingora, lab backends to point it at, and
-//! a probe that shows what it did.
+//! `pingora-lab`: a load balancer on Pingora, lab backends to point it at, a
+//! probe that shows what it did, and a course in which one writes one's own.
 //!
 //! # Map
 //!
@@ -12,7 +12,7 @@
 //! | [`backends`] | the lab backends: stand-ins for httpbin, example.com and jsonplaceholder (`docs/lab-backends.md`) | nothing |
 //! | [`probe`] | request batches: plan, send, observe, report (`docs/probe.md`) | [`language`] |
 //! | [`judge`] | a proxy under test as a black box: its process, the traffic, the verdict | [`backends`], [`language`] |
-//! | [`course`] | lessons as data, the learner's workspace, the build of a stage, progress and boxes ticked | [`judge`], [`language`], [`backends`] |
+//! | [`course`] | lessons as data, the learner's workspace, builds, progress, the watch screen, the proof of the lessons (`docs/course.md`) | [`judge`], [`language`], [`backends`] |
 //! | [`language`] | which of the two languages a person reads | nothing |
 //!
 //! `tests/lab` runs the built program over real sockets; one of its tests holds

@@ -17,8 +17,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::language::Language;
 
-/// A load balancer on Pingora, lab backends to point it at, and a probe that
-/// shows what it did.
+/// A load balancer on Pingora, lab backends to point it at, a probe that shows what
+/// it did, and a course in which you write your own.
 #[derive(Debug, Parser)]
 #[command(name = "pingora-lab", version, about, max_term_width = 100)]
 struct Cli {
