@@ -136,7 +136,7 @@ async fn carry_out(command: &Command, order: &Order) -> anyhow::Result<State> {
             let report = verify::bench(order, *rounds, &tell).await?;
             bar.finish_and_clear();
             print(common.format, &report, &report)?;
-            Ok(report.state())
+            Ok(report.state)
         }
     }
 }

@@ -36,6 +36,9 @@ pub struct BenchReport {
     pub stages: Vec<BenchStage>,
     /// All stages taken together.
     pub all: BenchStage,
+    /// Failed where a round did not go as it should, inconclusive where none could
+    /// be shown to. Times decide nothing.
+    pub state: State,
 }
 
 /// The times of one stage.
@@ -79,7 +82,7 @@ pub async fn bench(
     let mut first_build = !workspace.root().join(BUILT).exists();
     let mut first_build_ms = None;
     let (mut stages, mut all) = (Vec::new(), Times::default());
-    let mut all_troubles = Vec::new();
+    let (mut all_troubles, mut state) = (Vec::new(), State::Pass);
     let total = order.stages.len() * usize::try_from(rounds)?;
     for stage in &order.stages {
         let mut saver = Saver::new(stage, &workspace, order)?;
@@ -92,7 +95,10 @@ pub async fn bench(
         for round in 1..=rounds {
             let wrong = saver.save(2 * round, true).await?;
             let right = saver.save(2 * round + 1, false).await?;
-            troubles.extend(times.add(&wrong, &right).map(|why| format!("round {round}: {why}")));
+            if let Err((found, why)) = times.add(&wrong, &right) {
+                troubles.push(format!("round {round}: {why}"));
+                state = if state == State::Fail { state } else { found };
+            }
             let done = all.rounds() + times.rounds();
             tell(Step::Judging { done, total });
         }
@@ -100,7 +106,8 @@ pub async fn bench(
         stages.push(times.figures(stage.id, troubles));
         all.extend(times);
     }
-    Ok(BenchReport { first_build_ms, rounds, stages, all: all.figures("all", all_troubles) })
+    let all = all.figures("all", all_troubles);
+    Ok(BenchReport { first_build_ms, rounds, stages, all, state })
 }
 
 /// A workspace as a learner has it, of this version of the course; what was built
@@ -202,19 +209,24 @@ impl Saver {
 // === impl Times ===
 
 impl Times {
-    /// Takes a round's times; why not, where it did not go as it should.
-    fn add(&mut self, wrong: &Saved, right: &Saved) -> Option<String> {
+    /// Takes a round's times.
+    ///
+    /// # Errors
+    ///
+    /// What it comes to, and why, where it did not go as it should.
+    fn add(&mut self, wrong: &Saved, right: &Saved) -> Result<(), (State, String)> {
         let Some(first_error) = wrong.first_error else {
-            return Some("the compiler found nothing wrong".to_owned());
+            return Err((State::Fail, "the compiler found nothing wrong".to_owned()));
         };
-        let (State::Pass, Some(verdict)) = (right.report.state(), right.report.verdict()) else {
-            return Some(format!("the solution: {:?}", right.report.state()));
+        let state = right.report.state();
+        let (State::Pass, Some(verdict)) = (state, right.report.verdict()) else {
+            return Err((state, format!("the solution: {state:?}")));
         };
         self.first_error.push(first_error);
         self.verdict.push(right.whole);
         self.build.push(right.report.build);
         self.checks.push(verdict.took);
-        None
+        Ok(())
     }
 
     fn rounds(&self) -> usize {
@@ -242,13 +254,6 @@ impl Times {
 }
 
 // === impl BenchReport ===
-
-impl BenchReport {
-    /// Failed where a round did not go as it should. Times decide nothing.
-    pub fn state(&self) -> State {
-        if self.all.troubles.is_empty() { State::Pass } else { State::Fail }
-    }
-}
 
 impl Display for BenchReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
