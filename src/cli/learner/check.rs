@@ -72,7 +72,14 @@ pub(in crate::cli) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
             (_, [one]) => one.clone(),
             _ => Value::from(objects),
         };
-        let _ = writeln!(std::io::stdout(), "{whole:#}");
+        let mut out = std::io::stdout().lock();
+        match writeln!(out, "{whole:#}").and_then(|()| out.flush()) {
+            // A reader that has gone wants no more; a full disk would leave half of it.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                return Err(error).context("the verdict cannot be written");
+            }
+            _ => {}
+        }
     }
     let states = || reports.iter().map(Report::state);
     Ok(if states().any(|state| state == State::Fail) {

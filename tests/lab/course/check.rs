@@ -104,6 +104,20 @@ fn the_json_of_a_failure_says_what_and_why() {
     assert_eq!(value["not_run"], json!(["forwards", "large-bodies", "dead-backend", "parallel"]));
 }
 
+#[test]
+fn a_verdict_that_cannot_be_written_is_no_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = format!("perl {}", relay());
+    let args = ["check", "1", "--format", "json", "--lang", "en", "--cmd", &relay];
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut program = Program::start_with(args, |command| {
+        in_folder(command, folder.path());
+        command.stdout(full);
+    });
+    program.stderr_line(|line| line.contains("the verdict cannot be written").then_some(()));
+    assert_eq!(program.wait().code(), Some(1));
+}
+
 /// The example of the contract in `docs/course.md` is what one gets.
 #[test]
 fn the_documents_example_is_true() {
