@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use super::written::written_as_string;
 use super::{Backend, BackendName, Invalid};
 
 /// A host, by name or IP address, and a port from 1 to 65535.
@@ -26,6 +27,8 @@ enum Host {
 /// What `--backends` takes for one backend: `HOST:PORT` or `NAME=HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendSpec(Backend);
+
+written_as_string!(HostPort, "HostPort", "A DNS name or IP address, and a port", "example.com:80");
 
 // === impl HostPort ===
 

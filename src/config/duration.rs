@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Invalid;
+use super::written::written_as_string;
 
 /// The shortest length of time that a setting may have; what passes quicker is no
 /// limit and no interval.
@@ -20,6 +21,8 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Span(Duration);
+
+written_as_string!(Span, "Span", "A length of time, from 1ms to 30days", "1m 30s");
 
 impl Span {
     /// A length of time, unless it is shorter than a millisecond or longer than 30 days.

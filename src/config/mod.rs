@@ -11,6 +11,9 @@ mod address;
 mod duration;
 mod file;
 mod header_rules;
+mod secret;
+mod size;
+mod written;
 
 use std::net::SocketAddr;
 
@@ -21,6 +24,8 @@ pub use address::{BackendSpec, HostPort};
 pub use duration::Span;
 pub use file::ConfigError;
 pub use header_rules::{Direction, HeaderRules, HeaderTemplate, Part, Request, Response, Variable};
+pub use secret::Secret;
+pub use size::Size;
 
 /// Where the load balancer listens when nothing else is said.
 pub const DEFAULT_LISTENER: SocketAddr =
