@@ -25,7 +25,7 @@ enum Host {
 }
 
 /// What `--backends` takes for one backend: `HOST:PORT` or `NAME=HOST:PORT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BackendSpec(Backend);
 
 written_as_string!(HostPort, "HostPort", "A DNS name or IP address, and a port", "example.com:80");
@@ -151,7 +151,7 @@ impl FromStr for BackendSpec {
             Some((name, address)) => (Some(BackendName::try_from(name.to_owned())?), address),
             None => (None, text),
         };
-        Ok(Self(Backend { name, address: address.parse()? }))
+        Ok(Self(Backend::new(name, address.parse()?)))
     }
 }
 

@@ -3,7 +3,10 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use toml::de::{DeTable, DeValue};
+
 use super::Config;
+use super::validate::{Misfit, Step, meant};
 
 /// Why a configuration file cannot be used. Its text is one line: what, where,
 /// and what to do.
@@ -31,16 +34,32 @@ pub enum ConfigError {
         /// The line itself.
         excerpt: String,
     },
+    /// The whole is wrong, and no one place of the file.
+    #[error("{}: {message}", path.display())]
+    Whole {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        message: String,
+    },
+}
+
+/// A configuration file that has been read, for telling places in it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    path: PathBuf,
+    text: String,
 }
 
 impl Config {
     /// Reads a TOML file. What concerns several values is left to
-    /// [`Config::validate`], after flags have had their say.
+    /// [`Config::validate`], after flags have had their say; [`Source::locate`]
+    /// says where in the file its errors are.
     ///
     /// # Errors
     ///
     /// See [`ConfigError`].
-    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+    pub fn from_file(path: &Path) -> Result<(Self, Source), ConfigError> {
         let bytes = std::fs::read(path)
             .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
         // Editors on Windows begin a file with a byte order mark.
@@ -56,21 +75,93 @@ impl Config {
                 excerpt: String::new(),
             }
         })?;
+        let source = Source { path: path.to_owned(), text: text.to_owned() };
         let mut config: Self = toml::from_str(text).map_err(|error| {
-            let (line, column, excerpt) = place(text, error.span().unwrap_or(0..0));
-            ConfigError::Wrong {
-                path: path.to_owned(),
-                line,
-                column,
-                message: error.message().trim().replace('\n', ", "),
-                excerpt,
-            }
+            let span = error.span().unwrap_or(0..0);
+            source.wrong(span, &suggest(error.message()))
         })?;
         for pool in &mut config.pools {
             super::address::name_by_place(&mut pool.backends);
         }
-        Ok(config)
+        Ok((config, source))
     }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says where in the file a mistake is, as far as the file says anything of
+    /// the value; flags may have.
+    pub fn locate(&self, misfit: &Misfit) -> ConfigError {
+        match self.span(&misfit.at) {
+            Some(span) => self.wrong(span, &misfit.message),
+            None => ConfigError::Whole { path: self.path.clone(), message: misfit.message.clone() },
+        }
+    }
+
+    fn wrong(&self, span: Range<usize>, message: &str) -> ConfigError {
+        let (line, column, excerpt) = place(&self.text, span);
+        ConfigError::Wrong {
+            path: self.path.clone(),
+            line,
+            column,
+            message: message.trim().replace('\n', ", "),
+            excerpt,
+        }
+    }
+
+    /// The nearest place on the way to a value that the file has.
+    fn span(&self, at: &[Step]) -> Option<Range<usize>> {
+        let document = DeTable::parse(&self.text).ok()?;
+        let mut found = None;
+        let mut here: Option<&DeValue<'_>> = None;
+        let mut table = Some(document.get_ref());
+        for step in at {
+            let next = match step {
+                Step::Key(key) => table.and_then(|table| table.get(key.as_str())),
+                Step::Item(item) => match here {
+                    Some(DeValue::Array(items)) => items.get(*item),
+                    _ => None,
+                },
+            };
+            let Some(next) = next else { break };
+            found = Some(next.span());
+            here = Some(next.get_ref());
+            table = match here {
+                Some(DeValue::Table(table)) => Some(table),
+                _ => None,
+            };
+        }
+        found
+    }
+}
+
+/// Names what was probably meant, where a key or a word is unknown: the parser
+/// says which there are.
+fn suggest(message: &str) -> String {
+    let mut quoted = message.split('`');
+    let begins = |what: &str| message.starts_with(what);
+    if !begins("unknown field") && !begins("unknown variant") {
+        return message.to_owned();
+    }
+    let unknown = quoted.nth(1).unwrap_or_default();
+    // What stands between back-ticks, every second part.
+    let known: Vec<_> = quoted.skip(1).step_by(2).collect();
+    let kind = if begins("unknown field") { "key" } else { "word" };
+    let hint = match meant(unknown, &known) {
+        Some(other) => format!("did you mean `{other}`?"),
+        None if known.is_empty() => "remove it".to_owned(),
+        None => {
+            let all: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+            format!("there are {}", all.join(", "))
+        }
+    };
+    format!("unknown {kind} `{unknown}`: {hint}")
 }
 
 /// Line and column, from 1, of a place in a text, and the line there.
@@ -106,8 +197,8 @@ mod tests {
         file.write_all(text.as_bytes()).unwrap();
         let name = file.path().display().to_string();
         let named = |error: ConfigError| error.to_string().replace(&name, "lab.toml");
-        let config = Config::from_file(file.path()).map_err(named)?;
-        config.validate().map_err(|error| format!("lab.toml: {error}"))?;
+        let (config, source) = Config::from_file(file.path()).map_err(named)?;
+        config.validate().map_err(|misfit| named(source.locate(&misfit)))?;
         Ok(config)
     }
 
@@ -138,7 +229,7 @@ mod tests {
     fn a_mistake_is_named_with_its_place() {
         let cases = [
             ("threads = 0\n", "lab.toml:1:11: 0 threads: use a number from 1 to 1024"),
-            ("thread = 1\n", "lab.toml:1:1: unknown field `thread`"),
+            ("thread = 1\n", "lab.toml:1:1: unknown key `thread`: did you mean `threads`?"),
             ("threads = \"two\"\n", "lab.toml:1:11: invalid type: string \"two\""),
             ("threads = \n", "lab.toml:1:1"),
             ("[timeouts]\nread = \"0s\"\n", "lab.toml:2:8: \"0s\" is out of range"),
@@ -149,7 +240,7 @@ mod tests {
             ("[[listener]]\naddress = \"nowhere\"\n", "lab.toml:2:11: invalid socket address"),
             (
                 "[[pool]]\n[[pool.backend]]\nadress = \"a:1\"\n",
-                "lab.toml:3:1: unknown field `adress`",
+                "lab.toml:3:1: unknown key `adress`: did you mean `address`?",
             ),
             ("[[pool]]\n[[pool.backend]]\naddress = \"a\"\n", "lab.toml:3:11: \"a\" is no address"),
             ("[headers.request]\nset = { host = \"a\" }\n", "lab.toml:2:9: \"host\" follows from"),
@@ -158,13 +249,31 @@ mod tests {
                 "[headers.response]\nremove = [\"content-length\"]\n",
                 "lab.toml:2:10: \"content-length\" frames",
             ),
-            ("\u{feff}thread = 1\n", "lab.toml:1:1: unknown field `thread`"),
+            ("\u{feff}thread = 1\n", "lab.toml:1:1: unknown key `thread`: did you mean `threads`?"),
             (
                 "[[listener]]\naddress = \"[::1]:1\"\n[[listener]]\naddress = \"[::1]:1\"\n",
-                "lab.toml: two listeners on [::1]:1",
+                "lab.toml:4:11: two listeners on [::1]:1",
             ),
-            ("[[pool]]\n", "lab.toml: pool \"default\" has no [[pool.backend]]"),
+            ("[[pool]]\n", "lab.toml:1:1: pool \"default\" has no [[pool.backend]]"),
             ("", "lab.toml: no [[pool]]"),
+            (
+                "[[pool]]\nbalance = \"rondom\"\n",
+                "lab.toml:2:11: unknown word `rondom`: did you mean `random`?",
+            ),
+            (
+                "[[pool]]\n[[pool.backend]]\naddress = \"a:1\"\nweight = 0\n",
+                "lab.toml:4:10: a backend of weight 0",
+            ),
+            ("[[pool]]\nretries = { budget = 1.5 }\n", "lab.toml:2:22: 1.5 is no share"),
+            (
+                "[[pool]]\nname = \"shop\"\n[[pool.backend]]\naddress = \"a:1\"\n[[route]]\npool = \"shpo\"\n",
+                "lab.toml:6:8: there is no pool \"shpo\": did you mean \"shop\"?",
+            ),
+            ("[[route]]\nprefix = \"/a\"\n", "lab.toml:1:1: the route does nothing"),
+            (
+                "[[route]]\nanswer = {}\n[route.redirect]\n",
+                "lab.toml:2:10: the route has redirect and answer",
+            ),
         ];
         for (text, expected) in cases {
             let error = load(text).unwrap_err();

@@ -1,12 +1,18 @@
 //! Header rules: which fields are set and removed on the way.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::marker::PhantomData;
 
 use http::{HeaderName, HeaderValue};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Invalid;
+use super::written::written_as_string;
 
 /// Which way a message goes; its rules' defaults and limits depend on it.
 pub trait Direction {
@@ -20,22 +26,29 @@ pub trait Direction {
 }
 
 /// What is sent to the backend.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request {}
 
 /// What is sent to the client, the proxy's own answers included.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Response {}
 
-/// Which fields are removed, and which are then set, replacing any of the name.
-#[derive(Clone, Debug)]
+/// Which fields are removed, which are then set, replacing any of the name, and
+/// which are added to what is there.
+#[derive(Clone, Debug, PartialEq)]
 pub struct HeaderRules<D> {
     /// Fields to remove, whatever their value.
     pub remove: Vec<HeaderName>,
     /// Fields to set, in order.
     pub set: Vec<(HeaderName, HeaderTemplate)>,
+    /// Fields to add, in order, whatever is there of the name.
+    pub add: Vec<(HeaderName, HeaderTemplate)>,
     direction: PhantomData<D>,
 }
+
+/// Rules that come on top of others, so that there are none by default.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MoreRules<D>(pub HeaderRules<D>);
 
 /// A field's value: text with variables, `$name` each; `$$` is a dollar sign.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -88,10 +101,57 @@ const FRAMING: [HeaderName; 5] = [
 struct Written<D> {
     #[serde(default = "yes")]
     defaults: bool,
-    #[serde(default = "Vec::new")]
+    #[serde(default = "nothing")]
     remove: Vec<Name<D>>,
     #[serde(default)]
     set: Fields<D>,
+    #[serde(default)]
+    add: Fields<D>,
+}
+
+/// As in the file, where there are no defaults.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, bound = "D: Direction")]
+struct WrittenMore<D> {
+    #[serde(default = "nothing")]
+    remove: Vec<Name<D>>,
+    #[serde(default)]
+    set: Fields<D>,
+    #[serde(default)]
+    add: Fields<D>,
+}
+
+/// What the schema says of [`Written`].
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "it is only described")]
+struct HeaderRulesSchema {
+    /// Begins with the default rules; `false` begins with none.
+    #[schemars(default = "yes")]
+    defaults: bool,
+    #[schemars(flatten)]
+    more: MoreRulesSchema,
+}
+
+/// What the schema says of [`WrittenMore`].
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "it is only described")]
+struct MoreRulesSchema {
+    /// Fields to remove, whatever their value.
+    #[schemars(default)]
+    remove: Vec<String>,
+    /// Fields to set, with their values, replacing all of the name; variables are
+    /// written `$name`.
+    #[schemars(default)]
+    set: BTreeMap<String, HeaderTemplate>,
+    /// Fields to add, with their values, to those that are there of the name.
+    #[schemars(default)]
+    add: BTreeMap<String, HeaderTemplate>,
+}
+
+fn nothing<D>() -> Vec<Name<D>> {
+    Vec::new()
 }
 
 fn yes() -> bool {
@@ -109,8 +169,14 @@ impl<D: Direction> HeaderRules<D> {
                     (HeaderName::from_static(name), template)
                 })
                 .collect(),
+            add: Vec::new(),
             direction: PhantomData,
         }
+    }
+
+    /// Whether they change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
     /// What is written for a field replaces what was said of it before.
@@ -126,7 +192,80 @@ impl<D: Direction> HeaderRules<D> {
             self.set.retain(|(other, _)| *other != name);
             self.set.push((name, template));
         }
+        self.add.extend(written.add.0);
         self
+    }
+}
+
+impl<D> Serialize for HeaderRules<D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names: Vec<_> = self.remove.iter().map(HeaderName::as_str).collect();
+        let mut rules = serializer.serialize_struct("HeaderRules", 4)?;
+        rules.serialize_field("defaults", &false)?;
+        rules.serialize_field("remove", &names)?;
+        rules.serialize_field("set", &table(&self.set))?;
+        rules.serialize_field("add", &table(&self.add))?;
+        rules.end()
+    }
+}
+
+/// Fields as a table, in their order.
+fn table(fields: &[(HeaderName, HeaderTemplate)]) -> toml::Table {
+    fields
+        .iter()
+        .map(|(name, template)| (name.to_string(), toml::Value::String(template.to_string())))
+        .collect()
+}
+
+impl<D: Direction> JsonSchema for HeaderRules<D> {
+    fn schema_name() -> Cow<'static, str> {
+        "HeaderRules".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        HeaderRulesSchema::json_schema(generator)
+    }
+}
+
+// === impl MoreRules ===
+
+impl<D> Default for MoreRules<D> {
+    fn default() -> Self {
+        Self(HeaderRules {
+            remove: Vec::new(),
+            set: Vec::new(),
+            add: Vec::new(),
+            direction: PhantomData,
+        })
+    }
+}
+
+impl<'de, D: Direction> Deserialize<'de> for MoreRules<D> {
+    fn deserialize<De: Deserializer<'de>>(deserializer: De) -> Result<Self, De::Error> {
+        let WrittenMore { remove, set, add } = WrittenMore::deserialize(deserializer)?;
+        let written = Written { defaults: false, remove, set, add };
+        Ok(Self(Self::default().0.overlaid(written)))
+    }
+}
+
+impl<D> Serialize for MoreRules<D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names: Vec<_> = self.0.remove.iter().map(HeaderName::as_str).collect();
+        let mut rules = serializer.serialize_struct("MoreRules", 3)?;
+        rules.serialize_field("remove", &names)?;
+        rules.serialize_field("set", &table(&self.0.set))?;
+        rules.serialize_field("add", &table(&self.0.add))?;
+        rules.end()
+    }
+}
+
+impl<D: Direction> JsonSchema for MoreRules<D> {
+    fn schema_name() -> Cow<'static, str> {
+        "MoreHeaderRules".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        MoreRulesSchema::json_schema(generator)
     }
 }
 
@@ -239,7 +378,30 @@ impl<'de, D: Direction> Deserialize<'de> for Fields<D> {
 
 // === impl HeaderTemplate ===
 
+written_as_string!(
+    HeaderTemplate,
+    "HeaderTemplate",
+    "Text with variables, each written $name; $$ is a dollar sign",
+    "for $client_ip"
+);
+
+impl fmt::Display for HeaderTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Literal(text) => {
+                f.write_str(&text.to_str().unwrap_or_default().replace('$', "$$"))
+            }
+            Part::Variable(variable) => write!(f, "${}", variable.name()),
+        })
+    }
+}
+
 impl HeaderTemplate {
+    /// Text without variables, for a default.
+    pub(super) fn literal(text: &'static str) -> Self {
+        Self(vec![Part::Literal(HeaderValue::from_static(text))])
+    }
+
     /// Reads text with variables.
     ///
     /// # Errors
@@ -315,6 +477,11 @@ impl Variable {
         ("forwarded_proto", Self::ForwardedProto),
         ("forwarded_host", Self::ForwardedHost),
     ];
+
+    /// How it is written, without the dollar sign.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, other)| *other == self).map_or("", |(name, _)| name)
+    }
 
     fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(other, _)| *other == name).map(|(_, variable)| *variable)

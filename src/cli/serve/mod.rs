@@ -57,15 +57,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
-    let mut config = match &args.config {
-        Some(path) => Config::from_file(path)?,
-        None => Config::default(),
+    let (mut config, source) = match &args.config {
+        Some(path) => Config::from_file(path).map(|(config, source)| (config, Some(source)))?,
+        None => (Config::default(), None),
     };
     // Held to the end of the run: the lab backends live as long as this does.
     let lab_backends = args.overlay(&mut config)?;
-    config.validate().map_err(|error| match &args.config {
-        Some(path) => anyhow::anyhow!("{}: {error}", path.display()),
-        None => error.into(),
+    config.validate().map_err(|misfit| match &source {
+        Some(source) => source.locate(&misfit).into(),
+        None => anyhow::Error::from(misfit),
     })?;
 
     let log = server::start_log(config.log.format, global.color_override())?;
@@ -96,7 +96,7 @@ impl Args {
     /// any backend.
     fn overlay(&self, config: &mut Config) -> anyhow::Result<Option<LabBackends>> {
         if !self.listen.is_empty() {
-            config.listeners = self.listen.iter().map(|&address| Listener { address }).collect();
+            config.listeners = self.listen.iter().copied().map(Listener::new).collect();
         }
         if let Some(threads) = self.threads {
             config.threads = threads;
@@ -149,7 +149,7 @@ fn lab_pool(running: &LabBackends) -> anyhow::Result<Vec<Backend>> {
         .into_iter()
         .map(|(site, address)| {
             let name = BackendName::try_from(site.name().to_owned())?;
-            Ok(Backend { name: Some(name), address: address.to_string().parse::<HostPort>()? })
+            Ok(Backend::new(Some(name), address.to_string().parse::<HostPort>()?))
         })
         .collect()
 }
