@@ -15,7 +15,7 @@ use super::{HeaderTemplate, Invalid, RouteHeaders, Size, Span, StatusCode};
 /// before a wildcard (the longer one first) before none, then an exact path
 /// before a prefix (the longer one first) before none, then one with methods,
 /// then the one with more header fields; between equals, the first in the file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// What the route is called in logs and metrics; its number by default.

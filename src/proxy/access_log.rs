@@ -41,7 +41,7 @@ pub fn write(session: &Session, error: Option<&Error>, context: &RequestContext)
         host,
         path = request.uri.path(),
         status,
-        backend = context.endpoint.as_ref().map_or("-", |e| e.identity.label.as_str()),
+        backend = context.endpoint().map_or("-", |e| e.identity.label.as_str()),
         attempts = context.attempts,
         duration_ms = context.duration().as_micros() as f64 / 1000.0,
         bytes = session.body_bytes_sent(),

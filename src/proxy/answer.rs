@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, DATE};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, DATE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::headers::{Facts, Rules};
+use super::route::Fixed;
 
 /// Why the proxy answers by itself, or why an answer broke off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,14 @@ pub enum Reason {
     ClientTimeout,
     /// The client went away; nobody is left to answer.
     ClientClosed,
+    /// No route fits.
+    NoRoute,
+    /// A path that different servers would read differently.
+    AmbiguousPath,
     /// No backend is healthy, or the one that was asked for is not.
     NoHealthyBackend,
+    /// Every backend has as many requests as it may have.
+    Overloaded,
     /// Every backend refused the connection or could not be reached.
     ConnectFailed,
     /// No connection in time.
@@ -75,6 +82,15 @@ impl Reason {
             ),
             // 499, which nginx logs too; never sent. No constant is in the crate.
             Self::ClientClosed => (S::BAD_REQUEST, "client_closed", "The client went away."),
+            Self::NoRoute => (S::NOT_FOUND, "no_route", "Nothing is served at this address."),
+            Self::AmbiguousPath => {
+                (S::BAD_REQUEST, "ambiguous_path", "The path can be read in more than one way.")
+            }
+            Self::Overloaded => (
+                S::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "Every backend has as many requests as it may have; try again later.",
+            ),
             Self::NoHealthyBackend => (
                 S::SERVICE_UNAVAILABLE,
                 "no_healthy_backend",
@@ -111,6 +127,12 @@ impl Reason {
                 (S::INTERNAL_SERVER_ERROR, "internal", "The load balancer failed on this request.")
             }
         }
+    }
+
+    /// Whether it is a decision about a request that was understood, so that the
+    /// connection may go on.
+    const fn is_of_route(self) -> bool {
+        matches!(self, Self::NoRoute | Self::NoHealthyBackend | Self::Overloaded)
     }
 
     /// The status to log where none was sent.
@@ -203,6 +225,8 @@ pub struct Answer {
     header: Box<ResponseHeader>,
     /// None to HEAD.
     body: Option<Bytes>,
+    /// The connection ends after it, since nothing that follows can be trusted.
+    last: bool,
 }
 
 /// Puts an answer with a reason together.
@@ -230,18 +254,66 @@ pub fn compose(
     }
     rules.apply(&mut header, facts)?;
     let body = (request.method != Method::HEAD).then_some(body);
-    Ok(Answer { header: Box::new(header), body })
+    Ok(Answer { header: Box::new(header), body, last: !reason.is_of_route() })
+}
+
+/// A redirect to a location.
+///
+/// # Errors
+///
+/// The rules add more fields than a message may have.
+pub fn redirect(
+    status: StatusCode,
+    location: HeaderValue,
+    rules: &Rules,
+    facts: &Facts<'_>,
+) -> Result<Answer> {
+    let mut header = ResponseHeader::build(status, Some(8))?;
+    header.insert_header(LOCATION, location)?;
+    header.insert_header(CONTENT_LENGTH, 0)?;
+    header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
+    rules.apply(&mut header, facts)?;
+    Ok(Answer { header: Box::new(header), body: None, last: false })
+}
+
+/// An answer that a route always gives.
+///
+/// # Errors
+///
+/// The rules add more fields than a message may have.
+pub fn fixed(
+    fixed: &Fixed,
+    request: &RequestHeader,
+    rules: &Rules,
+    facts: &Facts<'_>,
+) -> Result<Answer> {
+    let mut header = ResponseHeader::build(fixed.status, Some(8))?;
+    if let Some(content_type) = &fixed.content_type {
+        header.insert_header(CONTENT_TYPE, content_type.clone())?;
+    }
+    // RFC 9110, section 8.6: these have none.
+    let bare = matches!(fixed.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !bare {
+        header.insert_header(CONTENT_LENGTH, fixed.body.len())?;
+    }
+    header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
+    rules.apply(&mut header, facts)?;
+    let body = (request.method != Method::HEAD && !bare && !fixed.body.is_empty())
+        .then(|| fixed.body.clone());
+    Ok(Answer { header: Box::new(header), body, last: false })
 }
 
 impl Answer {
-    /// Sends it. The connection ends after it, since what is left of the request
+    /// Sends it. The connection ends after it where what is left of the request
     /// has not been read; [`linger`] before that.
     ///
     /// # Errors
     ///
     /// The client could not be written to.
     pub async fn send(self, session: &mut Session) -> Result<()> {
-        session.set_keepalive(None);
+        if self.last || !session.is_body_done() {
+            session.set_keepalive(None);
+        }
         session.write_response_header(self.header, self.body.is_none()).await?;
         if self.body.is_some() {
             session.write_response_body(self.body, true).await?;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 
 use super::answer::Reason;
-use super::endpoint::Endpoint;
-use super::pool::Target;
+use super::pool::{Endpoint, Target, Ticket};
+use super::route::Route;
 
 /// Begun when a request's header has been read, dropped when its answer has
 /// been sent and logged.
@@ -19,14 +19,20 @@ pub struct RequestContext {
     /// The client's id, if it sent a valid one, else a new one; empty until
     /// the request has been looked at.
     pub request_id: HeaderValue,
+    /// What is done with the request; `None` until it has been looked at.
+    pub route: Option<Arc<Route>>,
+    /// Whether the peer's word about the client is believed.
+    pub trusted: bool,
+    /// The path and query to send on, where they are not those that were asked for.
+    pub path: Option<String>,
     /// The backends that may answer.
     pub target: Target,
     /// The addresses that were tried and that failed.
     pub tried: Vec<SocketAddr>,
     /// How often a connection to a backend was asked for.
     pub attempts: u32,
-    /// Where the request went last.
-    pub endpoint: Option<Arc<Endpoint>>,
+    /// The request's place at the address that it went to last.
+    pub ticket: Option<Ticket>,
     /// How far the request has come with a kept connection that had gone stale.
     pub stale: Stale,
     /// When an answer of the proxy's own had been sent: what comes after it is
@@ -64,10 +70,13 @@ impl RequestContext {
         Self {
             started: Instant::now(),
             request_id: HeaderValue::from_static(""),
+            route: None,
+            trusted: false,
+            path: None,
             target: Target::Any,
             tried: Vec::new(),
             attempts: 0,
-            endpoint: None,
+            ticket: None,
             stale: Stale::No,
             answered: None,
             failure: None,
@@ -75,13 +84,19 @@ impl RequestContext {
         }
     }
 
+    /// Where the request went last.
+    pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.ticket.as_ref().map(Ticket::endpoint)
+    }
+
     /// From the end of the request's header to the end of the answer, or to now.
     pub fn duration(&self) -> Duration {
         self.answered.unwrap_or_else(Instant::now).duration_since(self.started)
     }
 
-    /// What is left of `limit` since the request began; `None` when it is over.
-    pub fn left_of(&self, limit: Duration) -> Option<Duration> {
+    /// What is left of the route's total time; `None` when it is over.
+    pub fn time_left(&self) -> Option<Duration> {
+        let limit = self.route.as_ref().map_or(Duration::MAX, |route| route.total_limit());
         limit.checked_sub(self.started.elapsed()).filter(|left| !left.is_zero())
     }
 }

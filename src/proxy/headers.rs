@@ -10,11 +10,12 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::forwarded::Forwarded;
 use crate::config::{HeaderRules, HeaderTemplate, Part, Variable};
 
-/// The fields to remove and to set in one direction.
+/// The fields to remove, to set and to add in one direction.
 pub struct Rules {
     remove: Box<[HeaderName]>,
     /// A name is held as the bytes that Pingora writes; it copies a reference.
     set: Box<[(Bytes, HeaderTemplate)]>,
+    add: Box<[(Bytes, HeaderTemplate)]>,
 }
 
 /// What the rules can say about a request.
@@ -43,6 +44,12 @@ pub trait Fields {
     ///
     /// There are too many fields.
     fn set(&mut self, name: Bytes, value: HeaderValue) -> Result<()>;
+    /// Adds a field to those of the name.
+    ///
+    /// # Errors
+    ///
+    /// There are too many fields.
+    fn add(&mut self, name: Bytes, value: HeaderValue) -> Result<()>;
 }
 
 impl Fields for RequestHeader {
@@ -52,6 +59,10 @@ impl Fields for RequestHeader {
 
     fn set(&mut self, name: Bytes, value: HeaderValue) -> Result<()> {
         self.insert_header(name, value)
+    }
+
+    fn add(&mut self, name: Bytes, value: HeaderValue) -> Result<()> {
+        self.append_header(name, value).map(|_| ())
     }
 }
 
@@ -63,27 +74,44 @@ impl Fields for ResponseHeader {
     fn set(&mut self, name: Bytes, value: HeaderValue) -> Result<()> {
         self.insert_header(name, value)
     }
+
+    fn add(&mut self, name: Bytes, value: HeaderValue) -> Result<()> {
+        self.append_header(name, value).map(|_| ())
+    }
 }
 
 // === impl Rules ===
 
 impl Rules {
-    /// Prepares the configured rules.
-    pub fn new<Direction>(rules: &HeaderRules<Direction>) -> Self {
-        Self {
-            remove: rules.remove.clone().into(),
-            set: rules
-                .set
-                .iter()
-                .map(|(name, template)| {
-                    (Bytes::copy_from_slice(name.as_str().as_bytes()), template.clone())
-                })
-                .collect(),
+    /// Prepares the configured rules. Later ones come on top of earlier ones: what
+    /// they remove or set, earlier ones need not set first.
+    pub fn new<'a, D: 'a>(layers: impl IntoIterator<Item = &'a HeaderRules<D>>) -> Self {
+        type Fields = Vec<(HeaderName, HeaderTemplate)>;
+        let (mut remove, mut set, mut add) =
+            (Vec::<HeaderName>::new(), Fields::new(), Fields::new());
+        for layer in layers {
+            let replaced = layer.remove.iter().chain(layer.set.iter().map(|(name, _)| name));
+            for name in replaced {
+                set.retain(|(other, _)| other != name);
+                add.retain(|(other, _)| other != name);
+            }
+            for name in &layer.remove {
+                if !remove.contains(name) {
+                    remove.push(name.clone());
+                }
+            }
+            set.extend(layer.set.iter().cloned());
+            add.extend(layer.add.iter().cloned());
         }
+        let prepared = |fields: Fields| -> Box<[_]> {
+            let name = |name: HeaderName| Bytes::copy_from_slice(name.as_str().as_bytes());
+            fields.into_iter().map(|(field, template)| (name(field), template)).collect()
+        };
+        Self { remove: remove.into(), set: prepared(set), add: prepared(add) }
     }
 
-    /// Removes what is to be removed, then sets what is to be set. A field whose
-    /// value names something that is not known (the backend, in an answer that
+    /// Removes what is to be removed, then sets what is to be set, then adds what
+    /// is to be added. A field whose value names something that is not known (the backend, in an answer that
     /// no backend gave) is not set.
     ///
     /// # Errors
@@ -96,6 +124,11 @@ impl Rules {
         for (name, template) in &self.set {
             if let Some(value) = facts.fill(template) {
                 message.set(name.clone(), value)?;
+            }
+        }
+        for (name, template) in &self.add {
+            if let Some(value) = facts.fill(template) {
+                message.add(name.clone(), value)?;
             }
         }
         Ok(())

@@ -43,6 +43,13 @@ pub fn look_up<T>(host: &[u8], look_up: impl FnOnce(&[u8]) -> Option<T>) -> Opti
     look_up(lower)
 }
 
+/// The host as it was written, and its port, if it has one.
+pub fn parts(authority: &[u8]) -> Option<(&str, Option<u16>)> {
+    let (host, port) = split(authority)?;
+    let port = std::str::from_utf8(port).ok()?.parse().ok();
+    Some((std::str::from_utf8(host).ok()?, port))
+}
+
 /// Host and port of an authority, if it is one: no user info, no spaces, a port
 /// that is a number or empty.
 fn split(authority: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -5,13 +5,15 @@
 //!
 //! | file | what it decides |
 //! | --- | --- |
-//! | [`pool`] | which backend a request goes to, out of those that are healthy |
-//! | [`endpoint`] | how one address of a backend is connected to |
-//! | [`discovery`] | which addresses a backend's name has now |
-//! | [`health`] | which addresses take connections |
-//! | [`retry`] | whether a failed request may be sent again |
-//! | [`headers`] | which fields are set and removed, in both directions |
+//! | [`snapshot`] | what the configuration says, prepared; swapped whole on reload |
 //! | [`host`] | what the client's `Host` is, and whether it is one |
+//! | [`path`] | the one reading of a path that routes decide on |
+//! | [`routes`] | which route a request takes |
+//! | [`choice`] | what a request is for: its route, backends and path
+//! | [`route`] | what is done with the requests of a route |
+//! | [`pool`] | which backend a request goes to, out of those that are healthy |
+//! | [`retry`] | whether a failed request may be sent again |
+//! | [`headers`] | which fields are set, added and removed, in both directions |
 //! | [`forwarded`] | whose word about the client is believed |
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
@@ -22,18 +24,21 @@
 
 pub mod access_log;
 pub mod answer;
+pub mod choice;
 pub mod context;
-pub mod discovery;
-pub mod endpoint;
 pub mod forwarded;
 pub mod headers;
-pub mod health;
 pub mod host;
+pub mod path;
 pub mod pool;
 pub mod request_id;
 pub mod retry;
+pub mod route;
+pub mod routes;
 pub mod service;
+pub mod snapshot;
 
 pub use context::InFlight;
 pub use pool::{BackendState, Pool, Unresolved};
 pub use service::Proxy;
+pub use snapshot::{Current, Snapshot};

@@ -12,39 +12,70 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use super::answer::{self, Reason};
+use super::answer::{self, Answer, Reason};
 use super::context::{InFlight, RequestContext, Stale};
-use super::forwarded::{self, TrustedProxies};
-use super::headers::{Facts, Rules};
-use super::pool::{Pool, Target};
-use super::{access_log, host, request_id, retry};
-use crate::config::Config;
+use super::forwarded;
+use super::headers::Facts;
+use super::pool::NoBackend;
+use super::route::{Action, Place, Redirect, Route};
+use super::snapshot::Current;
+use super::{access_log, choice, host, request_id, retry};
+use crate::config::Scheme;
 
 /// The load balancer, as Pingora sees it.
 pub struct Proxy {
-    pool: Arc<Pool>,
-    request_rules: Rules,
-    response_rules: Rules,
-    trusted: TrustedProxies,
-    total_limit: Duration,
+    current: Arc<Current>,
     in_flight: InFlight,
 }
 
+/// Most requests that were looked at are sent on.
+enum Decision {
+    SendOn,
+    Refuse(Reason),
+    Answer(Arc<Route>),
+}
+
 impl Proxy {
-    /// A proxy to the pool, counting its requests in `in_flight`.
-    pub fn new(config: &Config, pool: Arc<Pool>, in_flight: InFlight) -> Self {
-        Self {
-            pool,
-            request_rules: Rules::new(&config.headers.request),
-            response_rules: Rules::new(&config.headers.response),
-            trusted: TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0)),
-            total_limit: config.timeouts.total.get(),
-            in_flight,
+    /// A proxy that goes by what is current, counting its requests in `in_flight`.
+    pub fn new(current: Arc<Current>, in_flight: InFlight) -> Self {
+        Self { current, in_flight }
+    }
+
+    /// Finds out what is asked for and what is to be done about it.
+    fn look_at(&self, session: &Session, context: &mut RequestContext) -> Decision {
+        let snapshot = self.current.load();
+        let request = session.req_header();
+        context.request_id = request_id::of(&request.headers);
+        context.trusted = snapshot.trusted.contains(client_ip(session));
+        context.route = Some(Arc::clone(&snapshot.not_found));
+        if request.method == Method::CONNECT {
+            return Decision::Refuse(Reason::MethodNotAllowed);
+        }
+        if !is_target(request) {
+            return Decision::Refuse(Reason::BadRequest);
+        }
+        let Ok(host) = host::of(request) else {
+            return Decision::Refuse(Reason::InvalidHost);
+        };
+        let chosen = match choice::choose(&snapshot.routes, request, host.as_ref()) {
+            Ok(chosen) => chosen,
+            Err(reason) => return Decision::Refuse(reason),
+        };
+        context.path = chosen.path;
+        context.target = chosen.target;
+        context.route = Some(Arc::clone(&chosen.route));
+        match chosen.route.action() {
+            Action::Pool(pool) => {
+                pool.count_request();
+                Decision::SendOn
+            }
+            Action::NotFound => Decision::Refuse(Reason::NoRoute),
+            Action::Redirect(_) | Action::Fixed(_) => Decision::Answer(chosen.route),
         }
     }
 
     /// The proxy answers by itself.
-    async fn answer(
+    async fn refuse(
         &self,
         session: &mut Session,
         reason: Reason,
@@ -52,51 +83,115 @@ impl Proxy {
     ) -> Result<()> {
         context.failure = Some(reason);
         let answer = {
-            let facts = self.facts(session, context);
-            answer::compose(reason, session.req_header(), &self.response_rules, &facts)?
+            let facts = facts(session, context);
+            let route = self.route(context);
+            answer::compose(reason, session.req_header(), &route.response_rules, &facts)?
         };
+        self.send(session, answer, context).await
+    }
+
+    /// A route answers by itself.
+    async fn answer(
+        &self,
+        session: &mut Session,
+        route: &Route,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        let answer = {
+            let facts = facts(session, context);
+            let rules = &route.response_rules;
+            match route.action() {
+                Action::Fixed(fixed) => {
+                    Some(answer::fixed(fixed, session.req_header(), rules, &facts)?)
+                }
+                Action::Redirect(redirect) => match location(redirect, session, context) {
+                    Some(to) => Some(answer::redirect(redirect.status, to, rules, &facts)?),
+                    None => None,
+                },
+                Action::Pool(_) | Action::NotFound => None,
+            }
+        };
+        match answer {
+            Some(answer) => self.send(session, answer, context).await,
+            // HTTP/1.0 without a Host, where the location needs one.
+            None => self.refuse(session, Reason::InvalidHost, context).await,
+        }
+    }
+
+    async fn send(
+        &self,
+        session: &mut Session,
+        answer: Answer,
+        context: &mut RequestContext,
+    ) -> Result<()> {
         answer.send(session).await?;
         context.answered = Some(Instant::now());
         answer::linger(session).await;
         Ok(())
     }
 
-    /// What header rules can say of a request and its answer.
-    fn facts<'a>(&self, session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
-        let headers = &session.req_header().headers;
-        let client_ip = client_ip(session);
-        Facts {
-            request_id: &context.request_id,
-            client_ip,
-            backend: context.endpoint.as_ref().map(|endpoint| &endpoint.identity.label_value),
-            host: headers.get(http::header::HOST),
-            trusted: self.trusted.contains(client_ip),
-            sent: headers,
+    /// What is done with the request; what is done with those that no route fits,
+    /// before it has been looked at.
+    fn route(&self, context: &RequestContext) -> Arc<Route> {
+        match &context.route {
+            Some(route) => Arc::clone(route),
+            None => Arc::clone(&self.current.load().not_found),
         }
     }
+}
 
-    /// The reason to give for an error. What is left of the total time bounds
-    /// every other limit, so a limit may have passed in the total's name.
-    fn reason(&self, error: &Error, context: &RequestContext) -> Reason {
-        let reason = retry::reason(error);
-        match reason {
-            Reason::ConnectTimeout | Reason::ReadTimeout | Reason::WriteTimeout
-                if context.left_of(self.total_limit).is_none() =>
-            {
-                Reason::TotalTimeout
-            }
-            reason => reason,
+/// What header rules can say of a request and its answer.
+fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
+    let headers = &session.req_header().headers;
+    Facts {
+        request_id: &context.request_id,
+        client_ip: client_ip(session),
+        backend: context.endpoint().map(|endpoint| &endpoint.identity.label_value),
+        host: headers.get(http::header::HOST),
+        trusted: context.trusted,
+        sent: headers,
+    }
+}
+
+/// Where a redirect sends the client, if it can be said.
+fn location(
+    redirect: &Redirect,
+    session: &Session,
+    context: &RequestContext,
+) -> Option<http::HeaderValue> {
+    let request = session.req_header();
+    let host = host::of(request).ok().flatten();
+    let (name, port) = match &host {
+        Some(host) => host::parts(host.as_bytes())?,
+        None => ("", None),
+    };
+    let asked = request.uri.path_and_query().map_or("/", |path| path.as_str());
+    redirect.location(&Place {
+        scheme: Scheme::Http,
+        host: (!name.is_empty()).then_some(name),
+        port,
+        path_and_query: context.path.as_deref().unwrap_or(asked),
+        query: request.uri.query(),
+    })
+}
+
+/// The reason to give for an error. What is left of the total time bounds
+/// every other limit, so a limit may have passed in the total's name.
+fn reason(error: &Error, context: &RequestContext) -> Reason {
+    match retry::reason(error) {
+        Reason::ConnectTimeout | Reason::ReadTimeout | Reason::WriteTimeout
+            if context.time_left().is_none() =>
+        {
+            Reason::TotalTimeout
         }
+        reason => reason,
     }
+}
 
-    fn out_of_time(&self, context: &RequestContext) -> Option<Box<Error>> {
-        context.left_of(self.total_limit).is_none().then(|| {
-            Error::explain(
-                ErrorType::Custom(retry::TOTAL_LIMIT),
-                "the request's total time is over",
-            )
-        })
-    }
+fn out_of_time(context: &RequestContext) -> Option<Box<Error>> {
+    context.time_left().is_none().then(|| {
+        Error::explain(ErrorType::Custom(retry::TOTAL_LIMIT), "the request's total time is over")
+    })
 }
 
 #[async_trait]
@@ -116,31 +211,12 @@ impl ProxyHttp for Proxy {
         // HTTP/1.0 knows no 1xx.
         let http_10 = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(http_10);
-        let request = session.req_header();
-        context.request_id = request_id::of(&request.headers);
-        let refused = if request.method == Method::CONNECT {
-            Some(Reason::MethodNotAllowed)
-        } else if !is_target(request) {
-            Some(Reason::BadRequest)
-        } else {
-            match host::of(request) {
-                Err(host::InvalidHost) => Some(Reason::InvalidHost),
-                Ok(host) => {
-                    let named = host
-                        .as_ref()
-                        .and_then(|host| host::look_up(host.as_bytes(), |h| self.pool.named(h)));
-                    context.target = named.unwrap_or(Target::Any);
-                    None
-                }
-            }
-        };
-        match refused {
-            None => Ok(false),
-            Some(reason) => {
-                self.answer(session, reason, context).await?;
-                Ok(true)
-            }
+        match self.look_at(session, context) {
+            Decision::SendOn => return Ok(false),
+            Decision::Refuse(reason) => self.refuse(session, reason, context).await?,
+            Decision::Answer(route) => self.answer(session, &route, context).await?,
         }
+        Ok(true)
     }
 
     async fn upstream_peer(
@@ -148,34 +224,43 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         context: &mut RequestContext,
     ) -> Result<Box<HttpPeer>> {
-        if let Some(error) = self.out_of_time(context) {
+        if let Some(error) = out_of_time(context) {
             return Err(error);
         }
-        let fresh = context.stale == Stale::AskAgain;
-        let endpoint = match &context.endpoint {
-            Some(same) if fresh => {
-                context.stale = Stale::AskedAgain;
-                Arc::clone(same)
-            }
-            _ => match self.pool.next(context.target, &context.tried) {
-                Some(next) => next,
-                None => {
+        let left =
+            |context: &RequestContext| context.time_left().unwrap_or(Duration::from_millis(1));
+        let fresh = context.stale == Stale::AskAgain && context.ticket.is_some();
+        if fresh {
+            context.stale = Stale::AskedAgain;
+        } else {
+            let route = self.route(context);
+            let Some(pool) = route.pool() else {
+                return Error::e_explain(ErrorType::InternalError, "a request without a pool");
+            };
+            let key = choice::hash_key(pool.config(), session.req_header(), client_ip(session));
+            let next = pool.enter(context.target, &key, &context.tried, left(context)).await;
+            match next {
+                Ok(ticket) => context.ticket = Some(ticket),
+                Err(nobody) => {
                     // A retry is only asked for where there is somewhere to go, but
                     // the last backend may have left since: then the failure stands.
-                    let reason = context.failure.unwrap_or(Reason::NoHealthyBackend);
+                    let reason = context.failure.unwrap_or(match nobody {
+                        NoBackend::NoneHealthy => Reason::NoHealthyBackend,
+                        NoBackend::Overloaded => Reason::Overloaded,
+                    });
                     context.failure = Some(reason);
                     return Error::e_explain(
                         ErrorType::HTTPStatus(reason.status().as_u16()),
-                        "no healthy backend",
+                        "no backend takes the request",
                     );
                 }
-            },
-        };
+            }
+        }
         context.attempts += 1;
-        let left = context.left_of(self.total_limit).unwrap_or(Duration::from_millis(1));
-        let peer = endpoint.peer(left, session.is_upgrade_req(), fresh);
-        context.endpoint = Some(endpoint);
-        Ok(peer)
+        let Some(endpoint) = context.endpoint() else {
+            return Error::e_explain(ErrorType::InternalError, "a request without a backend");
+        };
+        Ok(endpoint.peer(left(context), session.is_upgrade_req(), fresh))
     }
 
     /// Nothing was sent: the next backend may have the request, whatever it is.
@@ -186,9 +271,11 @@ impl ProxyHttp for Proxy {
         context: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        self.pool.suspect();
-        context.failure = Some(self.reason(&error, context));
-        error.set_retry(self.has_another(context));
+        context.failure = Some(reason(&error, context));
+        if let Some(pool) = self.route(context).pool() {
+            pool.suspect();
+        }
+        error.set_retry(self.may_try_another(context));
         error
     }
 
@@ -203,13 +290,20 @@ impl ProxyHttp for Proxy {
     ) -> Box<Error> {
         let mut error = error.more_context(format!("backend {peer}"));
         if !retry::may_repeat(session, &error) {
+            if *error.esource() == ErrorSource::Upstream
+                && let Some(ticket) = &mut context.ticket
+            {
+                ticket.failed();
+            }
             error.set_retry(false);
         } else if client_reused && context.stale == Stale::No {
             context.stale = Stale::AskAgain;
             error.set_retry(true);
         } else {
-            context.failure = Some(self.reason(&error, context));
-            error.set_retry(self.has_another(context));
+            context.failure = Some(reason(&error, context));
+            let again = self.may_try_another(context)
+                && self.route(context).pool().is_some_and(|pool| pool.withdraw_retry());
+            error.set_retry(again);
         }
         error
     }
@@ -221,18 +315,22 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
-        let Some(endpoint) = &context.endpoint else {
+        let Some(endpoint) = context.endpoint() else {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
         };
-        let facts = self.facts(session, context);
+        let facts = facts(session, context);
         if !facts.trusted {
             forwarded::remove_claims(request);
         }
         // A backend is an origin server: the absolute form is for proxies (RFC
         // 9112, section 3.2.1). Pingora keeps the path of one in the URI.
-        if !matches!(request.raw_path().first(), Some(b'/' | b'*')) {
-            let origin_form = request.uri.path_and_query().map_or("/", |path| path.as_str());
-            let uri = origin_form.parse().map_err(|error| {
+        let origin_form = match &context.path {
+            Some(path) => Some(path.as_str()),
+            None if matches!(request.raw_path().first(), Some(b'/' | b'*')) => None,
+            None => Some(request.uri.path_and_query().map_or("/", |path| path.as_str())),
+        };
+        if let Some(path) = origin_form {
+            let uri = path.parse().map_err(|error| {
                 Error::because(ErrorType::InvalidHTTPHeader, "the request's target", error)
             })?;
             request.set_uri(uri);
@@ -240,7 +338,7 @@ impl ProxyHttp for Proxy {
         let host = request.headers.get(http::header::HOST).cloned();
         // Pingora has seen to it that there is one, where the client sent any.
         let facts = Facts { host: host.as_ref(), ..facts };
-        self.request_rules.apply(request, &facts)?;
+        self.route(context).request_rules.apply(request, &facts)?;
         match (&endpoint.identity.host, host) {
             (Some(own), _) => request.insert_header(http::header::HOST, own.clone())?,
             (None, Some(_)) => {}
@@ -263,7 +361,7 @@ impl ProxyHttp for Proxy {
         if session.was_upgraded() || has_answer(session) {
             return Ok(());
         }
-        self.out_of_time(context).map_or(Ok(()), Err)
+        out_of_time(context).map_or(Ok(()), Err)
     }
 
     /// What the client receives.
@@ -286,14 +384,20 @@ impl ProxyHttp for Proxy {
             .into_up());
         }
         context.failure = None;
+        let route = self.route(context);
+        if let Some(ticket) = &mut context.ticket {
+            match route.pool() {
+                Some(pool) if pool.is_failure(response.status) => ticket.failed(),
+                _ => ticket.succeeded(),
+            }
+        }
         if session.req_header().version == Version::HTTP_10
             && response.remove_header(&http::header::TRANSFER_ENCODING).is_some()
         {
             // Nor does it know chunks: the end of the connection ends the answer.
             session.set_keepalive(None);
         }
-        let facts = self.facts(session, context);
-        self.response_rules.apply(response, &facts)
+        route.response_rules.apply(response, &facts(session, context))
     }
 
     async fn fail_to_proxy(
@@ -304,7 +408,7 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let reason = match error.etype() {
             ErrorType::HTTPStatus(_) => context.failure.unwrap_or(Reason::Internal),
-            _ => match self.reason(error, context) {
+            _ => match reason(error, context) {
                 // Both were silent; a backend may wait for the whole request.
                 Reason::ReadTimeout if owes_its_body(session) => Reason::ClientTimeout,
                 reason => reason,
@@ -313,7 +417,7 @@ impl ProxyHttp for Proxy {
         context.failure = Some(reason);
         if reason != Reason::ClientClosed && !has_answer(session) {
             // The client may be gone by now; then nobody is left to tell.
-            let _ = self.answer(session, reason, context).await;
+            let _ = self.refuse(session, reason, context).await;
         }
         FailToProxy {
             error_code: if reason == Reason::ClientClosed { 0 } else { reason.logged_status() },
@@ -350,11 +454,13 @@ impl ProxyHttp for Proxy {
 
 impl Proxy {
     /// Notes that the last address failed, and says whether there is another.
-    fn has_another(&self, context: &mut RequestContext) -> bool {
-        if let Some(endpoint) = &context.endpoint {
-            context.tried.push(endpoint.address);
+    fn may_try_another(&self, context: &mut RequestContext) -> bool {
+        if let Some(ticket) = &mut context.ticket {
+            ticket.failed();
+            context.tried.push(ticket.address());
         }
-        self.pool.has_next(context.target, &context.tried)
+        let route = self.route(context);
+        route.pool().is_some_and(|pool| pool.may_try_again(context.target, &context.tried))
     }
 }
 

@@ -10,8 +10,10 @@
 //! 3. accept clients, and say so;
 //! 4. on SIGINT stop; on SIGTERM stop accepting, finish what is in flight, stop.
 
+mod file_watch;
 mod listener;
 mod log;
+mod operator;
 mod signals;
 
 use std::net::SocketAddr;
@@ -23,8 +25,7 @@ use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
-use pingora::services::background::BackgroundService;
-use pingora::services::{Service, ServiceReadyNotifier};
+use pingora::services::Service;
 use pingora_proxy::ProxyServiceBuilder;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -32,20 +33,26 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::config::{Config, Span};
-use crate::proxy::{BackendState, InFlight, Pool, Proxy};
+use crate::proxy::{BackendState, InFlight, Proxy};
 
-use signals::{Ending, Signals};
+use operator::Operator;
+use signals::{Asked, Signals};
 
 pub use listener::BindError;
 pub use log::{LogGuard, start as start_log};
+pub use operator::{Origin, Reader};
 
 /// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
+
+/// How often it is looked whether everybody is still at work.
+const ROUNDS: Duration = Duration::from_secs(5);
 
 /// A load balancer whose sockets are bound. Clients can connect; they are
 /// answered once it runs.
 pub struct Server {
     config: Config,
+    origin: Origin,
     runtime: Runtime,
     signals: Signals,
     sockets: listener::Sockets,
@@ -56,8 +63,8 @@ pub struct Server {
 pub struct Started {
     /// Where clients are accepted.
     pub listeners: Vec<SocketAddr>,
-    /// The backends after their first check.
-    pub backends: Vec<BackendState>,
+    /// The pools and their backends after the first check.
+    pub pools: Vec<(String, Vec<BackendState>)>,
 }
 
 impl Server {
@@ -68,7 +75,7 @@ impl Server {
     ///
     /// A listener's address cannot be bound ([`BindError`]), or the system has no
     /// threads or signal handlers to give.
-    pub fn bind(config: Config) -> anyhow::Result<Self> {
+    pub fn bind(config: Config, origin: Origin) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.get())
             .thread_name("proxy")
@@ -80,7 +87,7 @@ impl Server {
             Signals::new().context("cannot listen for signals")?
         };
         let sockets = listener::Sockets::bind(config.listeners.iter().map(|l| l.address))?;
-        Ok(Self { config, runtime, signals, sockets })
+        Ok(Self { config, origin, runtime, signals, sockets })
     }
 
     /// Runs until a signal ends it. `started` is called once clients are
@@ -90,9 +97,11 @@ impl Server {
     ///
     /// A backend's name does not resolve ([`Unresolved`](crate::proxy::Unresolved)),
     /// or a part of the load balancer ended by itself, which is a fault of its own.
-    pub fn run(self, started: impl FnOnce(&Started)) -> anyhow::Result<()> {
-        let Self { config, runtime, signals, sockets } = self;
-        let result = runtime.block_on(serve(&config, signals, sockets, started));
+    pub fn run(self, started: impl FnOnce(&Started) + Send + 'static) -> anyhow::Result<()> {
+        let Self { config, origin, runtime, signals, sockets } = self;
+        // On a thread of the runtime, where work that blocks can be moved aside.
+        let life = runtime.spawn(serve(config, origin, signals, sockets, started));
+        let result = runtime.block_on(life).unwrap_or_else(|error| Err(error.into()));
         // What is still there has had its time; a blocking name look-up must not
         // hold up the end.
         runtime.shutdown_background();
@@ -101,59 +110,78 @@ impl Server {
 }
 
 async fn serve(
-    config: &Config,
+    config: Config,
+    origin: Origin,
     mut signals: Signals,
     sockets: listener::Sockets,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
-    let [pool_config] = config.pools.as_slice() else {
-        anyhow::bail!("the configuration was not validated");
+    let drain_limit = config.shutdown.drain;
+    let operator = tokio::select! {
+        operator = Operator::begin(config.clone(), origin) => operator?,
+        _ = signals.end() => return Ok(()),
     };
-    let pool = Pool::new(pool_config, &config.timeouts);
-    tokio::select! {
-        resolved = pool.resolve() => resolved?,
-        _ = signals.next() => return Ok(()),
-    }
 
     let (shutdown, shutting_down) = watch::channel(false);
-    let (ready, mut first_check) = watch::channel(false);
-    let mut checks = tokio::spawn({
-        let (pool, shutting_down) = (Arc::clone(&pool), shutting_down.clone());
-        async move {
-            let ready = ServiceReadyNotifier::new(ready);
-            pool.start_with_ready_notifier(shutting_down, ready).await;
-        }
-    });
-    tokio::select! {
-        _ = first_check.wait_for(|checked| *checked) => {}
-        _ = signals.next() => return Ok(()),
-    }
-
     let in_flight = InFlight::default();
-    let proxy = Proxy::new(config, Arc::clone(&pool), in_flight.clone());
+    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone());
     let (listeners, fds) = sockets.hand_over();
-    let mut services = tokio::spawn(accept(config, proxy, listeners.clone(), fds, shutting_down));
-    started(&Started { listeners: listeners.clone(), backends: pool.state() });
+    let mut services = tokio::spawn(accept(&config, proxy, listeners.clone(), fds, shutting_down));
+    let pools = operator
+        .current()
+        .load()
+        .pools()
+        .iter()
+        .map(|p| (p.name().to_owned(), p.state()))
+        .collect();
+    started(&Started { listeners: listeners.clone(), pools });
     for address in &listeners {
         info!(target: "server", %address, "listening");
     }
 
     let ending = tokio::select! {
-        ending = signals.next() => ending,
-        // Neither ends before the shutdown but by a panic, and a load balancer
+        ending = answer_calls(&operator, &mut signals) => ending,
+        // None of them ends before the shutdown but by a panic, and a load balancer
         // that accepts nobody, or checks nothing, must not look alive.
         _ = &mut services => anyhow::bail!("the listeners ended by themselves; see the log"),
-        _ = &mut checks => anyhow::bail!("the health checks ended by themselves; see the log"),
+        () = lost_care(&operator) => anyhow::bail!("the health checks ended by themselves; see the log"),
     };
     match ending {
-        Ending::Now => info!(target: "server", "interrupted, stopping"),
-        Ending::Drained => {
+        Asked::Drain => {
             // An error would mean that nobody listens, which is as well.
             let _ = shutdown.send(true);
-            drain(config.shutdown.drain, services, in_flight, signals).await;
+            drain(drain_limit, services, in_flight, signals).await;
         }
+        Asked::End | Asked::Reload => info!(target: "server", "interrupted, stopping"),
     }
     Ok(())
+}
+
+/// Reloads when it is asked to, or when the file changes, until a signal asks to
+/// end.
+async fn answer_calls(operator: &Operator, signals: &mut Signals) -> Asked {
+    let mut file = operator.file().map(|file| file_watch::FileWatch::begin(file));
+    loop {
+        let changed = async {
+            match &mut file {
+                Some(file) => file.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            asked = signals.next() => if asked != Asked::Reload { return asked },
+            () = changed => {}
+        }
+        // What is wrong is in the log; the old configuration stays.
+        let _ = operator.reload().await;
+    }
+}
+
+/// Ends when the care for a pool has ended by itself.
+async fn lost_care(operator: &Operator) {
+    while !operator.has_lost_care() {
+        tokio::time::sleep(ROUNDS).await;
+    }
 }
 
 /// Waits until the requests in flight have finished, or until `limit` or another
@@ -177,7 +205,7 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
         () = finished => info!(target: "server", "all requests have finished"),
         () = tokio::time::sleep(limit.get()) => warn!(target: "server",
             cut = in_flight.count(), "time is over, the rest is cut"),
-        _ = signals.next() => warn!(target: "server",
+        _ = signals.end() => warn!(target: "server",
             cut = in_flight.count(), "signalled again, the rest is cut"),
     }
 }

@@ -1,4 +1,4 @@
-//! The signals that end the process.
+//! The signals that the process listens to.
 
 use std::io;
 
@@ -8,15 +8,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
 }
 
-/// How the process is asked to end.
+/// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// SIGINT (Ctrl-C): at once.
-    Now,
-    /// SIGTERM: when what is in flight has finished.
-    Drained,
+pub enum Asked {
+    /// SIGINT (Ctrl-C): to end at once.
+    End,
+    /// SIGTERM: to end when what is in flight has finished.
+    Drain,
+    /// SIGHUP: to read the configuration again.
+    Reload,
 }
 
 impl Signals {
@@ -29,14 +32,26 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
+    /// The next signal that asks to end.
+    pub async fn end(&mut self) -> Asked {
+        loop {
+            match self.next().await {
+                Asked::Reload => {}
+                ending => return ending,
+            }
+        }
+    }
+
     /// The next signal.
-    pub async fn next(&mut self) -> Ending {
+    pub async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => Ending::Now,
-            _ = self.terminate.recv() => Ending::Drained,
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.terminate.recv() => Asked::Drain,
+            _ = self.hang_up.recv() => Asked::Reload,
         }
     }
 }

@@ -3,7 +3,7 @@
 mod screen;
 mod trouble;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -14,8 +14,9 @@ use crate::backends::{LabBackends, Site};
 use crate::config::{
     Backend, BackendName, BackendSpec, Config, HostPort, Listener, LogFormat, Pool, Span, Threads,
 };
+use crate::language::Language;
 use crate::proxy::Unresolved;
-use crate::server::{self, BindError, Server};
+use crate::server::{self, BindError, Origin, Server};
 
 /// The services that the lab backends stand in for.
 const PUBLIC: [&str; 3] = ["httpbin.org:80", "example.com:80", "jsonplaceholder.typicode.com:80"];
@@ -54,27 +55,48 @@ pub(super) struct Args {
     /// Form of the log, which goes to stderr [default: text]
     #[arg(long, value_name = "FORM")]
     log: Option<LogFormat>,
+
+    /// Say whether the settings are valid, and do nothing else
+    #[arg(long, conflicts_with_all = ["print_config", "schema"])]
+    check: bool,
+
+    /// Print the settings with all defaults and with secrets masked, as TOML
+    #[arg(long, conflicts_with = "schema")]
+    print_config: bool,
+
+    /// Print the JSON Schema of the file
+    #[arg(long)]
+    schema: bool,
 }
 
 pub(super) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
-    let (mut config, source) = match &args.config {
-        Some(path) => Config::from_file(path).map(|(config, source)| (config, Some(source)))?,
-        None => (Config::default(), None),
-    };
+    if args.schema {
+        return print(&format!("{:#}\n", Config::schema()));
+    }
     // Held to the end of the run: the lab backends live as long as this does.
-    let lab_backends = args.overlay(&mut config)?;
-    config.validate().map_err(|misfit| match &source {
-        Some(source) => source.locate(&misfit).into(),
-        None => anyhow::Error::from(misfit),
-    })?;
+    let (flags, lab_backends) = args.flags()?;
+    let config = flags.read()?;
+    if args.print_config {
+        return print(&config.to_toml().context("cannot write the configuration down")?);
+    }
+    if args.check {
+        return print(match global.language() {
+            Language::En => "The configuration is valid.\n",
+            Language::Zh => "配置有效。\n",
+        });
+    }
 
     let log = server::start_log(config.log.format, global.color_override())?;
     let language = global.language();
-    let server = Server::bind(config).map_err(|error| match error.downcast_ref::<BindError>() {
-        Some(error) => anyhow::anyhow!(trouble::cannot_listen(error, language)),
-        None => error,
-    })?;
-    let result = server.run(|started| {
+    let file = args.config.clone();
+    let read = Box::new(move || flags.read().map_err(|error| error.to_string()));
+    let origin = Origin { file, read };
+    let server =
+        Server::bind(config, origin).map_err(|error| match error.downcast_ref::<BindError>() {
+            Some(error) => anyhow::anyhow!(trouble::cannot_listen(error, language)),
+            None => error,
+        })?;
+    let result = server.run(move |started| {
         // Whoever read the output may have gone; the traffic goes on.
         let _ = screen::announce(&mut io::stdout().lock(), started, language);
     });
@@ -91,12 +113,42 @@ pub(super) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     }
 }
 
-impl Args {
-    /// Lays the flags over the file, and starts lab backends if neither names
-    /// any backend.
-    fn overlay(&self, config: &mut Config) -> anyhow::Result<Option<LabBackends>> {
-        if !self.listen.is_empty() {
-            config.listeners = self.listen.iter().copied().map(Listener::new).collect();
+fn print(text: &str) -> anyhow::Result<Exit> {
+    io::stdout().lock().write_all(text.as_bytes()).context("cannot write to stdout")?;
+    Ok(Exit::Good)
+}
+
+/// What the command line says of the configuration, which is laid over the file
+/// each time the file is read.
+struct Flags {
+    file: Option<PathBuf>,
+    listeners: Vec<Listener>,
+    threads: Option<Threads>,
+    drain: Option<Span>,
+    log: Option<LogFormat>,
+    backends: Option<Vec<Backend>>,
+    health_interval: Option<Span>,
+}
+
+impl Flags {
+    /// Reads the file, if there is one, lays the flags over it and validates the
+    /// whole.
+    fn read(&self) -> anyhow::Result<Config> {
+        let (mut config, source) = match &self.file {
+            Some(path) => Config::from_file(path).map(|(config, source)| (config, Some(source)))?,
+            None => (Config::default(), None),
+        };
+        self.lay_over(&mut config);
+        config.validate().map_err(|misfit| match &source {
+            Some(source) => source.locate(&misfit).into(),
+            None => anyhow::Error::from(misfit),
+        })?;
+        Ok(config)
+    }
+
+    fn lay_over(&self, config: &mut Config) {
+        if !self.listeners.is_empty() {
+            config.listeners.clone_from(&self.listeners);
         }
         if let Some(threads) = self.threads {
             config.threads = threads;
@@ -107,6 +159,22 @@ impl Args {
         if let Some(format) = self.log {
             config.log.format = format;
         }
+        if let Some(backends) = &self.backends {
+            match config.pools.as_mut_slice() {
+                [pool] => pool.backends.clone_from(backends),
+                _ => config.pools = vec![Pool::new(backends.clone())],
+            }
+        }
+        if let (Some(interval), [pool]) = (self.health_interval, config.pools.as_mut_slice()) {
+            pool.health_check.interval = interval;
+        }
+    }
+}
+
+impl Args {
+    /// What the flags say, with lab backends started if neither they nor a file
+    /// name any backend.
+    fn flags(&self) -> anyhow::Result<(Flags, Option<LabBackends>)> {
         let mut lab_backends = None;
         let backends = if self.public {
             let specs = PUBLIC.iter().map(|spec| spec.parse()).collect::<Result<_, _>>()?;
@@ -121,16 +189,16 @@ impl Args {
         } else {
             None
         };
-        if let Some(backends) = backends {
-            match config.pools.as_mut_slice() {
-                [pool] => pool.backends = backends,
-                _ => config.pools = vec![Pool::new(backends)],
-            }
-        }
-        if let (Some(interval), [pool]) = (self.health_interval, config.pools.as_mut_slice()) {
-            pool.health_check.interval = interval;
-        }
-        Ok(lab_backends)
+        let flags = Flags {
+            file: self.config.clone(),
+            listeners: self.listen.iter().copied().map(Listener::new).collect(),
+            threads: self.threads,
+            drain: self.drain,
+            log: self.log,
+            backends,
+            health_interval: self.health_interval,
+        };
+        Ok((flags, lab_backends))
     }
 }
 

@@ -37,15 +37,21 @@ pub(super) fn announce(
 
 fn listing(started: &Started, words: &Words) -> Listing {
     let mut listing = Listing::new(words.headings);
-    for backend in &started.backends {
-        for (number, (address, healthy)) in backend.addresses.iter().enumerate() {
+    let several = started.pools.len() > 1;
+    let backends = started.pools.iter().flat_map(|(pool, b)| b.iter().map(move |b| (pool, b)));
+    for (pool, backend) in backends {
+        for (number, state) in backend.addresses.iter().enumerate() {
             // A name with several addresses is written once.
-            let label = if number == 0 { backend.label.clone() } else { String::new() };
-            let (health, color) = match healthy {
+            let label = match (number, several) {
+                (0, false) => backend.label.clone(),
+                (0, true) => format!("{pool}/{}", backend.label),
+                _ => String::new(),
+            };
+            let (health, color) = match state.healthy {
                 true => (words.healthy, Color::Green),
                 false => (words.unhealthy, Color::Red),
             };
-            listing.push([label, address.to_string(), health.to_owned()], Some(color));
+            listing.push([label, state.address.to_string(), health.to_owned()], Some(color));
         }
     }
     listing
@@ -59,8 +65,9 @@ fn commands(started: &Started) -> Vec<String> {
     let mut commands = vec![format!("curl -i {url}")];
     // The one whose page reads well, if the lab backends are there.
     let named = |label: &str| label == Site::Example.name();
-    let backends = &started.backends;
-    let by_host = backends.iter().find(|b| named(&b.label)).or_else(|| backends.first());
+    let backends: Vec<_> = started.pools.iter().flat_map(|(_, backends)| backends).collect();
+    let by_host =
+        backends.iter().copied().find(|b| named(&b.label)).or_else(|| backends.first().copied());
     if let Some(backend) = by_host.filter(|backend| !backend.label.contains(':')) {
         commands.push(format!("curl -i -H 'Host: {}' {url}", backend.label));
     }

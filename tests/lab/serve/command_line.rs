@@ -88,7 +88,7 @@ fn a_file_that_cannot_be_used_is_one_clear_line() {
     assert_eq!(code, 1);
     assert!(line.starts_with(&format!("error: cannot read the configuration {name}: ")), "{line}");
     for (text, place) in [
-        ("threads = 2\nlisten = 1\n", ":2:1: unknown field `listen`"),
+        ("threads = 2\nlisten = 1\n", ":2:1: unknown key `listen`: did you mean `listener`?"),
         ("[[listener]]\naddress = \"127.0.0.1:6188\"\n", ": no [[pool]]"),
         ("[[pool]\n", ":1:"),
     ] {

@@ -1,18 +1,16 @@
-//! One address of a backend, and how to connect to it.
+//! One address of a backend: how to connect to it, and what it has to do now.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use pingora::upstreams::peer::HttpPeer;
 
-use crate::config::{Backend, Timeouts};
-
-/// How long a tunnelled connection (WebSocket) may be silent. The limits for
-/// answers are far too short for one.
-const UPGRADED_SILENCE: Duration = Duration::from_secs(60 * 60);
+use super::breaker::{Breaker, BreakerState, Passage};
+use crate::config::{self, Backend, Timeouts};
 
 /// The next group that no connection is in; all others are in group 0.
 static FRESH_GROUP: AtomicU64 = AtomicU64::new(1);
@@ -37,6 +35,22 @@ pub struct Endpoint {
     /// Where it is.
     pub address: SocketAddr,
     peer: HttpPeer,
+    upgraded: Duration,
+    in_flight: AtomicU32,
+    /// How many requests it may have at a time.
+    most: u32,
+    pub(super) breaker: Breaker,
+    /// When it came back, while it is given less than its share.
+    pub(super) warming_since: Mutex<Option<Instant>>,
+}
+
+/// Why an address does not take a request that would be its.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It has as many as it may have.
+    Full,
+    /// Its breaker lets none through, or is trying one.
+    Ejected,
 }
 
 // === impl Identity ===
@@ -68,19 +82,61 @@ impl Identity {
 // === impl Endpoint ===
 
 impl Endpoint {
-    pub(super) fn new(identity: Arc<Identity>, address: SocketAddr, timeouts: &Timeouts) -> Self {
+    pub(super) fn new(
+        identity: Arc<Identity>,
+        address: SocketAddr,
+        pool: &config::Pool,
+        timeouts: &Timeouts,
+    ) -> Self {
         let mut peer = HttpPeer::new(address, false, String::new());
         peer.options.connection_timeout = Some(timeouts.connect.get());
         peer.options.total_connection_timeout = Some(timeouts.connect.get());
         peer.options.read_timeout = Some(timeouts.read.get());
         peer.options.write_timeout = Some(timeouts.write.get());
         peer.options.idle_timeout = Some(timeouts.idle.get());
-        Self { identity, address, peer }
+        Self {
+            identity,
+            address,
+            peer,
+            upgraded: timeouts.upgraded.get(),
+            in_flight: AtomicU32::new(0),
+            most: pool.max_requests.map_or(u32::MAX, config::Count::get),
+            breaker: Breaker::new(&pool.circuit_breaker),
+            warming_since: Mutex::new(None),
+        }
+    }
+
+    /// How many requests it has now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The state of its breaker.
+    pub fn breaker(&self) -> BreakerState {
+        self.breaker.state()
+    }
+
+    /// Takes a request on, if it may. What is taken on must be let go
+    /// ([`Self::leave`]).
+    pub(super) fn enter(&self) -> Result<Passage, Refusal> {
+        if self.in_flight.fetch_add(1, Ordering::AcqRel) >= self.most {
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
+            return Err(Refusal::Full);
+        }
+        self.breaker.pass().ok_or_else(|| {
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
+            Refusal::Ejected
+        })
+    }
+
+    /// Lets a request go. Returns whether it had been full.
+    pub(super) fn leave(&self) -> bool {
+        self.in_flight.fetch_sub(1, Ordering::AcqRel) >= self.most
     }
 
     /// The peer to connect to, with no limit longer than what is left of the
     /// total. A `fresh` one is connected to anew.
-    pub(super) fn peer(&self, left: Duration, upgrade: bool, fresh: bool) -> Box<HttpPeer> {
+    pub fn peer(&self, left: Duration, upgrade: bool, fresh: bool) -> Box<HttpPeer> {
         let mut peer = Box::new(self.peer.clone());
         if fresh {
             // Pingora keeps connections by group: this one is in a group of its own,
@@ -96,11 +152,8 @@ impl Endpoint {
         ] {
             *limit = limit.map(|limit| limit.min(left));
         }
-        options.read_timeout = if upgrade {
-            Some(UPGRADED_SILENCE)
-        } else {
-            options.read_timeout.map(|l| l.min(left))
-        };
+        options.read_timeout =
+            if upgrade { Some(self.upgraded) } else { options.read_timeout.map(|l| l.min(left)) };
         peer
     }
 }

@@ -1,0 +1,114 @@
+//! A configuration, prepared: what requests go by.
+//!
+//! A snapshot never changes. A reload makes another one and puts it in the place
+//! of the first, whole; a request keeps what it began with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::forwarded::TrustedProxies;
+use super::pool::Pool;
+use super::route::Route;
+use super::routes::Routes;
+use crate::config::{self, Config};
+
+/// A configuration, prepared.
+pub struct Snapshot {
+    /// The pools, in the configuration's order.
+    pools: Box<[Arc<Pool>]>,
+    /// Which requests go where.
+    pub routes: Routes,
+    /// What is done with the others.
+    pub not_found: Arc<Route>,
+    /// The peers whose word about the client is believed.
+    pub trusted: TrustedProxies,
+}
+
+/// The snapshot that requests begin with now.
+pub struct Current(ArcSwap<Snapshot>);
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Prepares a configuration that has been validated. What has not changed
+    /// since `earlier` is taken over: a pool with all that it knows of its
+    /// backends.
+    pub fn prepare(config: &Config, earlier: Option<&Self>) -> Self {
+        let pools: Box<[_]> = config
+            .pools
+            .iter()
+            .map(|written| {
+                let known = earlier.and_then(|earlier| earlier.pool(&written.name));
+                match known {
+                    Some(known) if known.is_of(written, &config.timeouts) => Arc::clone(known),
+                    known => {
+                        let pool = Pool::new(written, &config.timeouts);
+                        if let Some(known) = known {
+                            pool.inherit(known);
+                        }
+                        pool
+                    }
+                }
+            })
+            .collect();
+        let by_name: HashMap<_, _> = pools.iter().map(|pool| (pool.name(), pool)).collect();
+        let implicit = config.routes.is_empty().then(|| to_the_pool(config));
+        let routes = config.routes.iter().chain(implicit.as_ref()).enumerate();
+        let routes = routes.map(|(index, written)| {
+            let pool = written.pool.as_ref().and_then(|name| by_name.get(name.as_str()));
+            let name = match &written.name {
+                Some(name) => name.as_str().into(),
+                None => (index + 1).to_string().into(),
+            };
+            let route = Route::new(name, written, pool.map(|pool| Arc::clone(pool)), config);
+            (written.clone(), Arc::new(route))
+        });
+        let routes = Routes::new(routes.collect::<Vec<_>>());
+        Self {
+            routes,
+            not_found: Arc::new(Route::not_found(config)),
+            trusted: TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0)),
+            pools,
+        }
+    }
+
+    /// The pools, in the configuration's order.
+    pub fn pools(&self) -> &[Arc<Pool>] {
+        &self.pools
+    }
+
+    /// The pool of a name.
+    pub fn pool(&self, name: &str) -> Option<&Arc<Pool>> {
+        self.pools.iter().find(|pool| pool.name() == name)
+    }
+}
+
+/// The route of a configuration that has none: everything goes to the one pool.
+fn to_the_pool(config: &Config) -> config::Route {
+    config::Route {
+        name: Some("default".to_owned()),
+        pool: config.pools.first().map(|pool| pool.name.clone()),
+        ..config::Route::default()
+    }
+}
+
+// === impl Current ===
+
+impl Current {
+    /// Begins with a snapshot.
+    pub fn new(snapshot: Snapshot) -> Arc<Self> {
+        Arc::new(Self(ArcSwap::from_pointee(snapshot)))
+    }
+
+    /// The snapshot of now.
+    pub fn load(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.0.load()
+    }
+
+    /// Puts another in its place.
+    pub fn replace(&self, snapshot: Snapshot) {
+        self.0.store(Arc::new(snapshot));
+    }
+}
