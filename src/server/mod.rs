@@ -35,6 +35,7 @@ use tracing::{info, warn};
 use crate::config::{Config, Span};
 use crate::proxy::{BackendState, InFlight, Proxy};
 
+use file_watch::FileWatch;
 use operator::Operator;
 use signals::{Asked, Signals};
 
@@ -111,12 +112,13 @@ impl Server {
 
 async fn serve(
     config: Config,
-    origin: Origin,
+    mut origin: Origin,
     mut signals: Signals,
     sockets: listener::Sockets,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
     let drain_limit = config.shutdown.drain;
+    let mut watch = origin.take_watch();
     let operator = tokio::select! {
         operator = Operator::begin(config.clone(), origin) => operator?,
         _ = signals.end() => return Ok(()),
@@ -140,7 +142,7 @@ async fn serve(
     }
 
     let ending = tokio::select! {
-        ending = answer_calls(&operator, &mut signals) => ending,
+        ending = answer_calls(&operator, &mut watch, &mut signals) => ending,
         // None of them ends before the shutdown but by a panic, and a load balancer
         // that accepts nobody, or checks nothing, must not look alive.
         _ = &mut services => anyhow::bail!("the listeners ended by themselves; see the log"),
@@ -159,18 +161,15 @@ async fn serve(
 
 /// Reloads when it is asked to, or when the file changes, until a signal asks to
 /// end.
-async fn answer_calls(operator: &Operator, signals: &mut Signals) -> Asked {
-    let mut file = operator.file().map(|file| file_watch::FileWatch::begin(file));
+async fn answer_calls(
+    operator: &Operator,
+    file: &mut Option<FileWatch>,
+    signals: &mut Signals,
+) -> Asked {
     loop {
-        let changed = async {
-            match &mut file {
-                Some(file) => file.changed().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             asked = signals.next() => if asked != Asked::Reload { return asked },
-            () = changed => {}
+            () = Origin::changed(file) => {}
         }
         // What is wrong is in the log; the old configuration stays.
         let _ = operator.reload().await;

@@ -1,7 +1,7 @@
 //! Whoever runs the load balancer, as far as the process does it: begins with a
 //! configuration, takes care of its pools, and puts another in its place.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
+use super::file_watch::FileWatch;
 use crate::config::Config;
 use crate::proxy::{Current, Pool, Snapshot, Unresolved};
 
@@ -22,10 +23,8 @@ pub type Reader = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// Where the configuration comes from.
 pub struct Origin {
-    /// The file, if there is one.
-    pub file: Option<PathBuf>,
-    /// Reads it again.
-    pub read: Reader,
+    read: Reader,
+    watch: Option<FileWatch>,
 }
 
 /// Begins with a configuration and puts others in its place.
@@ -47,6 +46,39 @@ pub struct Reload {
     /// What has changed but needs a restart, or why nothing has changed.
     pub result: Result<Vec<&'static str>, String>,
 }
+
+// === impl Origin ===
+
+impl Origin {
+    /// Begins to watch the file, if there is one. Made before the configuration is
+    /// read for the first time, so that no change is missed.
+    pub fn watched(file: Option<&Path>, read: Reader) -> Self {
+        Self { read, watch: file.map(FileWatch::begin) }
+    }
+
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in one line.
+    pub fn read(&self) -> Result<Config, String> {
+        (self.read)()
+    }
+
+    /// Waits until the file has another content; for ever, if there is none.
+    pub(super) async fn changed(watch: &mut Option<FileWatch>) {
+        match watch {
+            Some(watch) => watch.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn take_watch(&mut self) -> Option<FileWatch> {
+        self.watch.take()
+    }
+}
+
+// === impl Operator ===
 
 impl Operator {
     /// Resolves all names and checks all backends of a validated configuration.
@@ -75,11 +107,6 @@ impl Operator {
     /// What requests go by.
     pub fn current(&self) -> &Arc<Current> {
         &self.current
-    }
-
-    /// The file that the configuration comes from.
-    pub fn file(&self) -> Option<&PathBuf> {
-        self.origin.file.as_ref()
     }
 
     /// How the last reload went, if there was one.
@@ -112,7 +139,7 @@ impl Operator {
 
     async fn prepare_and_replace(&self, config: &mut Config) -> Result<Vec<&'static str>, String> {
         // A file on a slow disk must not hold up requests.
-        let new = tokio::task::block_in_place(|| (self.origin.read)())?;
+        let new = tokio::task::block_in_place(|| self.origin.read())?;
         let earlier = Arc::clone(&self.current.load());
         let snapshot = Snapshot::prepare(&new, Some(&earlier));
         let known = |pool: &&Arc<Pool>| !earlier.pools().iter().any(|old| Arc::ptr_eq(old, pool));

@@ -15,7 +15,8 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
 fn load(text: &str) -> Config {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    let (config, _) = Config::from_file(file.path()).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let (config, _) =
+        Config::from_file(file.path()).unwrap_or_else(|error| panic!("{error}\n{text}"));
     config.validate().unwrap_or_else(|error| panic!("{error}\n{text}"));
     config
 }

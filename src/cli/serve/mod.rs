@@ -75,7 +75,9 @@ pub(super) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
     }
     // Held to the end of the run: the lab backends live as long as this does.
     let (flags, lab_backends) = args.flags()?;
-    let config = flags.read()?;
+    let read = Box::new(move || flags.read().map_err(|error| error.to_string()));
+    let origin = Origin::watched(args.config.as_deref(), read);
+    let config = origin.read().map_err(anyhow::Error::msg)?;
     if args.print_config {
         return print(&config.to_toml().context("cannot write the configuration down")?);
     }
@@ -88,9 +90,6 @@ pub(super) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
 
     let log = server::start_log(config.log.format, global.color_override())?;
     let language = global.language();
-    let file = args.config.clone();
-    let read = Box::new(move || flags.read().map_err(|error| error.to_string()));
-    let origin = Origin { file, read };
     let server =
         Server::bind(config, origin).map_err(|error| match error.downcast_ref::<BindError>() {
             Some(error) => anyhow::anyhow!(trouble::cannot_listen(error, language)),

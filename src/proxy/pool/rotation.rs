@@ -188,9 +188,16 @@ impl Rotation {
 
     /// Of two that are drawn by weight, the one with fewer requests first.
     fn lighter_of_two(&self, turns: &Turns) -> (Option<usize>, Option<usize>) {
-        let (Some(one), Some(two)) = (turns.drawn(rand::random()), turns.drawn(rand::random()))
-        else {
-            return (None, None);
+        let Some(one) = turns.drawn(rand::random()) else { return (None, None) };
+        // One that is drawn twice is no choice, so somebody else stands against it.
+        let two = match turns.drawn(rand::random()) {
+            Some(two) if two != one => two,
+            _ => {
+                let place = self.alive.iter().position(|index| *index == one).unwrap_or(0);
+                let others = self.alive.len().saturating_sub(1).max(1);
+                let step = 1 + rand::random::<u32>() as usize % others;
+                self.alive[(place + step) % self.alive.len()]
+            }
         };
         let load = |index: usize| -> u32 {
             let endpoints = &self.members[index];

@@ -9,3 +9,6 @@ mod headers;
 mod health;
 mod names;
 mod nginx;
+mod pools;
+mod reload;
+mod routing;

@@ -1,0 +1,254 @@
+//! How a pool spreads requests, and what it does about backends that fail them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::support::{Balancer, Client, Upstream, get};
+
+/// A pool of named backends, `keys` being the pool's own.
+fn pool(keys: &str, backends: &[(&str, &Upstream, &str)]) -> String {
+    let backends: String = backends
+        .iter()
+        .map(|(name, upstream, keys)| {
+            let address = upstream.address;
+            format!("[[pool.backend]]\nname = '{name}'\naddress = '{address}'\n{keys}\n")
+        })
+        .collect();
+    format!("[[pool]]\n{keys}\n{backends}")
+}
+
+#[test]
+fn weights_are_exact_over_a_cycle_and_smooth_within() {
+    let upstreams = ["a", "b", "c"].map(Upstream::named);
+    let balancer = Balancer::configured(&pool(
+        "",
+        &[("a", &upstreams[0], "weight = 5"), ("b", &upstreams[1], ""), ("c", &upstreams[2], "")],
+    ));
+    let order: String = (0..14).map(|_| get(balancer.address, "/", &[]).text()).collect();
+    assert_eq!(order, "aabacaaaabacaa");
+}
+
+#[test]
+fn chance_follows_the_weights() {
+    let upstreams = ["a", "b"].map(Upstream::named);
+    let balancer = Balancer::configured(&pool(
+        "balance = 'random'",
+        &[("a", &upstreams[0], "weight = 3"), ("b", &upstreams[1], "")],
+    ));
+    let mut client = Client::connect(balancer.address);
+    let mut tally = BTreeMap::new();
+    for _ in 0..2000 {
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        *tally.entry(client.answer().unwrap().text()).or_insert(0) += 1;
+    }
+    // Six standard deviations (19.4) around 1,500.
+    assert!((1384..=1616).contains(&tally["a"]), "{tally:?}");
+}
+
+/// A backend that answers only when it is told to.
+fn gated(name: &'static str) -> (Upstream, std::sync::mpsc::Sender<()>) {
+    let (open, gate) = channel::<()>();
+    let gate = Mutex::new(gate);
+    let upstream = Upstream::scripted(move |_, stream| {
+        if gate.lock().unwrap().recv().is_err() {
+            return false;
+        }
+        let length = name.len();
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}").is_ok()
+    });
+    (upstream, open)
+}
+
+#[test]
+fn the_one_with_fewer_requests_in_flight_is_asked() {
+    let (slow, open) = gated("slow");
+    let quick = Upstream::named("quick");
+    let balancer = Balancer::configured(&pool(
+        "balance = 'least_requests'",
+        &[("slow", &slow, ""), ("quick", &quick, "")],
+    ));
+    // Two requests that ask for it by name sit at the slow one; from then on nobody
+    // else is sent there, though it is drawn as often as the other.
+    let address = balancer.address;
+    let stuck = [(); 2].map(|()| thread::spawn(move || get(address, "/", &["Host: slow"]).text()));
+    while slow.received().len() < 2 {
+        thread::yield_now();
+    }
+    for _ in 0..40 {
+        assert_eq!(get(address, "/", &[]).text(), "quick");
+    }
+    assert_eq!(slow.received().len(), 2);
+    for _ in &stuck {
+        open.send(()).unwrap();
+    }
+    for request in stuck {
+        assert_eq!(request.join().unwrap(), "slow");
+    }
+}
+
+#[test]
+fn one_key_goes_to_one_backend_and_only_the_keys_of_a_lost_one_move() {
+    let mut upstreams = ["a", "b", "c"].map(Upstream::named);
+    let text = pool(
+        "balance = 'consistent_hash'\nhash_by = { header = 'x-user' }\nhealth_check = { interval = '100ms', unhealthy_interval = '50ms', jitter = 0 }",
+        &[("a", &upstreams[0], ""), ("b", &upstreams[1], ""), ("c", &upstreams[2], "")],
+    );
+    let balancer = Balancer::configured(&text);
+    let spread = || -> HashMap<u32, String> {
+        let mut client = Client::connect(balancer.address);
+        (0..600)
+            .map(|user| {
+                client.send(format!("GET / HTTP/1.1\r\nHost: x\r\nX-User: user-{user}\r\n\r\n"));
+                (user, client.answer().unwrap().text())
+            })
+            .collect()
+    };
+    let first = spread();
+    assert_eq!(first, spread(), "the same key, the same backend");
+    for name in ["a", "b", "c"] {
+        let share = first.values().filter(|backend| *backend == name).count();
+        assert!((120..=280).contains(&share), "{name} has {share} of 600");
+    }
+    upstreams[1].stop();
+    balancer.wait_for_health("b", "backend is unhealthy");
+    let without = spread();
+    for (user, backend) in &first {
+        let now = &without[user];
+        assert!(if backend == "b" { now != "b" } else { now == backend }, "{user}");
+    }
+    upstreams[1].start();
+    balancer.wait_for_health("b", "backend is healthy again");
+    assert_eq!(first, spread(), "its keys come back");
+}
+
+#[test]
+fn who_finds_all_backends_full_waits_and_is_sent_away_when_too_many_do() {
+    let (slow, open) = gated("slow");
+    let balancer = Balancer::configured(&pool(
+        "max_requests = 1\nqueue = { length = 1, timeout = '20s' }",
+        &[("slow", &slow, "")],
+    ));
+    let address = balancer.address;
+    let first = thread::spawn(move || get(address, "/first", &[]).status);
+    while slow.received().is_empty() {
+        thread::yield_now();
+    }
+    // Of two that come now, one has a place to wait and one has none.
+    let (told, results) = channel();
+    for _ in 0..2 {
+        let told = told.clone();
+        thread::spawn(move || told.send(get(address, "/", &[])));
+    }
+    let refused = results.recv().unwrap();
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.json()["error"]["reason"], "overloaded");
+    assert_eq!(slow.received().len(), 1, "one at a time");
+    open.send(()).unwrap();
+    open.send(()).unwrap();
+    assert_eq!(first.join().unwrap(), 200);
+    assert_eq!(results.recv().unwrap().status, 200, "who waited is served");
+}
+
+#[test]
+fn who_waits_too_long_is_sent_away() {
+    let (slow, open) = gated("slow");
+    let balancer = Balancer::configured(&pool(
+        "max_requests = 1\nqueue = { length = 5, timeout = '100ms' }",
+        &[("slow", &slow, "")],
+    ));
+    let address = balancer.address;
+    let first = thread::spawn(move || get(address, "/first", &[]).status);
+    while slow.received().is_empty() {
+        thread::yield_now();
+    }
+    assert_eq!(get(address, "/", &[]).json()["error"]["reason"], "overloaded");
+    open.send(()).unwrap();
+    assert_eq!(first.join().unwrap(), 200);
+}
+
+/// A backend whose status can be changed.
+fn moody(status: &Arc<AtomicU16>) -> Upstream {
+    let status = Arc::clone(status);
+    Upstream::scripted(move |_, stream| {
+        let status = status.load(Ordering::SeqCst);
+        write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 1\r\n\r\nm").is_ok()
+    })
+}
+
+#[test]
+fn a_breaker_opens_lets_one_through_and_closes_again() {
+    let status = Arc::new(AtomicU16::new(503));
+    let (bad, good) = (moody(&status), Upstream::named("good"));
+    let balancer = Balancer::configured(&pool(
+        "circuit_breaker = { consecutive_failures = 3, statuses = [503], open_for = '300ms' }",
+        &[("bad", &bad, ""), ("good", &good, "")],
+    ));
+    let breaker = |state: &str| {
+        balancer.event(|event| {
+            (event["target"] == "breaker" && event["message"].as_str()?.contains(state))
+                .then_some(())
+        })
+    };
+    let statuses: Vec<_> = (0..12).map(|_| get(balancer.address, "/", &[]).status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 3, "{statuses:?}");
+    assert_eq!(bad.received().len(), 3, "an open breaker lets nothing through");
+    breaker("open");
+    breaker("half-open");
+    // The trial fails: one request more, and then none again.
+    let statuses: Vec<_> = (0..6).map(|_| get(balancer.address, "/", &[]).status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 1, "{statuses:?}");
+    assert_eq!(bad.received().len(), 4);
+    status.store(200, Ordering::SeqCst);
+    while bad.received().len() < 10 {
+        assert_eq!(get(balancer.address, "/", &[]).status, 200);
+    }
+    breaker("closed");
+}
+
+#[test]
+fn a_breaker_counts_no_404_and_never_ejects_more_than_its_share() {
+    let status = Arc::new(AtomicU16::new(404));
+    let only = moody(&status);
+    let balancer = Balancer::configured(&pool(
+        "circuit_breaker = { consecutive_failures = 1, statuses = [503] }",
+        &[("only", &only, "")],
+    ));
+    for _ in 0..5 {
+        assert_eq!(get(balancer.address, "/", &[]).status, 404);
+    }
+    status.store(503, Ordering::SeqCst);
+    // Half of one is none: where nobody else is, the one that fails stays.
+    for _ in 0..5 {
+        assert_eq!(get(balancer.address, "/", &[]).text(), "m");
+    }
+    assert_eq!(only.received().len(), 10);
+}
+
+#[test]
+fn a_backend_is_healthy_when_its_answer_says_so() {
+    let status = Arc::new(AtomicU16::new(202));
+    let (checked, other) = (moody(&status), Upstream::named("other"));
+    let balancer = Balancer::configured(&pool(
+        "health_check = { kind = 'http', path = '/healthz', host = 'check.test', status = [202], \
+         interval = '30ms', unhealthy_interval = '30ms', fall = 2, rise = 2, jitter = 0 }",
+        &[("checked", &checked, "")],
+    ));
+    drop(other);
+    let first = &checked.received()[0];
+    assert_eq!(first.line, "GET /healthz HTTP/1.1");
+    assert_eq!(first.values("host"), ["check.test"]);
+    assert_eq!(get(balancer.address, "/", &[]).status, 202);
+    status.store(500, Ordering::SeqCst);
+    let reason = balancer.event(|event| {
+        (event["message"] == "backend is unhealthy").then(|| event["reason"].clone())
+    });
+    assert_eq!(reason, "answered 500");
+    assert_eq!(get(balancer.address, "/", &[]).status, 503);
+    status.store(202, Ordering::SeqCst);
+    balancer.wait_for_health("checked", "backend is healthy again");
+    assert_eq!(get(balancer.address, "/", &[]).status, 202);
+}
