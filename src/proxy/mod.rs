@@ -17,6 +17,7 @@
 //! | [`forwarded`] | whose word about the client is believed |
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
+//! | [`backend_answer`] | what a backend's answer must be before it is passed on |
 //! | [`access_log`] | the one line that is left of a request |
 //!
 //! Nothing here parses, formats, allocates or locks on a request's path what
@@ -24,6 +25,7 @@
 
 pub mod access_log;
 pub mod answer;
+pub mod backend_answer;
 pub mod choice;
 pub mod context;
 pub mod forwarded;

@@ -19,7 +19,7 @@ use super::headers::Facts;
 use super::pool::NoBackend;
 use super::route::{Action, Place, Redirect, Route};
 use super::snapshot::Current;
-use super::{access_log, choice, host, request_id, retry};
+use super::{access_log, backend_answer, choice, host, request_id, retry};
 use crate::config::Scheme;
 
 /// The load balancer, as Pingora sees it.
@@ -362,6 +362,16 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         out_of_time(context).map_or(Ok(()), Err)
+    }
+
+    /// What the backend sent.
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        _context: &mut RequestContext,
+    ) -> Result<()> {
+        backend_answer::tidy(response)
     }
 
     /// What the client receives.

@@ -366,3 +366,46 @@ fn a_change_of_protocol_that_nobody_asked_for_is_502() {
     assert_failed(&get(balancer.address, "/", &[]), 502, "invalid_answer");
     assert_eq!(upstream.received().len(), 1);
 }
+
+#[test]
+fn lengths_of_an_answer_become_one_or_it_is_refused() {
+    use std::io::Write;
+    for (fields, status) in [
+        ("Content-Length: 2\r\nContent-Length: 2", 200),
+        ("Content-Length: 2, 2", 200),
+        ("Content-Length: 2\r\nContent-Length: 3", 502),
+        ("Content-Length: 2, 3", 502),
+    ] {
+        let upstream = Upstream::scripted(move |_, stream| {
+            write!(stream, "HTTP/1.1 200 OK\r\n{fields}\r\n\r\nok").is_ok()
+        });
+        let balancer = Balancer::over(&[upstream.address.to_string()], &[]);
+        let answer = get(balancer.address, "/", &[]);
+        assert_eq!(answer.status, status, "{fields}");
+        assert_eq!(answer.count("content-length"), 1, "{fields}");
+        if status == 200 {
+            assert_eq!(
+                (answer.text().as_str(), answer.header("content-length")),
+                ("ok", Some("2"))
+            );
+        } else {
+            assert_eq!(answer.json()["error"]["reason"], "invalid_answer", "{fields}");
+        }
+    }
+}
+
+#[test]
+fn what_concerns_the_backends_connection_is_not_passed_on() {
+    use std::io::Write;
+    let upstream = Upstream::scripted(|_, stream| {
+        let header = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: X-Own\r\nX-Own: 1\r\n\
+                      Keep-Alive: timeout=5\r\nX-Kept: 1\r\n\r\nok";
+        stream.write_all(header.as_bytes()).is_ok()
+    });
+    let balancer = Balancer::over(&[upstream.address.to_string()], &[]);
+    let answer = get(balancer.address, "/", &[]);
+    assert_eq!(answer.header("x-kept"), Some("1"));
+    for gone in ["x-own", "keep-alive"] {
+        assert_eq!(answer.header(gone), None, "{gone}");
+    }
+}
