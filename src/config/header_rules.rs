@@ -121,7 +121,8 @@ struct WrittenMore<D> {
     add: Fields<D>,
 }
 
-/// What the schema says of [`Written`].
+/// Rules for header fields: what is removed goes first, then what is set, then what
+/// is added.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "it is only described")]
@@ -133,7 +134,7 @@ struct HeaderRulesSchema {
     more: MoreRulesSchema,
 }
 
-/// What the schema says of [`WrittenMore`].
+/// Rules for header fields, on top of those for all.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "it is only described")]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pingora_lab::config::Config;
+use serde_json::{Value, json};
 
 /// The fenced blocks of a language in a document.
 fn blocks(document: &str, language: &str) -> Vec<String> {
@@ -23,52 +24,156 @@ fn load(text: &str) -> Config {
 
 #[test]
 fn every_configuration_in_the_documents_can_be_used() {
-    let examples = blocks("docs/serve.md", "toml");
-    assert!(examples.len() >= 2);
+    let examples: Vec<_> = ["docs/serve.md", "docs/configuration.md"]
+        .iter()
+        .flat_map(|document| blocks(document, "toml"))
+        .collect();
+    assert!(examples.len() >= 4, "{}", examples.len());
     for example in examples {
         load(&example);
     }
 }
 
-/// The first example says that it holds every key with its default.
-#[test]
-fn the_reference_example_holds_the_defaults() {
-    let reference = &blocks("docs/serve.md", "toml")[0];
-    let written = load(reference);
-    // Left alone, a key has the value that the reference gives it.
-    let mut defaults = Config { pools: written.pools.clone(), ..Config::default() };
-    defaults.threads = written.threads;
-    let pool = pingora_lab::config::Pool::new(written.pools[0].backends.clone());
-    defaults.pools = vec![pool];
-    let sorted = |config: &Config| {
-        let mut config = config.clone();
-        config.headers.request.set.sort_by_key(|(name, _)| name.to_string());
-        config.headers.response.set.sort_by_key(|(name, _)| name.to_string());
-        format!("{config:#?}")
-    };
-    assert_eq!(sorted(&written), sorted(&defaults));
-    // And there is no key that it leaves out: serde names them all when asked.
-    for (table, text) in [
-        ("", "no_such_key = 1\n".to_owned()),
-        ("listener", "[[listener]]\nno_such_key = 1\n".to_owned()),
-        ("pool", "[[pool]]\nno_such_key = 1\n".to_owned()),
-        ("backend", "[[pool]]\n[[pool.backend]]\nno_such_key = 1\n".to_owned()),
-        ("health_check", "[[pool]]\nhealth_check = { no_such_key = 1 }\n".to_owned()),
-        ("timeouts", "[timeouts]\nno_such_key = 1\n".to_owned()),
-        ("shutdown", "[shutdown]\nno_such_key = 1\n".to_owned()),
-        ("log", "[log]\nno_such_key = 1\n".to_owned()),
-        ("headers", "[headers]\nno_such_key = 1\n".to_owned()),
-        ("headers.request", "[headers.request]\nno_such_key = 1\n".to_owned()),
-    ] {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), &text).unwrap();
-        let error = Config::from_file(file.path()).unwrap_err().to_string();
-        let (_, expected) = error.split_once("expected ").expect("serde names the keys");
-        let expected = expected.split(" — ").next().unwrap();
-        let keys: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
-        assert!(!keys.is_empty(), "{error}");
-        for key in keys {
-            assert!(reference.contains(key), "{table}: the reference leaves out `{key}`");
+/// A part of the schema, following references.
+fn resolved<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => {
+            let name = reference.strip_prefix("#/$defs/").expect("a definition");
+            &root["$defs"][name]
         }
+        None => schema,
+    }
+}
+
+/// What may stand for a key, for people.
+fn kind(schema: &Value, root: &Value) -> String {
+    if let Some(options) = schema["anyOf"].as_array() {
+        let kinds = options.iter().filter(|option| option["type"] != "null");
+        return kinds.map(|option| kind(option, root)).collect::<Vec<_>>().join(" or ");
+    }
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.rsplit('/').next().unwrap();
+        match name {
+            "Span" => return "time".to_owned(),
+            "Size" => return "size".to_owned(),
+            "Secret" => return "secret".to_owned(),
+            _ => {}
+        }
+    }
+    let schema = resolved(schema, root);
+    let words = |options: &[Value]| -> String {
+        let word = |option: &Value| match (&option["const"], option["type"].as_str()) {
+            (Value::String(word), _) => format!("`{word}`"),
+            (_, Some("object")) => {
+                let keys = option["properties"].as_object().unwrap().keys();
+                format!("`{{ {} = … }}`", keys.map(String::as_str).collect::<Vec<_>>().join(", "))
+            }
+            _ => kind(option, root),
+        };
+        options.iter().map(word).collect::<Vec<_>>().join(", ")
+    };
+    if let Some(options) = schema["oneOf"].as_array() {
+        return words(options);
+    }
+    if let Some(options) = schema["enum"].as_array() {
+        let options = options.iter().filter_map(Value::as_str).map(|word| format!("`{word}`"));
+        return options.collect::<Vec<_>>().join(", ");
+    }
+    let range = match (&schema["minimum"], &schema["maximum"]) {
+        (Value::Number(least), Value::Number(most)) => format!(" {least} to {most}"),
+        _ => String::new(),
+    };
+    let name = match &schema["type"] {
+        Value::String(name) => name.clone(),
+        Value::Array(names) => names[0].as_str().unwrap().to_owned(),
+        _ => "value".to_owned(),
+    };
+    match name.as_str() {
+        "array" => format!("list of {}", kind(&schema["items"], root)),
+        "integer" | "number" => format!("number{range}"),
+        "object" => "table".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// One line of prose in a cell of a table.
+fn cell(text: &str) -> String {
+    let first = text.split("\n\n").next().unwrap();
+    first.replace('\n', " ").replace('|', "\\|")
+}
+
+/// The tables of keys, by the way to them.
+fn tables(way: &str, schema: &Value, root: &Value, found: &mut Vec<(String, String)>) {
+    let Some(properties) = schema["properties"].as_object() else { return };
+    let mut table = "| key | | default | |\n| --- | --- | --- | --- |\n".to_owned();
+    let mut below = Vec::new();
+    for (key, value) in properties {
+        let target = resolved(value, root);
+        // An optional table is described as one of two.
+        let target = match target["anyOf"].as_array() {
+            Some(options) => resolved(&options[0], root),
+            None => target,
+        };
+        let item = resolved(&target["items"], root);
+        // A table for each name.
+        let named = resolved(&target["additionalProperties"], root);
+        let step = |name: &str| match way {
+            "" => name.to_owned(),
+            way => format!("{way}.{name}"),
+        };
+        if target["properties"].is_object() {
+            below.push((step(key), target));
+        } else if item["properties"].is_object() {
+            below.push((step(key), item));
+        } else if named["properties"].is_object() {
+            below.push((step(&format!("{key}.NAME")), named));
+        } else {
+            let required = schema["required"].as_array().is_some_and(|r| r.contains(&json!(key)));
+            let default = match &value["default"] {
+                _ if required => "needed".to_owned(),
+                // What depends on the machine is said in words.
+                _ if key == "threads" => "one for each processor".to_owned(),
+                Value::Null => "none".to_owned(),
+                default => format!("`{default}`"),
+            };
+            let description = value["description"].as_str().or(target["description"].as_str());
+            let description = description.unwrap_or_else(|| panic!("{way}.{key} is not described"));
+            table += &format!(
+                "| `{key}` | {} | {default} | {} |\n",
+                kind(value, root),
+                cell(description)
+            );
+        }
+    }
+    found.push((way.to_owned(), table));
+    for (way, schema) in below {
+        tables(&way, schema, root, found);
+    }
+}
+
+/// With `WRITE_DOCUMENTS=1`, writes the tables instead of comparing them.
+#[test]
+fn the_configuration_document_holds_every_key_with_its_default() {
+    let schema = Config::schema();
+    let mut found = Vec::new();
+    tables("", &schema, &schema, &mut found);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let document = std::fs::read_to_string(&path).unwrap();
+    let mut written = document.clone();
+    for (way, table) in &found {
+        let way = if way.is_empty() { "the file" } else { way };
+        let begin = format!("<!-- keys of {way} -->\n");
+        let start =
+            written.find(&begin).unwrap_or_else(|| panic!("no place for the keys of {way}"));
+        let start = start + begin.len();
+        let end = start + written[start..].find("<!-- end -->").expect("an end");
+        written.replace_range(start..end, &format!("\n{table}\n"));
+    }
+    let places = document.matches("<!-- keys of ").count();
+    assert_eq!(places, found.len(), "a place for keys that do not exist");
+    if std::env::var_os("WRITE_DOCUMENTS").is_some() {
+        std::fs::write(&path, &written).unwrap();
+    } else {
+        assert_eq!(document, written, "write it anew with WRITE_DOCUMENTS=1 cargo test documents");
     }
 }
