@@ -15,12 +15,14 @@ mod bounded;
 mod duration;
 mod file;
 mod header_rules;
+mod limits;
 mod listener;
 mod pool;
 mod route;
 mod secret;
 mod size;
 mod timeouts;
+mod tls;
 mod validate;
 mod written;
 
@@ -35,6 +37,7 @@ pub use file::{ConfigError, Source};
 pub use header_rules::{
     Direction, HeaderRules, HeaderTemplate, MoreRules, Part, Request, Response, Variable,
 };
+pub use limits::{Limits, Rate};
 pub use listener::{DEFAULT_LISTENER, Listener};
 pub use pool::{
     Backend, BackendName, Balance, CheckKind, CheckPath, CircuitBreaker, FieldName, HashBy,
@@ -47,6 +50,9 @@ pub use route::{
 pub use secret::Secret;
 pub use size::Size;
 pub use timeouts::{PoolTimeouts, Timeouts};
+pub use tls::{
+    CertificateFiles, ClientCertificates, Hsts, ListenerTls, MaxAge, ServerName, UpstreamTls,
+};
 pub use validate::{Misfit, Step};
 
 use written::written_as_string;
@@ -73,6 +79,8 @@ pub struct Config {
     pub headers: Headers,
     /// How long each part of an exchange with a backend may take.
     pub timeouts: Timeouts,
+    /// What one client may take: time, bytes, connections.
+    pub limits: Limits,
     /// What happens on SIGTERM.
     pub shutdown: Shutdown,
     /// The form of the log.
@@ -152,6 +160,7 @@ impl Default for Config {
             routes: Vec::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),
+            limits: Limits::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
         }

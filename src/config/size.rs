@@ -19,6 +19,11 @@ const LARGEST: u64 = 1 << 40;
 written_as_string!(Size, "Size", "A number of bytes, from 1B to 1TiB", "64KiB");
 
 impl Size {
+    /// A default in bytes.
+    pub(super) const fn from_bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
     /// A default in KiB.
     pub(super) const fn from_kib(kib: u64) -> Self {
         Self(kib * 1024)

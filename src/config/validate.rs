@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::{Backend, Config, Pool, Route};
+use super::{Backend, Config, ListenerTls, Pool, Route};
 
 /// A mistake that no single value shows. Its text names the values itself;
 /// where it stands in a file, its place can be found by `at`.
@@ -103,6 +103,9 @@ impl Config {
                     at!["listener", index, "address"],
                     format!("two listeners on {address}: remove one"),
                 ));
+            }
+            if let Some((key, message)) = listener.tls.as_ref().and_then(ListenerTls::misfit) {
+                return Err(misfit(at!["listener", index, "tls", key], message));
             }
         }
         Ok(())
