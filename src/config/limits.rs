@@ -98,6 +98,9 @@ impl Default for Limits {
 // === impl Rate ===
 
 impl Rate {
+    /// No least rate.
+    pub const OFF: Self = Self(None);
+
     /// Bytes a second, if there is a least rate.
     pub fn get(self) -> Option<u64> {
         self.0.map(Size::get)

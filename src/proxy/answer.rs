@@ -20,8 +20,14 @@ pub enum Reason {
     InvalidHost,
     /// The request cannot be understood.
     BadRequest,
-    /// CONNECT, which no load balancer serves.
+    /// CONNECT or TRACE, which no load balancer serves.
     MethodNotAllowed,
+    /// The header has more bytes or fields than it may.
+    HeaderTooLarge,
+    /// The body has more bytes than it may.
+    BodyTooLarge,
+    /// As many connections are open as may be.
+    TooManyConnections,
     /// The client sent nothing for too long.
     ClientTimeout,
     /// The client went away; nobody is left to answer.
@@ -63,6 +69,11 @@ impl Reason {
         self.parts().0
     }
 
+    /// A sentence for a person.
+    pub(super) const fn sentence(self) -> &'static str {
+        self.parts().2
+    }
+
     const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
@@ -70,10 +81,21 @@ impl Reason {
                 (S::BAD_REQUEST, "invalid_host", "The request needs exactly one valid Host field.")
             }
             Self::BadRequest => (S::BAD_REQUEST, "bad_request", "The request is malformed."),
-            Self::MethodNotAllowed => (
-                S::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "This is no forward proxy: CONNECT is not served.",
+            Self::MethodNotAllowed => {
+                (S::METHOD_NOT_ALLOWED, "method_not_allowed", "CONNECT and TRACE are not served.")
+            }
+            Self::HeaderTooLarge => (
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "header_too_large",
+                "The request's header is too large.",
+            ),
+            Self::BodyTooLarge => {
+                (S::PAYLOAD_TOO_LARGE, "body_too_large", "The request's body is too large.")
+            }
+            Self::TooManyConnections => (
+                S::SERVICE_UNAVAILABLE,
+                "too_many_connections",
+                "Too many connections are open; try again later.",
             ),
             Self::ClientTimeout => (
                 S::REQUEST_TIMEOUT,

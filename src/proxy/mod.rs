@@ -6,6 +6,8 @@
 //! | file | what it decides |
 //! | --- | --- |
 //! | [`snapshot`] | what the configuration says, prepared; swapped whole on reload |
+//! | [`connection`] | how long a client is waited for, and what of it |
+//! | [`framing`] | whether a request may pass the door |
 //! | [`host`] | what the client's `Host` is, and whether it is one |
 //! | [`path`] | the one reading of a path that routes decide on |
 //! | [`routes`] | which route a request takes |
@@ -27,8 +29,10 @@ pub mod access_log;
 pub mod answer;
 pub mod backend_answer;
 pub mod choice;
+pub mod connection;
 pub mod context;
 pub mod forwarded;
+pub mod framing;
 pub mod headers;
 pub mod host;
 pub mod path;

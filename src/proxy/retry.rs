@@ -8,10 +8,13 @@
 //! - A limit passed after the request was sent: never. The backend may still be
 //!   at work on it, and trying elsewhere would add load where there is too much.
 
+use std::io;
+
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::Session;
 
 use super::answer::Reason;
+use super::framing;
 
 /// Whether a request that may have reached a backend may be sent again.
 pub fn may_repeat(session: &Session, error: &Error) -> bool {
@@ -31,9 +34,9 @@ pub fn reason(error: &Error) -> Reason {
     use ErrorType as E;
     match (error.esource(), error.etype()) {
         (_, E::Custom(name)) if *name == TOTAL_LIMIT => Reason::TotalTimeout,
-        (ErrorSource::Downstream, E::ReadError | E::WriteError | E::ConnectionClosed) => {
-            Reason::ClientClosed
-        }
+        (_, E::Custom(name)) if *name == framing::BODY_LIMIT => Reason::BodyTooLarge,
+        (ErrorSource::Downstream, E::ReadError) => client_failed(error),
+        (ErrorSource::Downstream, E::WriteError | E::ConnectionClosed) => Reason::ClientClosed,
         (ErrorSource::Downstream, E::ReadTimedout | E::WriteTimedout) => Reason::ClientTimeout,
         (ErrorSource::Downstream, _) => Reason::BadRequest,
         (_, E::ConnectTimedout | E::TLSHandshakeTimedout) => Reason::ConnectTimeout,
@@ -55,6 +58,17 @@ pub fn reason(error: &Error) -> Reason {
         }
         (ErrorSource::Upstream, _) => Reason::InvalidAnswer,
         _ => Reason::Internal,
+    }
+}
+
+/// What a client that could not be read from did wrong, if anything: its
+/// connection says so by the kind of the error.
+fn client_failed(error: &Error) -> Reason {
+    let cause = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
+    match cause {
+        Some(io::ErrorKind::TimedOut) => Reason::ClientTimeout,
+        Some(io::ErrorKind::InvalidData) => Reason::BadRequest,
+        _ => Reason::ClientClosed,
     }
 }
 

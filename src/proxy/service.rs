@@ -19,7 +19,7 @@ use super::headers::Facts;
 use super::pool::NoBackend;
 use super::route::{Action, Place, Redirect, Route};
 use super::snapshot::Current;
-use super::{access_log, backend_answer, choice, host, request_id, retry};
+use super::{access_log, backend_answer, choice, framing, host, request_id, retry};
 use crate::config::Scheme;
 
 /// The load balancer, as Pingora sees it.
@@ -42,14 +42,19 @@ impl Proxy {
     }
 
     /// Finds out what is asked for and what is to be done about it.
-    fn look_at(&self, session: &Session, context: &mut RequestContext) -> Decision {
+    fn look_at(
+        &self,
+        session: &Session,
+        admitted: Result<(), Reason>,
+        context: &mut RequestContext,
+    ) -> Decision {
         let snapshot = self.current.load();
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
         context.trusted = snapshot.trusted.contains(client_ip(session));
         context.route = Some(Arc::clone(&snapshot.not_found));
-        if request.method == Method::CONNECT {
-            return Decision::Refuse(Reason::MethodNotAllowed);
+        if let Err(reason) = admitted {
+            return Decision::Refuse(reason);
         }
         if !is_target(request) {
             return Decision::Refuse(Reason::BadRequest);
@@ -209,9 +214,10 @@ impl ProxyHttp for Proxy {
         context: &mut RequestContext,
     ) -> Result<bool> {
         // HTTP/1.0 knows no 1xx.
+        let admitted = framing::admit(session);
         let http_10 = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(http_10);
-        match self.look_at(session, context) {
+        match self.look_at(session, admitted, context) {
             Decision::SendOn => return Ok(false),
             Decision::Refuse(reason) => self.refuse(session, reason, context).await?,
             Decision::Answer(route) => self.answer(session, &route, context).await?,
@@ -354,9 +360,10 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         _body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<()> {
+        framing::body_passes(session, end_of_stream)?;
         // A tunnel's bytes pass here too, and it has no total limit.
         if session.was_upgraded() || has_answer(session) {
             return Ok(());
@@ -392,6 +399,9 @@ impl ProxyHttp for Proxy {
                 "a change of protocol that was not asked for",
             )
             .into_up());
+        }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            framing::upgraded(session);
         }
         context.failure = None;
         let route = self.route(context);
@@ -442,6 +452,7 @@ impl ProxyHttp for Proxy {
         context: &mut RequestContext,
     ) {
         access_log::write(session, error, context);
+        framing::ended(session, context.failure.or_else(|| error.map(retry::reason)));
     }
 
     /// The access log says it.

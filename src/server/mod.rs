@@ -10,31 +10,39 @@
 //! 3. accept clients, and say so;
 //! 4. on SIGINT stop; on SIGTERM stop accepting, finish what is in flight, stop.
 
+mod connections;
+mod door;
 mod file_watch;
 mod listener;
 mod log;
 mod operator;
 mod signals;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
-use pingora::apps::HttpServerOptions;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::Service;
-use pingora_proxy::ProxyServiceBuilder;
+use pingora::services::listening::Service as ListeningService;
+use pingora_proxy::http_proxy;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::config::{Config, Span};
+use crate::proxy::forwarded::TrustedProxies;
 use crate::proxy::{BackendState, InFlight, Proxy};
 
+use connections::Connections;
+use door::{Door, Entrance, Rules};
 use file_watch::FileWatch;
 use operator::Operator;
 use signals::{Asked, Signals};
@@ -42,6 +50,7 @@ use signals::{Asked, Signals};
 pub use listener::BindError;
 pub use log::{LogGuard, start as start_log};
 pub use operator::{Origin, Reader};
+pub use tls::TlsError;
 
 /// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -57,6 +66,7 @@ pub struct Server {
     runtime: Runtime,
     signals: Signals,
     sockets: listener::Sockets,
+    entrances: Vec<Arc<Entrance>>,
 }
 
 /// What a load balancer does when it begins to answer.
@@ -87,8 +97,10 @@ impl Server {
             let _inside = runtime.enter();
             Signals::new().context("cannot listen for signals")?
         };
+        // Before any client could connect.
+        let entrances = entrances(&config)?;
         let sockets = listener::Sockets::bind(config.listeners.iter().map(|l| l.address))?;
-        Ok(Self { config, origin, runtime, signals, sockets })
+        Ok(Self { config, origin, runtime, signals, sockets, entrances })
     }
 
     /// Runs until a signal ends it. `started` is called once clients are
@@ -99,9 +111,9 @@ impl Server {
     /// A backend's name does not resolve ([`Unresolved`](crate::proxy::Unresolved)),
     /// or a part of the load balancer ended by itself, which is a fault of its own.
     pub fn run(self, started: impl FnOnce(&Started) + Send + 'static) -> anyhow::Result<()> {
-        let Self { config, origin, runtime, signals, sockets } = self;
+        let Self { config, origin, runtime, signals, sockets, entrances } = self;
         // On a thread of the runtime, where work that blocks can be moved aside.
-        let life = runtime.spawn(serve(config, origin, signals, sockets, started));
+        let life = runtime.spawn(serve(config, origin, signals, sockets, entrances, started));
         let result = runtime.block_on(life).unwrap_or_else(|error| Err(error.into()));
         // What is still there has had its time; a blocking name look-up must not
         // hold up the end.
@@ -115,6 +127,7 @@ async fn serve(
     mut origin: Origin,
     mut signals: Signals,
     sockets: listener::Sockets,
+    entrances: Vec<Arc<Entrance>>,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
     let drain_limit = config.shutdown.drain;
@@ -128,7 +141,8 @@ async fn serve(
     let in_flight = InFlight::default();
     let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone());
     let (listeners, fds) = sockets.hand_over();
-    let mut services = tokio::spawn(accept(&config, proxy, listeners.clone(), fds, shutting_down));
+    let doors = listeners.iter().copied().zip(entrances).collect();
+    let mut services = tokio::spawn(accept(&config, proxy, doors, fds, shutting_down));
     let pools = operator
         .current()
         .load()
@@ -209,11 +223,20 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
     }
 }
 
+/// What holds for the clients of each listener, in their order.
+fn entrances(config: &Config) -> Result<Vec<Arc<Entrance>>, TlsError> {
+    let listeners = config.listeners.iter().enumerate();
+    listeners
+        .map(|(index, listener)| Rules::load(index, listener, &config.limits))
+        .map(|rules| Ok(Arc::new(Entrance::new(rules?))))
+        .collect()
+}
+
 /// Accepts clients until the shutdown begins.
 fn accept(
     config: &Config,
     proxy: Proxy,
-    listeners: Vec<SocketAddr>,
+    doors: Vec<(SocketAddr, Arc<Entrance>)>,
     fds: Fds,
     shutting_down: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {
@@ -223,14 +246,26 @@ fn accept(
         max_retries: usize::MAX,
         ..ServerConf::default()
     });
-    let mut options = HttpServerOptions::default();
-    // Pingora would answer CONNECT by itself, past the rules and the log.
-    options.allow_connect_method_proxying = true;
-    let mut service =
-        ProxyServiceBuilder::new(&conf, proxy).name("proxy").server_options(options).build();
-    for address in listeners {
-        service.add_tcp(&address.to_string());
-    }
+    let mut proxy = http_proxy(&conf, proxy);
+    proxy.server_options = Some(door::server_options(&config.limits));
+    proxy.h2_options = Some(door::http2_options(&config.limits));
+    // One for all listeners, since the connections to backends are its.
+    let proxy = Arc::new(proxy);
+    let connections = Connections::default();
     let fds: ListenFds = Arc::new(Mutex::new(fds));
-    async move { service.start_service(Some(fds), shutting_down, 1).await }
+    let services = doors.into_iter().map(|(address, entrance)| {
+        let exempt = TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0));
+        let door = Door::new(entrance, connections.clone(), exempt, Arc::clone(&proxy));
+        let mut service = ListeningService::new(format!("listener {address}"), door);
+        service.add_listener(
+            ListenerConfig::tcp(address.to_string())
+                .l4_buffer(L4BufferSettings::default().read(door::READ_BUFFER)),
+        );
+        let (fds, shutting_down) = (Arc::clone(&fds), shutting_down.clone());
+        async move { service.start_service(Some(fds), shutting_down, 1).await }
+    });
+    let services: Vec<_> = services.collect();
+    async move {
+        join_all(services).await;
+    }
 }

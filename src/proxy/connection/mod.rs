@@ -1,0 +1,64 @@
+//! A client's connection: what may be waited for on it, and how long.
+//!
+//! Pingora gives each read of a header a time of its own, so a byte a minute
+//! holds a connection for good. A [`Connection`] is the stream that Pingora reads
+//! and writes instead of the socket. It knows where the exchange stands, since the
+//! phases of the proxy tell it through the [`Dialogue`] that both share, and sets
+//! one limit to each whole header, to the time between two requests, to silence
+//! and slowness in bodies and answers.
+//!
+//! The chunks of a body are looked at as they pass ([`chunks`]): what Pingora's
+//! parser takes and RFC 9112 does not would let two servers see two different
+//! ends of one request.
+
+mod chunks;
+mod dialogue;
+mod pace;
+mod refusal;
+mod stream;
+mod timer;
+
+use http::HeaderValue;
+
+use crate::config::{Hsts, Limits, Listener};
+
+pub use dialogue::{BadFraming, Body, Dialogue};
+pub use refusal::refusal;
+pub use stream::Connection;
+
+/// On what terms the connections of one listener are accepted.
+#[derive(Debug)]
+pub struct Terms {
+    /// The listener's place in the configuration, from 0.
+    pub listener: usize,
+    /// Whether clients talk TLS.
+    pub tls: bool,
+    /// Whether HTTP/2 is spoken.
+    pub http2: bool,
+    /// The port of `https` that all requests are sent to, if they are.
+    pub redirect_to_https: Option<u16>,
+    /// `Strict-Transport-Security`, for every answer.
+    pub hsts: Option<HeaderValue>,
+    /// What clients may take.
+    pub limits: Limits,
+}
+
+impl Terms {
+    /// The terms of a listener.
+    pub fn new(index: usize, listener: &Listener, limits: &Limits) -> Self {
+        let hsts = listener.tls.as_ref().and_then(|tls| tls.hsts.as_ref());
+        Self {
+            listener: index,
+            tls: listener.tls.is_some(),
+            http2: listener.http2,
+            redirect_to_https: listener.redirect_to_https,
+            hsts: hsts.and_then(hsts_value),
+            limits: limits.clone(),
+        }
+    }
+}
+
+fn hsts_value(hsts: &Hsts) -> Option<HeaderValue> {
+    let subdomains = if hsts.include_subdomains { "; includeSubDomains" } else { "" };
+    HeaderValue::try_from(format!("max-age={}{subdomains}", hsts.max_age.as_secs())).ok()
+}

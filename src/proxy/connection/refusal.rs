@@ -1,0 +1,24 @@
+//! Answers to clients that have not sent a request yet.
+
+use crate::proxy::answer::Reason;
+
+/// A whole answer of HTTP/1.1 that ends the connection. No request is there to say
+/// in which form it is wanted, so it is JSON.
+pub fn refusal(reason: Reason) -> Vec<u8> {
+    let status = reason.status();
+    let body = serde_json::json!({ "error": {
+        "status": status.as_u16(),
+        "reason": reason.id(),
+        "message": reason.sentence(),
+    }});
+    let body = format!("{body}\n");
+    let retry = if reason == Reason::TooManyConnections { "Retry-After: 1\r\n" } else { "" };
+    format!(
+        "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Cache-Control: no-store\r\n{retry}Connection: close\r\n\r\n{body}",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default(),
+        body.len(),
+    )
+    .into_bytes()
+}

@@ -1,0 +1,195 @@
+//! Whether a request may pass the door: what its header looks like as bytes, how
+//! large it is, and what it says of its body.
+//!
+//! Pingora's parser takes line ends without CR, up to 1 MiB of header and 256
+//! fields, and any method. A backend may read such a header otherwise, or hand it
+//! to something that does; so it stops here.
+
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
+use http::{Method, Version};
+use pingora::http::RequestHeader;
+use pingora::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+
+use super::answer::Reason;
+use super::connection::{BadFraming, Body, Dialogue};
+
+/// The type of the error that a body past its limit ends with.
+pub const BODY_LIMIT: &str = "BodyLimit";
+
+/// Looks at a request that has just been read, and tells its connection. Fields
+/// that only look like others are removed.
+///
+/// # Errors
+///
+/// Why the request is refused.
+pub fn admit(session: &mut Session) -> Result<(), Reason> {
+    let (checked, last) = match Dialogue::of(session) {
+        Some(dialogue) => (check(session, dialogue), dialogue.count_request()),
+        // Only a connection of a test has none.
+        None => return Ok(()),
+    };
+    let watched = checked?;
+    if last || !watched {
+        session.set_keepalive(None);
+    }
+    // The connection has limits of its own, which begin when they should.
+    session.set_read_timeout(None);
+    remove_look_alikes(session.req_header_mut());
+    Ok(())
+}
+
+/// Whether the framing of the body is watched, if the request may pass.
+fn check(session: &Session, dialogue: &Dialogue) -> Result<bool, Reason> {
+    let limits = &dialogue.terms().limits;
+    let request = session.req_header();
+    let mut watched = true;
+    if let Some(http1) = session.as_http1() {
+        let raw = http1.get_headers_raw_bytes();
+        let body = body(request);
+        watched = dialogue.header_read(raw.len(), body).map_err(|BadFraming| Reason::BadRequest)?;
+        if raw.len() as u64 > limits.header_size.get() {
+            return Err(Reason::HeaderTooLarge);
+        }
+        if !is_clean(&raw) {
+            return Err(Reason::BadRequest);
+        }
+    }
+    if request.headers.len() > limits.header_count.get() as usize {
+        return Err(Reason::HeaderTooLarge);
+    }
+    if matches!(request.method, Method::CONNECT | Method::TRACE) {
+        return Err(Reason::MethodNotAllowed);
+    }
+    if has_two_lengths(request) {
+        return Err(Reason::BadRequest);
+    }
+    if length(request).is_some_and(|length| length > limits.body_size.get()) {
+        return Err(Reason::BodyTooLarge);
+    }
+    Ok(watched)
+}
+
+/// Looks at a part of a body that has come.
+///
+/// # Errors
+///
+/// The body is larger than it may be (an error of the type [`BODY_LIMIT`]).
+pub fn body_passes(session: &Session, end: bool) -> Result<()> {
+    let Some(dialogue) = Dialogue::of(session) else { return Ok(()) };
+    if session.was_upgraded() {
+        return Ok(());
+    }
+    if session.body_bytes_read() as u64 > dialogue.terms().limits.body_size.get() {
+        return Err(Error::explain(
+            ErrorType::Custom(BODY_LIMIT),
+            "the body is larger than it may be",
+        )
+        .into_down());
+    }
+    if end {
+        dialogue.body_read();
+    }
+    Ok(())
+}
+
+/// The client's connection goes on as something else than HTTP.
+pub fn upgraded(session: &Session) {
+    if let Some(dialogue) = Dialogue::of(session) {
+        dialogue.tunnel();
+    }
+}
+
+/// A request has ended, for this reason if it failed.
+pub fn ended(session: &mut Session, reason: Option<Reason>) {
+    let body_done = session.as_http1().is_none() || session.is_body_done();
+    let Some(dialogue) = Dialogue::of(session) else { return };
+    if dialogue.is_multiplexed() {
+        if reason == Some(Reason::ClientClosed) {
+            dialogue.request_abandoned();
+        }
+        return;
+    }
+    if body_done {
+        dialogue.body_read();
+    }
+    dialogue.next_request();
+}
+
+/// Whether each line of a header ends with CR LF, and no NUL is in it. The parser
+/// has seen to it that each CR is followed by LF, so it is enough to count, which
+/// processors do many bytes at a time.
+fn is_clean(raw: &[u8]) -> bool {
+    let count = |byte| raw.iter().filter(|other| **other == byte).count();
+    count(b'\n') == count(b'\r') && count(0) == 0
+}
+
+/// How the body is framed. Pingora has refused what contradicts itself, and has
+/// removed a length beside a coding.
+fn body(request: &RequestHeader) -> Body {
+    let headers = &request.headers;
+    if headers.contains_key(TRANSFER_ENCODING) {
+        Body::Chunked
+    } else if length(request).unwrap_or(0) == 0 {
+        Body::None
+    } else if headers.contains_key(EXPECT) && request.version == Version::HTTP_11 {
+        Body::Expected
+    } else {
+        Body::Sized
+    }
+}
+
+fn length(request: &RequestHeader) -> Option<u64> {
+    request.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// More than one length, be they equal: a backend could go by either. A length that
+/// is no plain number is more than one too (`5, 5`).
+fn has_two_lengths(request: &RequestHeader) -> bool {
+    let mut lengths = request.headers.get_all(CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => false,
+        (Some(length), None) => {
+            length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit)
+        }
+        _ => true,
+    }
+}
+
+/// Fields whose name a backend that turns `-` into `_`, as CGI does (RFC 3875,
+/// section 4.1.18), cannot tell from those that the proxy goes by or sets.
+fn remove_look_alikes(request: &mut RequestHeader) {
+    while let Some(name) =
+        request.headers.keys().find(|name| is_look_alike(name.as_str())).map(HeaderName::clone)
+    {
+        request.remove_header(&name);
+    }
+}
+
+fn is_look_alike(name: &str) -> bool {
+    const MATTER: [&str; 16] = [
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-real-ip",
+        "x-request-id",
+    ];
+    if !name.contains('_') {
+        return false;
+    }
+    let name = name.replace('_', "-");
+    MATTER.contains(&name.as_str())
+        || name.starts_with("x-forwarded-")
+        || name.starts_with("x-proxy-")
+}

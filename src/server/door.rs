@@ -1,0 +1,255 @@
+//! Between the accept of a connection and its first request.
+//!
+//! Pingora accepts plain TCP. The [`Door`] counts the connection, speaks TLS where
+//! the listener does, sees which HTTP is spoken, and hands a
+//! [`Connection`] to the proxy. Pingora's own TLS listener would give handshakes a
+//! minute each, and would end the process over a certificate that it cannot read.
+
+use std::future::{Future, pending, poll_fn};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::apps::{HttpServerOptions, ServerApp};
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::Stream;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::protocols::l4::stream::Stream as TcpStream;
+use pingora::server::ShutdownWatch;
+use pingora_proxy::HttpProxy;
+use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::connections::{Connections, Full};
+use super::tls::{self, TlsError};
+use crate::config::{Limits, Listener, ListenerTls};
+use crate::proxy::Proxy;
+use crate::proxy::answer::Reason;
+use crate::proxy::connection::{Connection, Dialogue, Terms, refusal};
+use crate::proxy::forwarded::TrustedProxies;
+
+/// How long a client that is turned away may take for the answer.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The size of a connection's read buffer. Pingora's own 64 KiB would be most of the
+/// memory of an idle connection; large reads pass the buffer by in any case.
+pub const READ_BUFFER: usize = 4 * 1024;
+
+/// How Pingora serves connections.
+pub fn server_options(limits: &Limits) -> HttpServerOptions {
+    let mut options = HttpServerOptions::default();
+    // Pingora would answer CONNECT by itself, past the rules and the log.
+    options.allow_connect_method_proxying = true;
+    // The connection says whether it is, listener by listener.
+    options.h2c = true;
+    options.h2_idle_timeout = Some(limits.http2_idle_timeout.get());
+    options
+}
+
+/// How Pingora speaks HTTP/2.
+pub fn http2_options(limits: &Limits) -> H2Options {
+    let mut options = default_h2_options();
+    options.max_header_list_size(limits.header_size.get().try_into().unwrap_or(u32::MAX));
+    options.max_concurrent_streams(limits.http2_streams.get());
+    // Streams that the client has reset before they were looked at (CVE-2023-44487).
+    options.max_pending_accept_reset_streams(limits.http2_resets.get() as usize);
+    options
+}
+
+/// What holds for the clients of one listener now. It is swapped whole, and a
+/// connection keeps what it was accepted with.
+pub struct Entrance(ArcSwap<Rules>);
+
+/// All that is known of a listener, read and checked.
+pub struct Rules {
+    terms: Arc<Terms>,
+    listener: Listener,
+    limits: Limits,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+/// What Pingora hands the connections of one listener to.
+pub struct Door {
+    entrance: Arc<Entrance>,
+    connections: Connections,
+    /// Peers that bring the connections of many clients.
+    exempt: TrustedProxies,
+    proxy: Arc<HttpProxy<Proxy>>,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// Reads the certificates of a listener, the one at `index` in the
+    /// configuration.
+    ///
+    /// # Errors
+    ///
+    /// See [`TlsError`].
+    pub fn load(index: usize, listener: &Listener, limits: &Limits) -> Result<Self, TlsError> {
+        let load = |tls: &ListenerTls| tls::load(listener, tls);
+        Ok(Self {
+            terms: Arc::new(Terms::new(index, listener, limits)),
+            tls: listener.tls.as_ref().map(load).transpose()?,
+            listener: listener.clone(),
+            limits: limits.clone(),
+        })
+    }
+}
+
+// === impl Entrance ===
+
+impl Entrance {
+    /// A listener's entrance.
+    pub fn new(rules: Rules) -> Self {
+        Self(ArcSwap::from_pointee(rules))
+    }
+
+    /// Has other rules from now on, for connections that are accepted from now on.
+    pub fn swap(&self, rules: Rules) {
+        self.0.store(Arc::new(rules));
+    }
+
+    /// The files of certificates and keys, to be watched.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let rules = self.0.load();
+        let tls = rules.listener.tls.iter();
+        tls.flat_map(tls::files).map(PathBuf::from).collect()
+    }
+
+    /// Reads the certificates again. Nothing changes unless all are good.
+    ///
+    /// # Errors
+    ///
+    /// See [`TlsError`].
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let now = self.0.load();
+        if now.tls.is_some() {
+            self.swap(Rules::load(now.terms.listener, &now.listener, &now.limits)?);
+        }
+        Ok(())
+    }
+}
+
+// === impl Door ===
+
+impl Door {
+    /// The door of one listener.
+    pub fn new(
+        entrance: Arc<Entrance>,
+        connections: Connections,
+        exempt: TrustedProxies,
+        proxy: Arc<HttpProxy<Proxy>>,
+    ) -> Self {
+        Self { entrance, connections, exempt, proxy }
+    }
+}
+
+#[async_trait]
+impl ServerApp for Door {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let rules = self.entrance.0.load_full();
+        let limits = &rules.terms.limits;
+        let address = address(&stream).filter(|address| !self.exempt.contains(Some(*address)));
+        let _place = match self.connections.enter(address, limits) {
+            Ok(place) => place,
+            Err(full) => {
+                turn_away(stream, full, rules.terms.tls).await;
+                return None;
+            }
+        };
+        let stream = match &rules.tls {
+            None => stream,
+            Some(config) => {
+                let handshake = handshake(stream, Arc::clone(config));
+                timeout(limits.handshake_timeout.get(), handshake).await.ok()??
+            }
+        };
+        let mut connection = Connection::new(stream, Arc::clone(&rules.terms)).ok()?;
+        let mut closing = shutdown.clone();
+        let multiplexed = tokio::select! {
+            biased;
+            multiplexed = connection.speaks_http2() => multiplexed?,
+            _ = closing.wait_for(|closing| *closing) => return None,
+        };
+        let dialogue = Arc::clone(connection.dialogue());
+        if multiplexed {
+            let retiring = dialogue.multiplex();
+            let serve = self.proxy.process_new(Box::new(connection), &retiring);
+            let retire = async {
+                let _ = closing.wait_for(|closing| *closing).await;
+                dialogue.retire();
+                pending().await
+            };
+            tokio::select! {
+                biased;
+                rest = until_over(&dialogue, serve) => rest,
+                rest = retire => rest,
+            }
+        } else {
+            let serve = self.proxy.process_new(Box::new(connection), shutdown);
+            until_over(&dialogue, serve).await
+        }
+    }
+
+    async fn cleanup(&self) {
+        ServerApp::cleanup(&*self.proxy).await;
+    }
+}
+
+/// Serves a connection until nothing more will come of it.
+async fn until_over(
+    dialogue: &Dialogue,
+    serve: impl Future<Output = Option<Stream>>,
+) -> Option<Stream> {
+    let mut serve = pin!(serve);
+    poll_fn(|cx| match serve.as_mut().poll(cx) {
+        Poll::Pending if dialogue.is_over() => Poll::Ready(None),
+        result => result,
+    })
+    .await
+}
+
+async fn handshake(stream: Stream, config: Arc<ServerConfig>) -> Option<Stream> {
+    let tcp = stream.into_any().downcast::<TcpStream>().ok()?;
+    match Acceptor::from_server_config(config).tls_handshake(*tcp).await {
+        Ok(stream) => Some(Box::new(stream)),
+        Err(error) => {
+            // Whoever scans the port can cause any number of these.
+            debug!(target: "tls", %error, "a TLS handshake failed");
+            None
+        }
+    }
+}
+
+/// Without TLS a client is told why. With it, the handshake would cost more than
+/// what is being saved.
+async fn turn_away(mut stream: Stream, full: Full, tls: bool) {
+    debug!(target: "server", ?full, "a connection was turned away");
+    if tls {
+        return;
+    }
+    let answer = refusal(Reason::TooManyConnections);
+    let _ = timeout(FAREWELL, async {
+        stream.write_all(&answer).await?;
+        AsyncWriteExt::shutdown(&mut stream).await
+    })
+    .await;
+}
+
+fn address(stream: &Stream) -> Option<IpAddr> {
+    let digest = stream.get_socket_digest()?;
+    let address = digest.peer_addr()?.as_inet()?;
+    Some(address.ip().to_canonical())
+}
