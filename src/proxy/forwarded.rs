@@ -37,6 +37,7 @@ pub struct TrustedProxies(Box<[IpNet]>);
 #[derive(Clone, Copy)]
 pub struct Forwarded<'a> {
     believed: Option<&'a HeaderMap>,
+    secure: bool,
 }
 
 // === impl TrustedProxies ===
@@ -61,9 +62,10 @@ impl TrustedProxies {
 // === impl Forwarded ===
 
 impl<'a> Forwarded<'a> {
-    /// What is believed of a request with these fields.
-    pub fn of(headers: &'a HeaderMap, trusted: bool) -> Self {
-        Self { believed: trusted.then_some(headers) }
+    /// What is believed of a request with these fields, and whether it came over
+    /// TLS.
+    pub fn of(headers: &'a HeaderMap, trusted: bool, secure: bool) -> Self {
+        Self { believed: trusted.then_some(headers), secure }
     }
 
     /// `x-forwarded-for`: the chain so far, then the peer.
@@ -88,7 +90,8 @@ impl<'a> Forwarded<'a> {
 
     /// `x-forwarded-proto`.
     pub(super) fn proto(self) -> HeaderValue {
-        self.claimed(PROTO).cloned().unwrap_or_else(|| HeaderValue::from_static("http"))
+        let own = if self.secure { "https" } else { "http" };
+        self.claimed(PROTO).cloned().unwrap_or_else(|| HeaderValue::from_static(own))
     }
 
     /// `x-forwarded-host`.
@@ -131,15 +134,16 @@ mod tests {
         headers.append(FOR, HeaderValue::from_static("203.0.113.7"));
         headers.append(FOR, HeaderValue::from_static("198.51.100.2"));
         headers.insert(PROTO, HeaderValue::from_static("https"));
-        let believed = Forwarded::of(&headers, true);
+        let believed = Forwarded::of(&headers, true, false);
         assert_eq!(
             believed.for_value(peer("10.0.0.1")).unwrap(),
             "203.0.113.7, 198.51.100.2, 10.0.0.1"
         );
         assert_eq!(believed.proto(), "https");
-        let not = Forwarded::of(&headers, false);
+        let not = Forwarded::of(&headers, false, false);
         assert_eq!(not.for_value(peer("10.0.0.1")).unwrap(), "10.0.0.1");
         assert_eq!(not.proto(), "http");
+        assert_eq!(Forwarded::of(&headers, false, true).proto(), "https");
         let sent = HeaderValue::from_static("example.com");
         assert_eq!(not.host(Some(&sent)).unwrap(), "example.com");
     }

@@ -30,6 +30,8 @@ pub struct Facts<'a> {
     pub host: Option<&'a HeaderValue>,
     /// Whether the peer's word about the client is believed.
     pub trusted: bool,
+    /// Whether the peer talks TLS.
+    pub secure: bool,
     /// The fields that the peer sent.
     pub sent: &'a HeaderMap,
 }
@@ -140,7 +142,7 @@ impl Rules {
 impl<'a> Facts<'a> {
     /// What is believed of the path that the request came.
     fn forwarded(&self) -> Forwarded<'a> {
-        Forwarded::of(self.sent, self.trusted)
+        Forwarded::of(self.sent, self.trusted, self.secure)
     }
 
     fn fill(&self, template: &HeaderTemplate) -> Option<HeaderValue> {

@@ -13,6 +13,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::answer::{self, Answer, Reason};
+use super::connection::Dialogue;
 use super::context::{InFlight, RequestContext, Stale};
 use super::forwarded;
 use super::headers::Facts;
@@ -154,6 +155,7 @@ fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
         backend: context.endpoint().map(|endpoint| &endpoint.identity.label_value),
         host: headers.get(http::header::HOST),
         trusted: context.trusted,
+        secure: is_secure(session),
         sent: headers,
     }
 }
@@ -172,7 +174,7 @@ fn location(
     };
     let asked = request.uri.path_and_query().map_or("/", |path| path.as_str());
     redirect.location(&Place {
-        scheme: Scheme::Http,
+        scheme: if is_secure(session) { Scheme::Https } else { Scheme::Http },
         host: (!name.is_empty()).then_some(name),
         port,
         path_and_query: context.path.as_deref().unwrap_or(asked),
@@ -506,6 +508,11 @@ fn owes_its_body(session: &mut Session) -> bool {
     let waits = session.req_header().headers.contains_key(http::header::EXPECT)
         && session.response_written().is_none();
     !waits && !session.is_body_done()
+}
+
+/// Whether the client talks TLS.
+fn is_secure(session: &Session) -> bool {
+    Dialogue::of(session).is_some_and(|dialogue| dialogue.terms().tls)
 }
 
 fn client_ip(session: &Session) -> Option<IpAddr> {
