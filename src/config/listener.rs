@@ -1,6 +1,7 @@
 //! Where clients are accepted.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ pub struct Listener {
     /// Answers every request with a redirect (308) to `https` on this port,
     /// instead of routing it. Usually 443.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redirect_to_https: Option<u16>,
+    pub redirect_to_https: Option<NonZeroU16>,
     /// Whether HTTP/2 is spoken with clients that can: over TLS by ALPN, without TLS
     /// with clients that begin with it (prior knowledge). `true` by default.
     #[serde(default = "Listener::default_http2")]

@@ -64,7 +64,7 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, name) = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")]
             .into_iter()
-            .find(|(unit, _)| self.0 % unit == 0)
+            .find(|(unit, _)| self.0.is_multiple_of(*unit))
             .unwrap_or((1, "B"));
         write!(f, "{}{name}", self.0 / unit)
     }

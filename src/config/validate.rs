@@ -145,7 +145,7 @@ impl Config {
         }
         if let Some(pool) = &route.pool {
             let known = self.pools.iter().map(|pool| pool.name.as_str());
-            known_name(pool, known, "pool", &at!["route", index, "pool"])?;
+            known_name(pool, known, "pool", at!["route", index, "pool"])?;
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ pub(super) fn known_name<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str>,
     kind: &str,
-    at: &[Step],
+    at: Vec<Step>,
 ) -> Result<(), Misfit> {
     let known: Vec<_> = known.into_iter().collect();
     if known.contains(&name) {
@@ -194,7 +194,7 @@ pub(super) fn known_name<'a>(
         (None, []) => "there is none yet, add one".to_owned(),
         (None, known) => format!("there are {}", quoted(known)),
     };
-    Err(misfit(at.to_vec(), format!("there is no {kind} \"{name}\": {hint}")))
+    Err(misfit(at, format!("there is no {kind} \"{name}\": {hint}")))
 }
 
 fn quoted(names: &[&str]) -> String {

@@ -326,6 +326,11 @@ pub fn fixed(
 }
 
 impl Answer {
+    /// Its header, to add to.
+    pub fn header_mut(&mut self) -> &mut ResponseHeader {
+        &mut self.header
+    }
+
     /// Sends it. The connection ends after it where what is left of the request
     /// has not been read; [`linger`] before that.
     ///

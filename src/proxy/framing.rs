@@ -5,8 +5,8 @@
 //! fields, and any method. A backend may read such a header otherwise, or hand it
 //! to something that does; so it stops here.
 
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
-use http::{Method, Version};
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -35,8 +35,9 @@ pub fn admit(session: &mut Session) -> Result<(), Reason> {
     }
     // The connection has limits of its own, which begin when they should.
     session.set_read_timeout(None);
-    remove_look_alikes(session.req_header_mut());
-    Ok(())
+    let request = session.req_header_mut();
+    remove_look_alikes(request);
+    collapse_lengths(request)
 }
 
 /// Whether the framing of the body is watched, if the request may pass.
@@ -46,7 +47,7 @@ fn check(session: &Session, dialogue: &Dialogue) -> Result<bool, Reason> {
     let mut watched = true;
     if let Some(http1) = session.as_http1() {
         let raw = http1.get_headers_raw_bytes();
-        let body = body(request);
+        let body = body(request)?;
         watched = dialogue.header_read(raw.len(), body).map_err(|BadFraming| Reason::BadRequest)?;
         if raw.len() as u64 > limits.header_size.get() {
             return Err(Reason::HeaderTooLarge);
@@ -61,10 +62,8 @@ fn check(session: &Session, dialogue: &Dialogue) -> Result<bool, Reason> {
     if matches!(request.method, Method::CONNECT | Method::TRACE) {
         return Err(Reason::MethodNotAllowed);
     }
-    if has_two_lengths(request) {
-        return Err(Reason::BadRequest);
-    }
-    if length(request).is_some_and(|length| length > limits.body_size.get()) {
+    let length = length(request)?;
+    if length.is_some_and(|length| length > limits.body_size.get()) {
         return Err(Reason::BodyTooLarge);
     }
     Ok(watched)
@@ -126,41 +125,55 @@ fn is_clean(raw: &[u8]) -> bool {
 
 /// How the body is framed. Pingora has refused what contradicts itself, and has
 /// removed a length beside a coding.
-fn body(request: &RequestHeader) -> Body {
+fn body(request: &RequestHeader) -> Result<Body, Reason> {
     let headers = &request.headers;
-    if headers.contains_key(TRANSFER_ENCODING) {
+    Ok(if headers.contains_key(TRANSFER_ENCODING) {
         Body::Chunked
-    } else if length(request).unwrap_or(0) == 0 {
+    } else if length(request)?.unwrap_or(0) == 0 {
         Body::None
     } else if headers.contains_key(EXPECT) && request.version == Version::HTTP_11 {
         Body::Expected
     } else {
         Body::Sized
-    }
+    })
 }
 
-fn length(request: &RequestHeader) -> Option<u64> {
-    request.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// More than one length, be they equal: a backend could go by either. A length that
-/// is no plain number is more than one too (`5, 5`).
-fn has_two_lengths(request: &RequestHeader) -> bool {
-    let mut lengths = request.headers.get_all(CONTENT_LENGTH).iter();
-    match (lengths.next(), lengths.next()) {
-        (None, _) => false,
-        (Some(length), None) => {
-            length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit)
+/// What the request says of the length of its body. It may say so more than once,
+/// in several fields or in one, if it says the same each time (RFC 9112, section
+/// 6.3); [`collapse_lengths`] makes one of them.
+fn length(request: &RequestHeader) -> Result<Option<u64>, Reason> {
+    let mut length = None;
+    for field in request.headers.get_all(CONTENT_LENGTH) {
+        for text in field.as_bytes().split(|byte| *byte == b',') {
+            let text = text.trim_ascii();
+            let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+            let text = std::str::from_utf8(text).ok().filter(|_| digits);
+            let number = text.and_then(|text| text.parse().ok()).ok_or(Reason::BadRequest)?;
+            if *length.get_or_insert(number) != number {
+                return Err(Reason::BadRequest);
+            }
         }
-        _ => true,
     }
+    Ok(length)
+}
+
+/// One length is sent on, as a plain number: a backend could go by any of several.
+fn collapse_lengths(request: &mut RequestHeader) -> Result<(), Reason> {
+    let mut fields = request.headers.get_all(CONTENT_LENGTH).iter();
+    let plain = |field: &HeaderValue| field.as_bytes().iter().all(u8::is_ascii_digit);
+    if fields.next().is_none_or(plain) && fields.next().is_none() {
+        return Ok(());
+    }
+    if let Some(length) = length(request)? {
+        request.insert_header(CONTENT_LENGTH, length).map_err(|_| Reason::BadRequest)?;
+    }
+    Ok(())
 }
 
 /// Fields whose name a backend that turns `-` into `_`, as CGI does (RFC 3875,
 /// section 4.1.18), cannot tell from those that the proxy goes by or sets.
 fn remove_look_alikes(request: &mut RequestHeader) {
-    while let Some(name) =
-        request.headers.keys().find(|name| is_look_alike(name.as_str())).map(HeaderName::clone)
+    while let Some(name) = request.headers.keys().find(|name| is_look_alike(name.as_str())).cloned()
     {
         request.remove_header(&name);
     }

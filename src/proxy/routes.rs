@@ -16,9 +16,12 @@ use crate::config::{self, HostPattern};
 pub struct Routes {
     exact: HashMap<Box<[u8]>, Box<[Entry]>>,
     /// By what the host ends in, the longest first.
-    below: Box<[(Box<[u8]>, Box<[Entry]>)]>,
+    below: Box<[Below]>,
     any: Box<[Entry]>,
 }
+
+/// What hosts end in, and their routes.
+type Below = (Box<[u8]>, Box<[Entry]>);
 
 #[derive(Clone)]
 struct Entry {

@@ -1,12 +1,14 @@
 //! `impl ProxyHttp`: the phases of a request, in Pingora's order.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, StatusCode, Version};
+use http::header::STRICT_TRANSPORT_SECURITY;
+use http::{HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -34,6 +36,8 @@ enum Decision {
     SendOn,
     Refuse(Reason),
     Answer(Arc<Route>),
+    /// To the same place over TLS, on this port.
+    Secure(NonZeroU16),
 }
 
 impl Proxy {
@@ -63,6 +67,9 @@ impl Proxy {
         let Ok(host) = host::of(request) else {
             return Decision::Refuse(Reason::InvalidHost);
         };
+        if let Some(port) = Dialogue::of(session).and_then(|d| d.terms().redirect_to_https) {
+            return Decision::Secure(port);
+        }
         let chosen = match choice::choose(&snapshot.routes, request, host.as_ref()) {
             Ok(chosen) => chosen,
             Err(reason) => return Decision::Refuse(reason),
@@ -124,12 +131,40 @@ impl Proxy {
         }
     }
 
+    /// The listener takes no requests but to say where they belong (RFC 9110,
+    /// section 15.4.9: 308 keeps the method).
+    async fn send_to_https(
+        &self,
+        session: &mut Session,
+        port: NonZeroU16,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        let answer = match secure_location(session.req_header(), port) {
+            Some(to) => {
+                let facts = facts(session, context);
+                let rules = &self.route(context).response_rules;
+                Some(answer::redirect(StatusCode::PERMANENT_REDIRECT, to, rules, &facts)?)
+            }
+            None => None,
+        };
+        match answer {
+            Some(answer) => self.send(session, answer, context).await,
+            // HTTP/1.0 without a Host does not say where it belongs.
+            None => self.refuse(session, Reason::InvalidHost, context).await,
+        }
+    }
+
     async fn send(
         &self,
         session: &mut Session,
-        answer: Answer,
+        mut answer: Answer,
         context: &mut RequestContext,
     ) -> Result<()> {
+        if let Some(hsts) = hsts(session)
+            && !answer.header_mut().headers.contains_key(STRICT_TRANSPORT_SECURITY)
+        {
+            answer.header_mut().insert_header(STRICT_TRANSPORT_SECURITY, hsts)?;
+        }
         answer.send(session).await?;
         context.answered = Some(Instant::now());
         answer::linger(session).await;
@@ -160,12 +195,21 @@ fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
     }
 }
 
+/// The same place as the request asks for, by `https`.
+fn secure_location(request: &RequestHeader, port: NonZeroU16) -> Option<HeaderValue> {
+    let host = host::of(request).ok().flatten()?;
+    let (name, _) = host::parts(host.as_bytes())?;
+    let target = request.uri.path_and_query().map_or("/", |path| path.as_str());
+    let port = if port.get() == 443 { String::new() } else { format!(":{port}") };
+    HeaderValue::try_from(format!("https://{name}{port}{target}")).ok()
+}
+
 /// Where a redirect sends the client, if it can be said.
 fn location(
     redirect: &Redirect,
     session: &Session,
     context: &RequestContext,
-) -> Option<http::HeaderValue> {
+) -> Option<HeaderValue> {
     let request = session.req_header();
     let host = host::of(request).ok().flatten();
     let (name, port) = match &host {
@@ -223,6 +267,7 @@ impl ProxyHttp for Proxy {
             Decision::SendOn => return Ok(false),
             Decision::Refuse(reason) => self.refuse(session, reason, context).await?,
             Decision::Answer(route) => self.answer(session, &route, context).await?,
+            Decision::Secure(port) => self.send_to_https(session, port, context).await?,
         }
         Ok(true)
     }
@@ -419,6 +464,9 @@ impl ProxyHttp for Proxy {
             // Nor does it know chunks: the end of the connection ends the answer.
             session.set_keepalive(None);
         }
+        if let Some(hsts) = hsts(session) {
+            response.insert_header(STRICT_TRANSPORT_SECURITY, hsts)?;
+        }
         route.response_rules.apply(response, &facts(session, context))
     }
 
@@ -508,6 +556,11 @@ fn owes_its_body(session: &mut Session) -> bool {
     let waits = session.req_header().headers.contains_key(http::header::EXPECT)
         && session.response_written().is_none();
     !waits && !session.is_body_done()
+}
+
+/// What a client over TLS is told of the future, if it is told.
+fn hsts(session: &Session) -> Option<HeaderValue> {
+    Dialogue::of(session)?.terms().hsts.clone()
 }
 
 /// Whether the client talks TLS.

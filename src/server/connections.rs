@@ -93,11 +93,13 @@ impl Connections {
     }
 
     /// How many are open.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the admin listener will show it"))]
     pub fn open(&self) -> u32 {
         self.0.total.load(Relaxed)
     }
 
     /// How many found no place so far.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the admin listener will show it"))]
     pub fn refused(&self) -> u32 {
         self.0.refused.load(Relaxed)
     }

@@ -7,7 +7,6 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -29,7 +28,7 @@ use tracing::debug;
 
 use super::connections::{Connections, Full};
 use super::tls::{self, TlsError};
-use crate::config::{Limits, Listener, ListenerTls};
+use crate::config::{Config, Limits, Listener, ListenerTls};
 use crate::proxy::Proxy;
 use crate::proxy::answer::Reason;
 use crate::proxy::connection::{Connection, Dialogue, Terms, refusal};
@@ -70,36 +69,32 @@ pub struct Entrance(ArcSwap<Rules>);
 /// All that is known of a listener, read and checked.
 pub struct Rules {
     terms: Arc<Terms>,
-    listener: Listener,
-    limits: Limits,
     tls: Option<Arc<ServerConfig>>,
+    /// Peers that bring the connections of many clients.
+    exempt: TrustedProxies,
 }
 
 /// What Pingora hands the connections of one listener to.
 pub struct Door {
     entrance: Arc<Entrance>,
     connections: Connections,
-    /// Peers that bring the connections of many clients.
-    exempt: TrustedProxies,
     proxy: Arc<HttpProxy<Proxy>>,
 }
 
 // === impl Rules ===
 
 impl Rules {
-    /// Reads the certificates of a listener, the one at `index` in the
-    /// configuration.
+    /// Reads the certificates of a listener of this configuration.
     ///
     /// # Errors
     ///
     /// See [`TlsError`].
-    pub fn load(index: usize, listener: &Listener, limits: &Limits) -> Result<Self, TlsError> {
+    pub fn load(listener: &Listener, config: &Config) -> Result<Self, TlsError> {
         let load = |tls: &ListenerTls| tls::load(listener, tls);
         Ok(Self {
-            terms: Arc::new(Terms::new(index, listener, limits)),
+            terms: Arc::new(Terms::new(listener, &config.limits)),
             tls: listener.tls.as_ref().map(load).transpose()?,
-            listener: listener.clone(),
-            limits: limits.clone(),
+            exempt: TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0)),
         })
     }
 }
@@ -116,26 +111,6 @@ impl Entrance {
     pub fn swap(&self, rules: Rules) {
         self.0.store(Arc::new(rules));
     }
-
-    /// The files of certificates and keys, to be watched.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let rules = self.0.load();
-        let tls = rules.listener.tls.iter();
-        tls.flat_map(tls::files).map(PathBuf::from).collect()
-    }
-
-    /// Reads the certificates again. Nothing changes unless all are good.
-    ///
-    /// # Errors
-    ///
-    /// See [`TlsError`].
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let now = self.0.load();
-        if now.tls.is_some() {
-            self.swap(Rules::load(now.terms.listener, &now.listener, &now.limits)?);
-        }
-        Ok(())
-    }
 }
 
 // === impl Door ===
@@ -145,10 +120,9 @@ impl Door {
     pub fn new(
         entrance: Arc<Entrance>,
         connections: Connections,
-        exempt: TrustedProxies,
         proxy: Arc<HttpProxy<Proxy>>,
     ) -> Self {
-        Self { entrance, connections, exempt, proxy }
+        Self { entrance, connections, proxy }
     }
 }
 
@@ -161,7 +135,7 @@ impl ServerApp for Door {
     ) -> Option<Stream> {
         let rules = self.entrance.0.load_full();
         let limits = &rules.terms.limits;
-        let address = address(&stream).filter(|address| !self.exempt.contains(Some(*address)));
+        let address = address(&stream).filter(|address| !rules.exempt.contains(Some(*address)));
         let _place = match self.connections.enter(address, limits) {
             Ok(place) => place,
             Err(full) => {

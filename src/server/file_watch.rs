@@ -1,8 +1,10 @@
-//! Watches the configuration file, and says when it has changed.
+//! Watches the configuration file and those that it names, and says when one has
+//! changed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -11,18 +13,50 @@ use tracing::warn;
 /// read.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// Tells each change of any of some files.
+#[derive(Default)]
+pub struct FileWatches(Vec<FileWatch>);
+
 /// Tells each change of a file.
-pub struct FileWatch {
+struct FileWatch {
     changes: mpsc::Receiver<()>,
     content: Option<Vec<u8>>,
-    file: std::path::PathBuf,
+    file: PathBuf,
     _watcher: Option<notify::RecommendedWatcher>,
 }
+
+// === impl FileWatches ===
+
+impl FileWatches {
+    /// Watches these files from now on and no others. Says whether some of them were
+    /// not watched before: what has been read of those may be old by now.
+    pub fn keep(&mut self, files: &[PathBuf]) -> bool {
+        self.0.retain(|watch| files.contains(&watch.file));
+        let mut begun = false;
+        for file in files {
+            if !self.0.iter().any(|watch| watch.file == *file) {
+                self.0.push(FileWatch::begin(file));
+                begun = true;
+            }
+        }
+        begun
+    }
+
+    /// Waits until one of the files has another content; for ever, if there is none.
+    pub async fn changed(&mut self) {
+        if self.0.is_empty() {
+            return std::future::pending().await;
+        }
+        select_all(self.0.iter_mut().map(|watch| Box::pin(watch.changed()))).await;
+    }
+}
+
+// === impl FileWatch ===
 
 impl FileWatch {
     /// Begins to watch; where the system cannot, the log says so and only signals
     /// and the admin listener reload.
-    pub fn begin(file: &Path) -> Self {
+    fn begin(file: &Path) -> Self {
         let (change, changes) = mpsc::channel(1);
         // The folder is watched: many editors put a new file in the place of the
         // old one, and the old one would be watched for ever.
@@ -39,7 +73,7 @@ impl FileWatch {
         })
         .inspect_err(|error| {
             warn!(target: "reload", file = %file.display(), reason = %error,
-                "the configuration cannot be watched, reload it with SIGHUP");
+                "the file cannot be watched, reload with SIGHUP when it changes");
         });
         Self {
             changes,
@@ -50,7 +84,7 @@ impl FileWatch {
     }
 
     /// Waits until the file has another content.
-    pub async fn changed(&mut self) {
+    async fn changed(&mut self) {
         loop {
             if self.changes.recv().await.is_none() {
                 // Nobody watches.

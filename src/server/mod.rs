@@ -37,13 +37,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, Span};
-use crate::proxy::forwarded::TrustedProxies;
+use crate::config::{Config, Misfit, Span, Step};
 use crate::proxy::{BackendState, InFlight, Proxy};
 
 use connections::Connections;
 use door::{Door, Entrance, Rules};
-use file_watch::FileWatch;
+use file_watch::FileWatches;
 use operator::Operator;
 use signals::{Asked, Signals};
 
@@ -86,7 +85,7 @@ impl Server {
     ///
     /// A listener's address cannot be bound ([`BindError`]), or the system has no
     /// threads or signal handlers to give.
-    pub fn bind(config: Config, origin: Origin) -> anyhow::Result<Self> {
+    pub fn bind(config: Config, mut origin: Origin) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.get())
             .thread_name("proxy")
@@ -98,6 +97,7 @@ impl Server {
             Signals::new().context("cannot listen for signals")?
         };
         // Before any client could connect.
+        origin.watch_named(&config);
         let entrances = entrances(&config)?;
         let sockets = listener::Sockets::bind(config.listeners.iter().map(|l| l.address))?;
         Ok(Self { config, origin, runtime, signals, sockets, entrances })
@@ -131,9 +131,9 @@ async fn serve(
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
     let drain_limit = config.shutdown.drain;
-    let mut watch = origin.take_watch();
+    let mut watches = origin.take_watches();
     let operator = tokio::select! {
-        operator = Operator::begin(config.clone(), origin) => operator?,
+        operator = Operator::begin(config.clone(), origin, &entrances) => operator?,
         _ = signals.end() => return Ok(()),
     };
 
@@ -156,7 +156,7 @@ async fn serve(
     }
 
     let ending = tokio::select! {
-        ending = answer_calls(&operator, &mut watch, &mut signals) => ending,
+        ending = answer_calls(&operator, &mut watches, &mut signals) => ending,
         // None of them ends before the shutdown but by a panic, and a load balancer
         // that accepts nobody, or checks nothing, must not look alive.
         _ = &mut services => anyhow::bail!("the listeners ended by themselves; see the log"),
@@ -173,20 +173,24 @@ async fn serve(
     Ok(())
 }
 
-/// Reloads when it is asked to, or when the file changes, until a signal asks to
+/// Reloads when it is asked to, or when a file changes, until a signal asks to
 /// end.
 async fn answer_calls(
     operator: &Operator,
-    file: &mut Option<FileWatch>,
+    watches: &mut FileWatches,
     signals: &mut Signals,
 ) -> Asked {
     loop {
         tokio::select! {
             asked = signals.next() => if asked != Asked::Reload { return asked },
-            () = Origin::changed(file) => {}
+            () = watches.changed() => {}
         }
         // What is wrong is in the log; the old configuration stays.
         let _ = operator.reload().await;
+        if operator.watch(watches).await {
+            // They may have changed after they were read and before they were watched.
+            let _ = operator.reload().await;
+        }
     }
 }
 
@@ -223,13 +227,25 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
     }
 }
 
+/// Checks what only the files can show that a configuration names.
+///
+/// # Errors
+///
+/// What is wrong with the first file that cannot be used, and where it is named.
+pub fn inspect(config: &Config) -> Result<(), Misfit> {
+    for (index, listener) in config.listeners.iter().enumerate() {
+        Rules::load(listener, config).map_err(|error| Misfit {
+            message: error.to_string(),
+            at: vec![Step::from("listener"), Step::from(index), Step::from("tls")],
+        })?;
+    }
+    Ok(())
+}
+
 /// What holds for the clients of each listener, in their order.
 fn entrances(config: &Config) -> Result<Vec<Arc<Entrance>>, TlsError> {
-    let listeners = config.listeners.iter().enumerate();
-    listeners
-        .map(|(index, listener)| Rules::load(index, listener, &config.limits))
-        .map(|rules| Ok(Arc::new(Entrance::new(rules?))))
-        .collect()
+    let rules = config.listeners.iter().map(|listener| Rules::load(listener, config));
+    rules.map(|rules| Ok(Arc::new(Entrance::new(rules?)))).collect()
 }
 
 /// Accepts clients until the shutdown begins.
@@ -254,8 +270,7 @@ fn accept(
     let connections = Connections::default();
     let fds: ListenFds = Arc::new(Mutex::new(fds));
     let services = doors.into_iter().map(|(address, entrance)| {
-        let exempt = TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0));
-        let door = Door::new(entrance, connections.clone(), exempt, Arc::clone(&proxy));
+        let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy));
         let mut service = ListeningService::new(format!("listener {address}"), door);
         service.add_listener(
             ListenerConfig::tcp(address.to_string())

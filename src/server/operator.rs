@@ -1,7 +1,8 @@
 //! Whoever runs the load balancer, as far as the process does it: begins with a
 //! configuration, takes care of its pools, and puts another in its place.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
-use super::file_watch::FileWatch;
+use super::door::{Entrance, Rules};
+use super::file_watch::FileWatches;
+use super::tls;
 use crate::config::Config;
 use crate::proxy::{Current, Pool, Snapshot, Unresolved};
 
@@ -24,13 +27,16 @@ pub type Reader = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 /// Where the configuration comes from.
 pub struct Origin {
     read: Reader,
-    watch: Option<FileWatch>,
+    file: Option<PathBuf>,
+    watches: FileWatches,
 }
 
 /// Begins with a configuration and puts others in its place.
 pub struct Operator {
     origin: Origin,
     current: Arc<Current>,
+    /// The listeners, by the address that the configuration gives them.
+    entrances: Vec<(SocketAddr, Arc<Entrance>)>,
     /// The configuration that requests go by now. Held while another is prepared.
     config: tokio::sync::Mutex<Config>,
     /// The pools that are taken care of.
@@ -40,6 +46,7 @@ pub struct Operator {
 
 /// How the last reload went.
 #[derive(Clone, Debug)]
+#[expect(dead_code, reason = "the admin listener will show it")]
 pub struct Reload {
     /// When it was.
     pub at: jiff::Timestamp,
@@ -53,7 +60,10 @@ impl Origin {
     /// Begins to watch the file, if there is one. Made before the configuration is
     /// read for the first time, so that no change is missed.
     pub fn watched(file: Option<&Path>, read: Reader) -> Self {
-        Self { read, watch: file.map(FileWatch::begin) }
+        let file = file.map(Path::to_owned);
+        let mut watches = FileWatches::default();
+        watches.keep(file.as_slice());
+        Self { read, file, watches }
     }
 
     /// Reads the configuration.
@@ -65,16 +75,20 @@ impl Origin {
         (self.read)()
     }
 
-    /// Waits until the file has another content; for ever, if there is none.
-    pub(super) async fn changed(watch: &mut Option<FileWatch>) {
-        match watch {
-            Some(watch) => watch.changed().await,
-            None => std::future::pending().await,
-        }
+    /// The file that the configuration is read from, and those that it names.
+    fn files(&self, config: &Config) -> Vec<PathBuf> {
+        let named = config.listeners.iter().filter_map(|l| l.tls.as_ref()).flat_map(tls::files);
+        self.file.as_deref().into_iter().chain(named).map(Path::to_owned).collect()
     }
 
-    pub(super) fn take_watch(&mut self) -> Option<FileWatch> {
-        self.watch.take()
+    /// Begins to watch what the configuration names too, before it is read.
+    pub(super) fn watch_named(&mut self, config: &Config) {
+        let files = self.files(config);
+        self.watches.keep(&files);
+    }
+
+    pub(super) fn take_watches(&mut self) -> FileWatches {
+        std::mem::take(&mut self.watches)
     }
 }
 
@@ -86,15 +100,21 @@ impl Operator {
     /// # Errors
     ///
     /// A backend's name does not resolve.
-    pub async fn begin(config: Config, origin: Origin) -> Result<Arc<Self>, Unresolved> {
+    pub async fn begin(
+        config: Config,
+        origin: Origin,
+        entrances: &[Arc<Entrance>],
+    ) -> Result<Arc<Self>, Unresolved> {
         let snapshot = Snapshot::prepare(&config, None);
         for pool in snapshot.pools() {
             pool.resolve().await?;
         }
         let checks = snapshot.pools().iter().map(|pool| pool.check());
         futures_util::future::join_all(checks).await;
+        let addresses = config.listeners.iter().map(|listener| listener.address);
         let operator = Arc::new(Self {
             origin,
+            entrances: addresses.zip(entrances.iter().cloned()).collect(),
             current: Current::new(snapshot),
             config: tokio::sync::Mutex::new(config),
             cared_for: Mutex::default(),
@@ -110,6 +130,7 @@ impl Operator {
     }
 
     /// How the last reload went, if there was one.
+    #[expect(dead_code, reason = "the admin listener will show it")]
     pub fn last_reload(&self) -> Option<Reload> {
         self.last.lock().clone()
     }
@@ -139,7 +160,11 @@ impl Operator {
 
     async fn prepare_and_replace(&self, config: &mut Config) -> Result<Vec<&'static str>, String> {
         // A file on a slow disk must not hold up requests.
-        let new = tokio::task::block_in_place(|| self.origin.read())?;
+        let (new, rules) = tokio::task::block_in_place(|| {
+            let new = self.origin.read()?;
+            let rules = self.entrance_rules(&new)?;
+            Ok::<_, String>((new, rules))
+        })?;
         let earlier = Arc::clone(&self.current.load());
         let snapshot = Snapshot::prepare(&new, Some(&earlier));
         let known = |pool: &&Arc<Pool>| !earlier.pools().iter().any(|old| Arc::ptr_eq(old, pool));
@@ -153,9 +178,36 @@ impl Operator {
         let _ = tokio::time::timeout(FIRST_CHECK, checks).await;
         let kept = needs_restart(config, &new);
         self.current.replace(snapshot);
+        for (entrance, rules) in rules {
+            entrance.swap(rules);
+        }
         self.take_care();
         *config = new;
         Ok(kept)
+    }
+
+    /// The rules of those listeners that stay.
+    fn entrance_rules(&self, new: &Config) -> Result<Vec<(&Entrance, Rules)>, String> {
+        let mut rules = Vec::new();
+        for (place, (address, entrance)) in self.entrances.iter().enumerate() {
+            let has_it = |index: &usize| {
+                new.listeners.get(*index).is_some_and(|listener| listener.address == *address)
+            };
+            // Several can ask for port 0, so the place counts first.
+            let index = Some(place).filter(has_it);
+            let Some(index) = index.or_else(|| (0..new.listeners.len()).find(has_it)) else {
+                continue;
+            };
+            let loaded = Rules::load(&new.listeners[index], new);
+            rules.push((&**entrance, loaded.map_err(|error| error.to_string())?));
+        }
+        Ok(rules)
+    }
+
+    /// Has those files watched that the configuration is read from now. Says whether
+    /// some of them were not watched before.
+    pub async fn watch(&self, watches: &mut FileWatches) -> bool {
+        watches.keep(&self.origin.files(&*self.config.lock().await))
     }
 
     /// Takes care of the pools that requests go to now, and of no others.
@@ -186,9 +238,18 @@ impl Operator {
 
 /// What differs and cannot be changed while the process runs.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let addresses = |config: &Config| -> Vec<_> {
+        config.listeners.iter().map(|listener| listener.address).collect()
+    };
+    // What an HTTP/2 connection is told at its beginning is Pingora's for all.
+    let http2 = |config: &Config| {
+        let limits = &config.limits;
+        (limits.http2_streams, limits.http2_idle_timeout, limits.http2_resets, limits.header_size)
+    };
     [
         ("threads", old.threads != new.threads),
-        ("listener", old.listeners != new.listeners),
+        ("listener", addresses(old) != addresses(new)),
+        ("limits.http2", http2(old) != http2(new)),
         ("log", old.log != new.log),
     ]
     .into_iter()

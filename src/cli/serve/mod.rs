@@ -138,10 +138,12 @@ impl Flags {
             None => (Config::default(), None),
         };
         self.lay_over(&mut config);
-        config.validate().map_err(|misfit| match &source {
-            Some(source) => source.locate(&misfit).into(),
-            None => anyhow::Error::from(misfit),
-        })?;
+        config.validate().and_then(|()| server::inspect(&config)).map_err(
+            |misfit| match &source {
+                Some(source) => source.locate(&misfit).into(),
+                None => anyhow::Error::from(misfit),
+            },
+        )?;
         Ok(config)
     }
 

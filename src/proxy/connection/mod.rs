@@ -18,6 +18,8 @@ mod refusal;
 mod stream;
 mod timer;
 
+use std::num::NonZeroU16;
+
 use http::HeaderValue;
 
 use crate::config::{Hsts, Limits, Listener};
@@ -29,14 +31,12 @@ pub use stream::Connection;
 /// On what terms the connections of one listener are accepted.
 #[derive(Debug)]
 pub struct Terms {
-    /// The listener's place in the configuration, from 0.
-    pub listener: usize,
     /// Whether clients talk TLS.
     pub tls: bool,
     /// Whether HTTP/2 is spoken.
     pub http2: bool,
     /// The port of `https` that all requests are sent to, if they are.
-    pub redirect_to_https: Option<u16>,
+    pub redirect_to_https: Option<NonZeroU16>,
     /// `Strict-Transport-Security`, for every answer.
     pub hsts: Option<HeaderValue>,
     /// What clients may take.
@@ -45,10 +45,9 @@ pub struct Terms {
 
 impl Terms {
     /// The terms of a listener.
-    pub fn new(index: usize, listener: &Listener, limits: &Limits) -> Self {
+    pub fn new(listener: &Listener, limits: &Limits) -> Self {
         let hsts = listener.tls.as_ref().and_then(|tls| tls.hsts.as_ref());
         Self {
-            listener: index,
             tls: listener.tls.is_some(),
             http2: listener.http2,
             redirect_to_https: listener.redirect_to_https,

@@ -53,6 +53,8 @@ pub struct Connection {
     greeted: bool,
     reading: Pace,
     writing: Pace,
+    /// Whether something was written that no flush has followed.
+    unflushed: bool,
     read_timer: Timer,
     write_timer: Timer,
 }
@@ -81,6 +83,7 @@ impl Connection {
             greeted: false,
             reading: Pace::default(),
             writing: Pace::default(),
+            unflushed: false,
             read_timer: Timer::default(),
             write_timer: Timer::default(),
         })
@@ -200,6 +203,16 @@ impl Connection {
         }
     }
 
+    /// Pingora keeps an answer with a length in a buffer until it is full or the
+    /// answer whole. It listens to the client only when it has nothing to write, so
+    /// whatever waits then would wait for the backend: a slow stream would not flow.
+    fn send_what_waits(&mut self, cx: &mut Context<'_>) {
+        if self.unflushed && self.dialogue.stage() == Stage::Answer {
+            // An error shows itself to the next write.
+            self.unflushed = Pin::new(&mut self.inner).poll_flush(cx).is_pending();
+        }
+    }
+
     /// Answers a client in the middle of a header, and listens on for a while.
     fn refuse(&mut self, reason: Reason, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A client that does not even take this has had its answer.
@@ -297,7 +310,10 @@ impl AsyncRead for Connection {
             return Poll::Ready(this.received(&buf.filled()[before..]));
         }
         match result {
-            Poll::Pending => this.wait_to_read(cx),
+            Poll::Pending => {
+                this.send_what_waits(cx);
+                this.wait_to_read(cx)
+            }
             ready => ready,
         }
     }
@@ -311,6 +327,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.inner).poll_write(cx, bytes);
+        this.unflushed = true;
         this.written(result, |count| *count, cx)
     }
 
@@ -321,6 +338,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);
+        this.unflushed = true;
         this.written(result, |count| *count, cx)
     }
 
@@ -331,6 +349,7 @@ impl AsyncWrite for Connection {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.inner).poll_flush(cx);
+        this.unflushed &= result.is_pending();
         this.written(result, |()| 0, cx)
     }
 

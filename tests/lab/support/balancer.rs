@@ -31,6 +31,25 @@ impl Balancer {
         Self::start(&["--config", file.path().to_str().expect("a UTF-8 path")])
     }
 
+    /// With the settings of a file, which stays for the whole time and names its
+    /// listeners itself. Returns the addresses of all.
+    pub fn listening(file: &std::path::Path) -> (Self, Vec<SocketAddr>) {
+        let text = std::fs::read_to_string(file).expect("the file");
+        let listeners = text.matches("[[listener]]").count();
+        let file = file.to_str().expect("a UTF-8 path");
+        let program = Program::start(["serve", "--log", "json", "--config", file]);
+        let mut addresses = Vec::new();
+        let found = std::cell::RefCell::new(&mut addresses);
+        program.stderr_line(|line| {
+            let event: Value = serde_json::from_str(line).ok()?;
+            if event["message"] == "listening" {
+                found.borrow_mut().push(event["address"].as_str()?.parse().ok()?);
+            }
+            (found.borrow().len() == listeners).then_some(())
+        });
+        (Self { program, address: addresses[0] }, addresses)
+    }
+
     /// With these flags.
     pub fn start(flags: &[&str]) -> Self {
         let mut args = vec!["serve", "--listen", "127.0.0.1:0", "--log", "json"];
