@@ -37,10 +37,7 @@ fn chance_follows_the_weights() {
     let upstreams = ["a", "b"].map(Upstream::named);
     let balancer = Balancer::configured(&format!(
         "limits = {{ requests_per_connection = 2000 }}\n{}",
-        pool(
-            "balance = 'random'",
-            &[("a", &upstreams[0], "weight = 3"), ("b", &upstreams[1], "")],
-        )
+        pool("balance = 'random'", &[("a", &upstreams[0], "weight = 3"), ("b", &upstreams[1], "")],)
     ));
     let mut client = Client::connect(balancer.address);
     let mut tally = BTreeMap::new();
