@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::answer::Reason;
 use super::pool::{Endpoint, Target, Ticket};
@@ -38,6 +38,8 @@ pub struct RequestContext {
     /// When an answer of the proxy's own had been sent: what comes after it is
     /// only waiting for the client.
     pub answered: Option<Instant>,
+    /// What policies tell the client, whoever answers it.
+    pub answer_fields: Vec<(HeaderName, HeaderValue)>,
     /// What the last try failed with.
     pub failure: Option<Reason>,
     _in_flight: InFlightGuard,
@@ -79,6 +81,7 @@ impl RequestContext {
             ticket: None,
             stale: Stale::No,
             answered: None,
+            answer_fields: Vec::new(),
             failure: None,
             _in_flight: in_flight.enter(),
         }

@@ -11,8 +11,9 @@
 //! | [`host`] | what the client's `Host` is, and whether it is one |
 //! | [`path`] | the one reading of a path that routes decide on |
 //! | [`routes`] | which route a request takes |
-//! | [`choice`] | what a request is for: its route, backends and path
+//! | [`choice`] | what a request is for: its route, backends and path |
 //! | [`route`] | what is done with the requests of a route |
+//! | [`policies`] | what a route asks of a request first |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
@@ -36,6 +37,7 @@ pub mod framing;
 pub mod headers;
 pub mod host;
 pub mod path;
+pub mod policies;
 pub mod pool;
 pub mod request_id;
 pub mod retry;

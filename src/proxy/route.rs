@@ -8,6 +8,7 @@ use http::uri::{Authority, PathAndQuery, Uri};
 use http::{HeaderValue, StatusCode};
 
 use super::headers::Rules;
+use super::policies::Policies;
 use super::pool::Pool;
 use crate::config::{self, Request, Response, Scheme};
 
@@ -16,6 +17,8 @@ pub struct Route {
     name: Arc<str>,
     action: Action,
     rewrite: Option<Rewrite>,
+    /// What it asks of a request first.
+    pub policies: Policies,
     /// Of the whole configuration, then of this route.
     pub request_rules: Rules,
     /// Of the whole configuration, then of this route.
@@ -88,6 +91,7 @@ impl Route {
             name,
             action,
             rewrite: Rewrite::new(written),
+            policies: Policies::new(written, config),
             request_rules: rules(&config.headers.request, &written.headers.request),
             response_rules: rules(&config.headers.response, &written.headers.response),
             total_limit,
@@ -101,6 +105,7 @@ impl Route {
             name: "-".into(),
             action: Action::NotFound,
             rewrite: None,
+            policies: Policies::default(),
             request_rules: rules::<Request>(&config.headers.request, &request),
             response_rules: rules::<Response>(&config.headers.response, &response),
             total_limit: config.timeouts.total.get(),

@@ -165,6 +165,9 @@ impl Proxy {
         {
             answer.header_mut().insert_header(STRICT_TRANSPORT_SECURITY, hsts)?;
         }
+        for (name, value) in &context.answer_fields {
+            answer.header_mut().append_header(name.clone(), value.clone())?;
+        }
         answer.send(session).await?;
         context.answered = Some(Instant::now());
         answer::linger(session).await;
@@ -263,7 +266,14 @@ impl ProxyHttp for Proxy {
         let admitted = framing::admit(session);
         let http_10 = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(http_10);
-        match self.look_at(session, admitted, context) {
+        let mut decision = self.look_at(session, admitted, context);
+        if matches!(decision, Decision::SendOn | Decision::Answer(_)) {
+            let (route, client) = (self.route(context), client_ip(session));
+            if let Err(reason) = route.policies.admit(session, client, context).await {
+                decision = Decision::Refuse(reason);
+            }
+        }
+        match decision {
             Decision::SendOn => return Ok(false),
             Decision::Refuse(reason) => self.refuse(session, reason, context).await?,
             Decision::Answer(route) => self.answer(session, &route, context).await?,
@@ -466,6 +476,9 @@ impl ProxyHttp for Proxy {
         }
         if let Some(hsts) = hsts(session) {
             response.insert_header(STRICT_TRANSPORT_SECURITY, hsts)?;
+        }
+        for (name, value) in &context.answer_fields {
+            response.append_header(name.clone(), value.clone())?;
         }
         route.response_rules.apply(response, &facts(session, context))
     }
