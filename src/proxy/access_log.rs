@@ -1,8 +1,8 @@
 //! The one line that is left of a request.
 //!
 //! It goes through `tracing` as an event of the target `access`. The path is
-//! logged without its query, which may hold what no log should. Requests that
-//! Pingora's parser refuses (400) never reach this place.
+//! logged without its query, which may hold what no log should. A request that is
+//! refused before its header has been understood leaves a line without them.
 
 use std::net::SocketAddr;
 
@@ -10,6 +10,7 @@ use pingora::Error;
 use pingora_proxy::Session;
 use tracing::info;
 
+use super::answer::Reason;
 use super::context::RequestContext;
 use super::retry;
 
@@ -47,6 +48,25 @@ pub fn write(session: &Session, error: Option<&Error>, context: &RequestContext)
         bytes = session.body_bytes_sent(),
         request_id = context.request_id.to_str().unwrap_or("-"),
         client = client.map_or_else(|| "-".to_owned(), |client| client.to_string()),
-        reason = reason.map(super::answer::Reason::id),
+        reason = reason.map(Reason::id),
+    );
+}
+
+/// Writes the line of a request of which no more is known than that it was refused
+/// before its header was whole, or because it is none.
+pub fn unread(client: Option<SocketAddr>, reason: Reason) {
+    info!(
+        target: "access",
+        method = "-",
+        host = "-",
+        path = "-",
+        status = reason.status().as_u16(),
+        backend = "-",
+        attempts = 0,
+        duration_ms = 0.0,
+        bytes = 0,
+        request_id = "-",
+        client = client.map_or_else(|| "-".to_owned(), |client| client.to_string()),
+        reason = reason.id(),
     );
 }

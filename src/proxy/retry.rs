@@ -35,8 +35,8 @@ pub fn reason(error: &Error) -> Reason {
     match (error.esource(), error.etype()) {
         (_, E::Custom(name)) if *name == TOTAL_LIMIT => Reason::TotalTimeout,
         (_, E::Custom(name)) if *name == framing::BODY_LIMIT => Reason::BodyTooLarge,
-        (ErrorSource::Downstream, E::ReadError) => client_failed(error),
-        (ErrorSource::Downstream, E::WriteError | E::ConnectionClosed) => Reason::ClientClosed,
+        (ErrorSource::Downstream, E::ReadError | E::WriteError) => client_failed(error),
+        (ErrorSource::Downstream, E::ConnectionClosed) => Reason::ClientClosed,
         (ErrorSource::Downstream, E::ReadTimedout | E::WriteTimedout) => Reason::ClientTimeout,
         (ErrorSource::Downstream, _) => Reason::BadRequest,
         (_, E::ConnectTimedout | E::TLSHandshakeTimedout) => Reason::ConnectTimeout,
@@ -61,7 +61,7 @@ pub fn reason(error: &Error) -> Reason {
     }
 }
 
-/// What a client that could not be read from did wrong, if anything: its
+/// What a client that could not be read from, or written to, did wrong, if anything: its
 /// connection says so by the kind of the error.
 fn client_failed(error: &Error) -> Reason {
     let cause = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);

@@ -50,7 +50,7 @@ impl Proxy {
     fn look_at(
         &self,
         session: &Session,
-        admitted: Result<(), Reason>,
+        admitted: Result<Option<u64>, Reason>,
         context: &mut RequestContext,
     ) -> Decision {
         let snapshot = self.current.load();
@@ -58,9 +58,10 @@ impl Proxy {
         context.request_id = request_id::of(&request.headers);
         context.trusted = snapshot.trusted.contains(client_ip(session));
         context.route = Some(Arc::clone(&snapshot.not_found));
-        if let Err(reason) = admitted {
-            return Decision::Refuse(reason);
-        }
+        let length = match admitted {
+            Ok(length) => length,
+            Err(reason) => return Decision::Refuse(reason),
+        };
         if !is_target(request) {
             return Decision::Refuse(Reason::BadRequest);
         }
@@ -77,6 +78,9 @@ impl Proxy {
         context.path = chosen.path;
         context.target = chosen.target;
         context.route = Some(Arc::clone(&chosen.route));
+        if length.is_some_and(|length| length > chosen.route.body_limit()) {
+            return Decision::Refuse(Reason::BodyTooLarge);
+        }
         match chosen.route.action() {
             Action::Pool(pool) => {
                 pool.count_request();
@@ -420,7 +424,8 @@ impl ProxyHttp for Proxy {
         end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<()> {
-        framing::body_passes(session, end_of_stream)?;
+        let limit = context.route.as_ref().map_or(u64::MAX, |route| route.body_limit());
+        framing::body_passes(session, end_of_stream, limit)?;
         // A tunnel's bytes pass here too, and it has no total limit.
         if session.was_upgraded() || has_answer(session) {
             return Ok(());

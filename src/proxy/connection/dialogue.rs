@@ -120,17 +120,17 @@ impl Dialogue {
     ///
     /// What came of the body with the header is malformed.
     pub fn header_read(&self, length: usize, body: Body) -> Result<bool, BadFraming> {
-        let mut watched = true;
-        self.set(match body {
-            Body::None => Stage::Answer,
-            Body::Sized => Stage::Body,
-            Body::Expected => Stage::ExpectedBody,
-            Body::Chunked => {
-                watched = self.begin_chunks(length)?;
-                if watched { Stage::ChunkedBody } else { Stage::Body }
-            }
+        let watched = match body {
+            Body::Chunked => self.begin_chunks(length),
+            _ => Ok(true),
+        };
+        self.set(match (body, watched) {
+            (Body::None, _) | (_, Err(BadFraming)) => Stage::Answer,
+            (Body::Chunked, Ok(true)) => Stage::ChunkedBody,
+            (Body::Sized | Body::Chunked, _) => Stage::Body,
+            (Body::Expected, _) => Stage::ExpectedBody,
         });
-        Ok(watched)
+        watched
     }
 
     /// Counts a request, and says whether it is the last on its connection. An

@@ -1,8 +1,10 @@
 //! A client that says exactly what it is told to.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,11 +21,40 @@ pub struct Answer {
     /// In the order in which they came, names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// The fields after a chunked body.
+    pub trailers: Vec<(String, String)>,
 }
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
         Self::from(TcpStream::connect(address).expect("the server accepts"))
+    }
+
+    /// From this address of the machine, which the server sees.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        socket.bind(&SocketAddr::new(source, 0).into()).expect("an address of the machine");
+        socket.connect(&address.into()).expect("the server accepts");
+        Self::from(TcpStream::from(socket))
+    }
+
+    /// A second handle, to send while somebody else reads.
+    pub fn sender(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().expect("a second handle")
+    }
+
+    /// The bytes that come next, as many as there are at once; none at the end.
+    pub fn some(&mut self) -> Vec<u8> {
+        let bytes = self.stream.fill_buf().expect("bytes").to_vec();
+        self.stream.consume(bytes.len());
+        bytes
+    }
+
+    /// Ends the connection with a reset, not in order.
+    pub fn reset(self) {
+        let socket = Socket::from(self.stream.into_inner());
+        socket.set_linger(Some(Duration::ZERO)).expect("an option that all systems have");
     }
 
     /// Sends what the server may no longer want.
@@ -42,27 +73,39 @@ impl Client {
 
     /// Reads one answer; `None` if the connection ends before it begins.
     pub fn answer(&mut self) -> Option<Answer> {
-        let status_line = self.line()?;
-        let status = status_line.split(' ').nth(1).expect("a status").parse().expect("a number");
-        let mut headers = Vec::new();
-        loop {
-            let line = self.line().expect("a whole header");
-            if line.is_empty() {
-                break;
-            }
-            let (name, value) = line.split_once(':').expect("a field");
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        let mut answer = self.header()?;
+        if matches!(answer.status, 100..=199 | 204 | 304) {
+            return Some(answer);
         }
-        let mut answer = Answer { status, headers, body: Vec::new() };
         if let Some(length) = answer.header("content-length") {
             answer.body = vec![0; length.parse().expect("a length")];
             self.stream.read_exact(&mut answer.body).expect("a whole body");
         } else if answer.header("transfer-encoding") == Some("chunked") {
-            answer.body = self.chunked();
+            self.chunked(&mut answer);
         } else {
             self.stream.read_to_end(&mut answer.body).expect("a body up to the end");
         }
         Some(answer)
+    }
+
+    /// Reads the header of an answer; `None` if the connection ends before it begins.
+    pub fn header(&mut self) -> Option<Answer> {
+        let status_line = self.line()?;
+        let status = status_line.split(' ').nth(1).expect("a status").parse().expect("a number");
+        let headers = self.fields();
+        Some(Answer { status, headers, body: Vec::new(), trailers: Vec::new() })
+    }
+
+    fn fields(&mut self) -> Vec<(String, String)> {
+        let mut fields = Vec::new();
+        loop {
+            let line = self.line().expect("a whole header");
+            if line.is_empty() {
+                return fields;
+            }
+            let (name, value) = line.split_once(':').expect("a field");
+            fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
     }
 
     /// Whether the server has closed the connection; waits for it or for data.
@@ -73,17 +116,17 @@ impl Client {
         }
     }
 
-    fn chunked(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
+    fn chunked(&mut self, answer: &mut Answer) {
         loop {
             let size = self.line().expect("a chunk size");
             let size = usize::from_str_radix(&size, 16).expect("a hexadecimal size");
+            if size == 0 {
+                answer.trailers = self.fields();
+                return;
+            }
             let mut chunk = vec![0; size + 2];
             self.stream.read_exact(&mut chunk).expect("a whole chunk");
-            if size == 0 {
-                return body;
-            }
-            body.extend_from_slice(&chunk[..size]);
+            answer.body.extend_from_slice(&chunk[..size]);
         }
     }
 

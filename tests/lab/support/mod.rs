@@ -4,11 +4,13 @@ mod balancer;
 mod client;
 pub mod lab;
 mod program;
+mod recording;
 mod say;
 mod upstream;
 
 pub use balancer::Balancer;
 pub use client::{Answer, Client, ask, get};
 pub use program::Program;
+pub use recording::Recording;
 pub use say::say;
 pub use upstream::Upstream;
