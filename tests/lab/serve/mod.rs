@@ -8,6 +8,7 @@ mod failures;
 mod framing;
 mod headers;
 mod health;
+mod http2;
 mod limits;
 mod names;
 mod nginx;

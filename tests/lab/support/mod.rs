@@ -2,6 +2,7 @@
 
 mod balancer;
 mod client;
+pub mod http2;
 pub mod lab;
 mod program;
 mod recording;
