@@ -13,3 +13,4 @@ mod nginx;
 mod pools;
 mod reload;
 mod routing;
+mod tls;
