@@ -48,6 +48,9 @@ pub fn admit(session: &mut Session) -> Result<Option<u64>, Reason> {
     }
     // The connection has limits of its own, which begin when they should.
     session.set_read_timeout(None);
+    // A 100 (Continue) comes before the body and ends nothing; [`answered`] sees to
+    // the other answers that do.
+    session.set_close_on_response_before_downstream_finish(false);
     let request = session.req_header_mut();
     remove_look_alikes(request);
     collapse_lengths(request)?;
@@ -106,6 +109,17 @@ pub fn body_passes(session: &Session, end: bool, limit: u64) -> Result<()> {
         dialogue.body_read();
     }
     Ok(())
+}
+
+/// The answer begins, and no interim one. Where it comes before the body has, what
+/// follows on the connection may be either, so nothing may follow.
+pub fn answered(session: &mut Session) {
+    if !session.is_body_done() {
+        session.set_keepalive(None);
+        if let Some(dialogue) = Dialogue::of(session) {
+            dialogue.answer_begins();
+        }
+    }
 }
 
 /// The client's connection goes on as something else than HTTP.
@@ -204,8 +218,10 @@ fn collapse_lengths(request: &mut RequestHeader) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Fields whose name a backend that turns `-` into `_`, as CGI does (RFC 3875,
-/// section 4.1.18), cannot tell from those that the proxy goes by or sets.
+/// Fields that a backend may take for others: those whose name one that turns `-`
+/// into `_`, as CGI does (RFC 3875, section 4.1.18), cannot tell from those that the
+/// proxy goes by or sets, and `Proxy`, which becomes `HTTP_PROXY` there, the name of
+/// the proxy that a program is to use (CVE-2016-5385).
 fn remove_look_alikes(request: &mut RequestHeader) {
     while let Some(name) = request.headers.keys().find(|name| is_look_alike(name.as_str())).cloned()
     {
@@ -214,7 +230,7 @@ fn remove_look_alikes(request: &mut RequestHeader) {
 }
 
 fn is_look_alike(name: &str) -> bool {
-    const MATTER: [&str; 16] = [
+    const MATTER: [&str; 17] = [
         "authorization",
         "connection",
         "content-length",
@@ -225,6 +241,7 @@ fn is_look_alike(name: &str) -> bool {
         "host",
         "keep-alive",
         "proxy-authorization",
+        "proxy",
         "te",
         "trailer",
         "transfer-encoding",
@@ -233,7 +250,7 @@ fn is_look_alike(name: &str) -> bool {
         "x-request-id",
     ];
     if !name.contains('_') {
-        return false;
+        return name == "proxy";
     }
     let name = name.replace('_', "-");
     MATTER.contains(&name.as_str())

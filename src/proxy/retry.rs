@@ -13,13 +13,12 @@ use std::io;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::Session;
 
-use super::answer::Reason;
+use super::answer::{self, Reason};
 use super::framing;
 
 /// Whether a request that may have reached a backend may be sent again.
 pub fn may_repeat(session: &Session, error: &Error) -> bool {
-    let answer_begun = session.response_written().is_some_and(|r| !r.status.is_informational());
-    !answer_begun
+    !answer::has_begun(session)
         && *error.esource() == ErrorSource::Upstream
         && matches!(
             error.etype(),
@@ -36,7 +35,8 @@ pub fn reason(error: &Error) -> Reason {
         (_, E::Custom(name)) if *name == TOTAL_LIMIT => Reason::TotalTimeout,
         (_, E::Custom(name)) if *name == framing::BODY_LIMIT => Reason::BodyTooLarge,
         (ErrorSource::Downstream, E::ReadError | E::WriteError) => client_failed(error),
-        (ErrorSource::Downstream, E::ConnectionClosed) => Reason::ClientClosed,
+        // A request of HTTP/2 that the client takes back is an error of that protocol.
+        (ErrorSource::Downstream, E::ConnectionClosed | E::H2Error) => Reason::ClientClosed,
         (ErrorSource::Downstream, E::ReadTimedout | E::WriteTimedout) => Reason::ClientTimeout,
         (ErrorSource::Downstream, _) => Reason::BadRequest,
         (_, E::ConnectTimedout | E::TLSHandshakeTimedout) => Reason::ConnectTimeout,

@@ -42,6 +42,8 @@ pub(super) enum Stage {
     ChunkedBody,
     /// A body that the client sends once it is told to.
     ExpectedBody,
+    /// The same body, though the answer has come without it.
+    SparedBody,
     /// Nothing, unless the client goes away: it is the backend's turn.
     Answer,
     /// The client has been refused; what it still sends is thrown away.
@@ -146,8 +148,17 @@ impl Dialogue {
 
     /// The whole body of the request has come (HTTP/1).
     pub fn body_read(&self) {
-        if matches!(self.stage(), Stage::Body | Stage::ChunkedBody | Stage::ExpectedBody) {
+        use Stage as S;
+        if matches!(self.stage(), S::Body | S::ChunkedBody | S::ExpectedBody | S::SparedBody) {
             self.set(Stage::Answer);
+        }
+    }
+
+    /// An answer begins. A client that was to be told to send its body will not be
+    /// told any more, but may send it all the same.
+    pub fn answer_begins(&self) {
+        if self.stage() == Stage::ExpectedBody {
+            self.set(Stage::SparedBody);
         }
     }
 
@@ -190,13 +201,14 @@ impl Dialogue {
     }
 
     pub(super) fn stage(&self) -> Stage {
-        const ALL: [Stage; 10] = [
+        const ALL: [Stage; 11] = [
             Stage::Opening,
             Stage::Idle,
             Stage::Header,
             Stage::Body,
             Stage::ChunkedBody,
             Stage::ExpectedBody,
+            Stage::SparedBody,
             Stage::Answer,
             Stage::Refused,
             Stage::Tunnel,

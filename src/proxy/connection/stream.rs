@@ -185,7 +185,7 @@ impl Connection {
             }
             Stage::Header => self.dialogue.header_continues(bytes, false),
             Stage::Body => self.reading.moved(bytes.len()),
-            Stage::ExpectedBody => {
+            Stage::ExpectedBody | Stage::SparedBody => {
                 self.dialogue.set(Stage::Body);
                 self.reading.moved(bytes.len());
             }
@@ -217,6 +217,9 @@ impl Connection {
             Stage::Body | Stage::ChunkedBody => {
                 self.reading.deadline(limits.body_timeout, limits.body_rate)
             }
+            Stage::SparedBody => {
+                *self.since.get_or_insert_with(Instant::now) + limits.body_timeout.get()
+            }
             Stage::Refused => *self.since.get_or_insert_with(Instant::now) + LINGER,
             Stage::Multiplexed if !self.greeted => self.opened + limits.header_timeout.get(),
             Stage::Answer | Stage::ExpectedBody | Stage::Tunnel | Stage::Multiplexed => {
@@ -226,10 +229,12 @@ impl Connection {
         };
         ready!(self.read_timer.poll(deadline, cx));
         match stage {
-            Stage::Body | Stage::ChunkedBody => Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the body does not come, or comes too slowly",
-            ))),
+            Stage::Body | Stage::ChunkedBody | Stage::SparedBody => {
+                Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the body does not come, or comes too slowly",
+                )))
+            }
             Stage::Header => self.refuse(Reason::ClientTimeout, cx),
             _ => self.over(),
         }
@@ -332,6 +337,10 @@ impl Connection {
         match result {
             Poll::Ready(Ok(done)) => {
                 self.writing.moved(bytes(&done));
+                if self.dialogue.stage() == Stage::SparedBody {
+                    // The time for it begins when the answer has ended.
+                    self.since = None;
+                }
                 Poll::Ready(Ok(done))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

@@ -205,24 +205,32 @@ fn a_body_in_malformed_chunks_that_comes_with_its_header_reaches_no_backend() {
 #[test]
 fn a_body_whose_chunks_turn_out_malformed_never_becomes_a_whole_request() {
     let (backend, balancer) = lab();
-    for (number, chunks) in BAD_CHUNKS.iter().enumerate() {
-        let path = format!("/{number}");
-        let mut client = Client::connect(balancer.address);
-        client.send(format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
-        ));
-        let begun = backend.wait_for(&path);
-        client.try_send(format!("{chunks}{SMUGGLED}"));
-        let mut bytes = Vec::new();
-        client.read_to_end(&mut bytes).unwrap();
-        let text = String::from_utf8_lossy(&bytes);
-        assert!(text.starts_with("HTTP/1.1 400 "), "{chunks:?}: {text}");
-        assert_eq!(text.matches("HTTP/1.1").count(), 1, "{chunks:?}: {text}");
-        backend.wait_until_left(&begun);
-        let request = backend.wait_for(&path);
-        assert!(!request.complete, "{chunks:?}: {request:#?}");
-    }
+    let (backend, address) = (&backend, balancer.address);
+    // All at once, since a client that may still be sending is listened to for 2 s.
+    std::thread::scope(|scope| {
+        for (number, chunks) in BAD_CHUNKS.iter().enumerate() {
+            scope.spawn(move || turns_out_malformed(backend, address, number, chunks));
+        }
+    });
     assert_eq!(backend.requests().len(), BAD_CHUNKS.len(), "{:#?}", backend.requests());
+}
+
+fn turns_out_malformed(backend: &Recording, address: SocketAddr, number: usize, chunks: &str) {
+    let path = format!("/{number}");
+    let mut client = Client::connect(address);
+    client.send(format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
+    ));
+    let begun = backend.wait_for(&path);
+    client.try_send(format!("{chunks}{SMUGGLED}"));
+    let mut bytes = Vec::new();
+    client.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.starts_with("HTTP/1.1 400 "), "{chunks:?}: {text}");
+    assert_eq!(text.matches("HTTP/1.1").count(), 1, "{chunks:?}: {text}");
+    backend.wait_until_left(&begun);
+    let request = backend.wait_for(&path);
+    assert!(!request.complete, "{chunks:?}: {request:#?}");
 }
 
 #[test]

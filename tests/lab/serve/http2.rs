@@ -101,11 +101,16 @@ fn who_takes_nothing_of_one_answer_loses_it_and_no_other() {
         let mut builder = h2::client::Builder::new();
         builder.initial_connection_window_size(1024 * 1024);
         let mut client = Http2::with(balancer.address, &builder).await;
-        let (stalled, _) = client.begin(get("/large"), true).await.unwrap();
+        let mut request = get("/large");
+        request.headers_mut().insert("x-request-id", HeaderValue::from_static("stalled"));
+        let (stalled, _) = client.begin(request, true).await.unwrap();
         let stalled = stalled.await.unwrap();
         assert_eq!(client.get("/small").await.unwrap().body, b"small");
+        let line = tokio::task::block_in_place(|| balancer.access("stalled"));
+        assert_eq!(line["reason"], "client_timeout", "{line}");
         // It is reset, which shows once what came before has been read.
-        let error = read(stalled).await.expect_err("not the whole answer");
+        let error = read(stalled).await.map(|answer| answer.body.len());
+        let error = error.expect_err("not the whole answer");
         assert!(error.is_reset() || error.is_remote(), "{error}");
         assert_eq!(client.get("/small").await.unwrap().body, b"small");
     });
@@ -140,22 +145,6 @@ fn sigterm_finishes_what_is_in_flight_and_takes_no_more() {
     });
     let mut balancer = balancer;
     assert_eq!(balancer.program().wait().code(), Some(0));
-}
-
-#[test]
-fn trailers_of_an_answer_pass() {
-    let (backend, balancer) = lab("");
-    let answer = "HTTP/1.1 200 OK\r\nTrailer: grpc-status\r\nTransfer-Encoding: chunked\r\n\r\n\
-                  5\r\nhello\r\n0\r\ngrpc-status: 0\r\n\r\n";
-    backend.always(Act::Raw(answer.into(), pingora_lab::backends::recording::Afterwards::Keep));
-    run(async {
-        let mut client = Http2::connect(balancer.address).await;
-        let answer = client.get("/").await.unwrap();
-        assert_eq!((answer.status, &answer.body[..]), (200, &b"hello"[..]));
-        assert_eq!(answer.headers.get("transfer-encoding"), None);
-        let trailers = answer.trailers.expect("trailers");
-        assert_eq!(trailers["grpc-status"], "0");
-    });
 }
 
 #[test]
@@ -420,11 +409,14 @@ fn what_is_no_http_2_after_its_beginning_ends_the_connection() {
 #[test]
 fn a_listener_may_speak_http_1_only() {
     let backend = Recording::start();
-    let balancer = Balancer::configured(&format!(
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\nhttp2 = false\n\
          [[pool]]\n[[pool.backend]]\naddress = \"{}\"\n",
         backend.address()
-    ));
+    );
+    std::fs::write(file.path(), text).unwrap();
+    let (balancer, _) = Balancer::listening(file.path());
     let mut client = crate::support::Client::connect(balancer.address);
     client.try_send(PREFACE);
     let answer = client.answer().expect("an answer of HTTP/1");

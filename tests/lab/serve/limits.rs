@@ -1,7 +1,7 @@
 //! What one client may take: time, bytes, connections.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -226,7 +226,7 @@ fn a_route_has_a_body_size_of_its_own() {
 }
 
 /// Opens a connection that is known to be counted.
-fn open(address: SocketAddr, source: IpAddr) -> Client {
+fn open(address: SocketAddr, source: [u8; 4]) -> Client {
     let mut client = Client::connect_from(source, address);
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.answer().expect("an answer").status, 200);
@@ -235,7 +235,7 @@ fn open(address: SocketAddr, source: IpAddr) -> Client {
 
 /// Waits until a connection from there finds a place.
 #[track_caller]
-fn wait_for_a_place(address: SocketAddr, source: IpAddr) {
+fn wait_for_a_place(address: SocketAddr, source: [u8; 4]) {
     let begun = Instant::now();
     loop {
         let mut client = Client::connect_from(source, address);
@@ -247,11 +247,11 @@ fn wait_for_a_place(address: SocketAddr, source: IpAddr) {
     }
 }
 
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
-const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+const HERE: [u8; 4] = [127, 0, 0, 1];
+const THERE: [u8; 4] = [127, 0, 0, 2];
 
 #[track_caller]
-fn assert_turned_away(address: SocketAddr, source: IpAddr) {
+fn assert_turned_away(address: SocketAddr, source: [u8; 4]) {
     let mut client = Client::connect_from(source, address);
     let answer = client.answer().expect("an answer, whatever is asked");
     assert_refused(&answer, 503, "too_many_connections");

@@ -1,5 +1,7 @@
 //! `pingora-lab serve`.
 
+mod aborts;
+mod access;
 mod access_log;
 mod balancing;
 mod command_line;
@@ -15,3 +17,5 @@ mod nginx;
 mod pools;
 mod reload;
 mod routing;
+mod semantics;
+mod tls;

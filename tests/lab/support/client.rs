@@ -1,17 +1,18 @@
 //! A client that says exactly what it is told to.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use super::certificates::{Secured, Wire};
 
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection that requests are written to byte by byte.
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Wire>>,
+    socket: TcpStream,
 }
 
 /// An answer.
@@ -30,36 +31,41 @@ impl Client {
         Self::from(TcpStream::connect(address).expect("the server accepts"))
     }
 
-    /// From this address of the machine, which the server sees.
-    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None);
+    /// From this address of the machine, any of 127.0.0.0/8.
+    pub fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
         let socket = socket.expect("a socket");
-        socket.bind(&SocketAddr::new(source, 0).into()).expect("an address of the machine");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("a free port");
         socket.connect(&address.into()).expect("the server accepts");
         Self::from(TcpStream::from(socket))
     }
 
     /// A second handle, to send while somebody else reads.
     pub fn sender(&self) -> TcpStream {
-        self.stream.get_ref().try_clone().expect("a second handle")
-    }
-
-    /// The bytes that come next, as many as there are at once; none at the end.
-    pub fn some(&mut self) -> Vec<u8> {
-        let bytes = self.stream.fill_buf().expect("bytes").to_vec();
-        self.stream.consume(bytes.len());
-        bytes
+        self.socket.try_clone().expect("a second handle")
     }
 
     /// Ends the connection with a reset, not in order.
     pub fn reset(self) {
-        let socket = Socket::from(self.stream.into_inner());
+        let socket = socket2::SockRef::from(&self.socket);
         socket.set_linger(Some(Duration::ZERO)).expect("an option that all systems have");
+    }
+
+    /// GET with these further header lines, over this connection.
+    pub fn get(&mut self, path: &str, fields: &[&str]) -> Answer {
+        let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
+        self.answer().expect("an answer")
     }
 
     /// Sends what the server may no longer want.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.get_mut().write_all(bytes.as_ref());
+    }
+
+    /// Reads what there is, once there is something.
+    pub fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.read(bytes)
     }
 
     /// Reads everything up to the end of the connection.
@@ -112,7 +118,7 @@ impl Client {
     pub fn is_closed(&mut self) -> bool {
         match self.stream.fill_buf() {
             Ok(bytes) => bytes.is_empty(),
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+            Err(error) => is_gone(&error),
         }
     }
 
@@ -135,7 +141,7 @@ impl Client {
         match self.stream.read_line(&mut line) {
             Ok(0) => None,
             Ok(_) => Some(line.trim_end_matches(['\r', '\n']).to_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => None,
+            Err(error) if is_gone(&error) => None,
             Err(error) => panic!("the answer does not come: {error}"),
         }
     }
@@ -145,8 +151,21 @@ impl From<TcpStream> for Client {
     fn from(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
         stream.set_nodelay(true).expect("no delay");
-        Self { stream: BufReader::new(stream) }
+        let socket = stream.try_clone().expect("a second handle");
+        Self { stream: BufReader::new(Box::new(stream)), socket }
     }
+}
+
+impl From<Secured> for Client {
+    fn from(stream: Secured) -> Self {
+        let socket = stream.sock.try_clone().expect("a second handle");
+        Self { stream: BufReader::new(Box::new(stream)), socket }
+    }
+}
+
+/// Whether the other side has gone: with a reset, or, over TLS, without a word.
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::UnexpectedEof)
 }
 
 impl Answer {

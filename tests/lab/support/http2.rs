@@ -23,7 +23,6 @@ pub struct Answer2 {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
-    pub trailers: Option<HeaderMap>,
 }
 
 impl Http2 {
@@ -72,6 +71,5 @@ pub async fn read(response: Response<RecvStream>) -> Result<Answer2, h2::Error> 
         stream.flow_control().release_capacity(data.len())?;
         body.extend_from_slice(&data);
     }
-    let trailers = stream.trailers().await?;
-    Ok(Answer2 { status: head.status.as_u16(), headers: head.headers, body, trailers })
+    Ok(Answer2 { status: head.status.as_u16(), headers: head.headers, body })
 }
