@@ -10,6 +10,7 @@
 //! The doc comments of the fields are documentation for users: they are the
 //! descriptions of the JSON Schema ([`Config::schema`]).
 
+mod access_log;
 mod address;
 mod bounded;
 mod duration;
@@ -30,6 +31,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use bounded::{Count, Share, Threads, Weight};
 pub use duration::Span;
@@ -85,6 +87,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// The form of the log.
     pub log: Log,
+    /// One line for each request.
+    pub access_log: AccessLog,
 }
 
 /// Rules for header fields in both directions.
@@ -163,6 +167,7 @@ impl Default for Config {
             limits: Limits::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            access_log: AccessLog::default(),
         }
     }
 }
