@@ -12,3 +12,4 @@ mod nginx;
 mod pools;
 mod reload;
 mod routing;
+mod tls;
