@@ -10,6 +10,7 @@
 //! 3. accept clients, and say so;
 //! 4. on SIGINT stop; on SIGTERM stop accepting, finish what is in flight, stop.
 
+mod access_log;
 mod connections;
 mod door;
 mod file_watch;
@@ -21,7 +22,7 @@ mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::future::join_all;
@@ -37,9 +38,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, Misfit, Span, Step};
+use crate::config::{Config, LogTarget, Misfit, Span, Step};
+use crate::proxy::access_log::AccessLog;
 use crate::proxy::{BackendState, InFlight, Proxy};
 
+use access_log::AccessLogWriter;
 use connections::Connections;
 use door::{Door, Entrance, Rules};
 use file_watch::FileWatches;
@@ -54,6 +57,9 @@ pub use tls::TlsError;
 /// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// How long connections may take to close once no request is left.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// How often it is looked whether everybody is still at work.
 const ROUNDS: Duration = Duration::from_secs(5);
 
@@ -66,6 +72,7 @@ pub struct Server {
     signals: Signals,
     sockets: listener::Sockets,
     entrances: Vec<Arc<Entrance>>,
+    access_log: AccessLogWriter,
 }
 
 /// What a load balancer does when it begins to answer.
@@ -79,28 +86,39 @@ pub struct Started {
 
 impl Server {
     /// Begins to listen for signals, so that whoever finds the port open can end
-    /// the process in order, and binds all listeners.
+    /// the process in order, opens the access log, and binds all listeners. `colour`
+    /// says whether a terminal shall have colours; it is found out where that is
+    /// `None`.
     ///
     /// # Errors
     ///
-    /// A listener's address cannot be bound ([`BindError`]), or the system has no
-    /// threads or signal handlers to give.
-    pub fn bind(config: Config, mut origin: Origin) -> anyhow::Result<Self> {
+    /// A listener's address cannot be bound ([`BindError`]), the access log cannot be
+    /// opened, or the system has no threads or signal handlers to give.
+    pub fn bind(config: Config, mut origin: Origin, colour: Option<bool>) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.get())
             .thread_name("proxy")
             .enable_all()
             .build()
             .context("cannot start worker threads")?;
+        let access_log = AccessLogWriter::start(&config, colour)?;
         let signals = {
             let _inside = runtime.enter();
-            Signals::new().context("cannot listen for signals")?
+            let mut signals = Signals::new().context("cannot listen for signals")?;
+            let (reopen, queue) = (signals.take_reopen(), Arc::clone(access_log.queue()));
+            tokio::spawn(async move {
+                let Some(mut reopen) = reopen else { return };
+                while reopen.recv().await.is_some() {
+                    queue.reopen();
+                }
+            });
+            signals
         };
         // Before any client could connect.
         origin.watch_named(&config);
         let entrances = entrances(&config)?;
         let sockets = listener::Sockets::bind(config.listeners.iter().map(|l| l.address))?;
-        Ok(Self { config, origin, runtime, signals, sockets, entrances })
+        Ok(Self { config, origin, runtime, signals, sockets, entrances, access_log })
     }
 
     /// Runs until a signal ends it. `started` is called once clients are
@@ -111,13 +129,15 @@ impl Server {
     /// A backend's name does not resolve ([`Unresolved`](crate::proxy::Unresolved)),
     /// or a part of the load balancer ended by itself, which is a fault of its own.
     pub fn run(self, started: impl FnOnce(&Started) + Send + 'static) -> anyhow::Result<()> {
-        let Self { config, origin, runtime, signals, sockets, entrances } = self;
+        let Self { config, origin, runtime, signals, sockets, entrances, access_log } = self;
+        let log = access_log.log();
         // On a thread of the runtime, where work that blocks can be moved aside.
-        let life = runtime.spawn(serve(config, origin, signals, sockets, entrances, started));
+        let life = runtime.spawn(serve(config, origin, signals, sockets, entrances, log, started));
         let result = runtime.block_on(life).unwrap_or_else(|error| Err(error.into()));
         // What is still there has had its time; a blocking name look-up must not
         // hold up the end.
         runtime.shutdown_background();
+        drop(access_log);
         result
     }
 }
@@ -128,6 +148,7 @@ async fn serve(
     mut signals: Signals,
     sockets: listener::Sockets,
     entrances: Vec<Arc<Entrance>>,
+    access_log: Option<AccessLog>,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
     let drain_limit = config.shutdown.drain;
@@ -139,10 +160,12 @@ async fn serve(
 
     let (shutdown, shutting_down) = watch::channel(false);
     let in_flight = InFlight::default();
-    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone());
+    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), access_log);
     let (listeners, fds) = sockets.hand_over();
     let doors = listeners.iter().copied().zip(entrances).collect();
-    let mut services = tokio::spawn(accept(&config, proxy, doors, fds, shutting_down));
+    let connections = Connections::default();
+    let accepting = accept(&config, proxy, connections.clone(), doors, fds, shutting_down);
+    let mut services = tokio::spawn(accepting);
     let pools = operator
         .current()
         .load()
@@ -166,7 +189,7 @@ async fn serve(
         Asked::Drain => {
             // An error would mean that nobody listens, which is as well.
             let _ = shutdown.send(true);
-            drain(drain_limit, services, in_flight, signals).await;
+            drain(drain_limit, services, in_flight, connections, signals).await;
         }
         Asked::End | Asked::Reload => info!(target: "server", "interrupted, stopping"),
     }
@@ -203,7 +226,13 @@ async fn lost_care(operator: &Operator) {
 
 /// Waits until the requests in flight have finished, or until `limit` or another
 /// signal ends the wait.
-async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut signals: Signals) {
+async fn drain(
+    limit: Span,
+    services: JoinHandle<()>,
+    in_flight: InFlight,
+    connections: Connections,
+    mut signals: Signals,
+) {
     info!(target: "server", in_flight = in_flight.count(), %limit,
         "no longer accepting, finishing what is in flight");
     let finished = async {
@@ -216,6 +245,12 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
             if in_flight.count() == 0 {
                 break;
             }
+        }
+        // The end of an answer over HTTP/2 is sent by its connection, after the request
+        // has ended. Nobody is waited for who does not take it.
+        let begun = Instant::now();
+        while connections.open() > 0 && begun.elapsed() < FAREWELL {
+            tokio::time::sleep(SETTLE).await;
         }
     };
     tokio::select! {
@@ -239,6 +274,17 @@ pub fn inspect(config: &Config) -> Result<(), Misfit> {
             at: vec![Step::from("listener"), Step::from(index), Step::from("tls")],
         })?;
     }
+    if let LogTarget::File(path) = &config.access_log.to
+        && config.access_log.enabled
+    {
+        access_log::inspect(path).map_err(|reason| Misfit {
+            message: format!(
+                "cannot open the access log {}: {reason}; make its folder, or name another file",
+                path.display()
+            ),
+            at: vec![Step::from("access_log"), Step::from("to"), Step::from("file")],
+        })?;
+    }
     Ok(())
 }
 
@@ -252,6 +298,7 @@ fn entrances(config: &Config) -> Result<Vec<Arc<Entrance>>, TlsError> {
 fn accept(
     config: &Config,
     proxy: Proxy,
+    connections: Connections,
     doors: Vec<(SocketAddr, Arc<Entrance>)>,
     fds: Fds,
     shutting_down: watch::Receiver<bool>,
@@ -262,15 +309,15 @@ fn accept(
         max_retries: usize::MAX,
         ..ServerConf::default()
     });
+    let log = proxy.access_log().cloned();
     let mut proxy = http_proxy(&conf, proxy);
     proxy.server_options = Some(door::server_options(&config.limits));
     proxy.h2_options = Some(door::http2_options(&config.limits));
     // One for all listeners, since the connections to backends are its.
     let proxy = Arc::new(proxy);
-    let connections = Connections::default();
     let fds: ListenFds = Arc::new(Mutex::new(fds));
     let services = doors.into_iter().map(|(address, entrance)| {
-        let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy));
+        let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy), log.clone());
         let mut service = ListeningService::new(format!("listener {address}"), door);
         service.add_listener(
             ListenerConfig::tcp(address.to_string())

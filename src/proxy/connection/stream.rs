@@ -26,7 +26,7 @@ use super::refusal::refusal;
 use super::request_line::RequestLine;
 use super::timer::Timer;
 use crate::config::Rate;
-use crate::proxy::access_log;
+use crate::proxy::access_log::AccessLog;
 use crate::proxy::answer::Reason;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
@@ -49,6 +49,7 @@ pub struct Connection {
     inner: Stream,
     dialogue: Arc<Dialogue>,
     digest: Arc<ProxyDigest>,
+    log: Option<AccessLog>,
     opened: Instant,
     /// When what is waited for now began to be: a header, or the time without one.
     since: Option<Instant>,
@@ -71,12 +72,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes over an accepted connection, after any TLS handshake.
+    /// Takes over an accepted connection, after any TLS handshake. `log` is told of
+    /// requests that are refused here.
     ///
     /// # Errors
     ///
     /// None in practice: Pingora could not make an empty header.
-    pub fn new(inner: Stream, terms: Arc<Terms>) -> pingora::Result<Self> {
+    pub fn new(inner: Stream, terms: Arc<Terms>, log: Option<AccessLog>) -> pingora::Result<Self> {
         let dialogue = Arc::new(Dialogue::new(terms));
         // The one thing of a connection that Pingora shows to the phases of both
         // HTTP/1 and HTTP/2, and that can hold data of our own.
@@ -86,6 +88,7 @@ impl Connection {
             inner,
             dialogue,
             digest: Arc::new(digest),
+            log,
             opened: Instant::now(),
             since: None,
             ahead: [0; PREFACE.len()],
@@ -269,7 +272,10 @@ impl Connection {
 
     /// Answers a client in the middle of a header, and listens on for a while.
     fn refuse(&mut self, reason: Reason, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        access_log::unread(self.client(), reason);
+        if let Some(log) = &self.log {
+            let begun = self.since.unwrap_or(self.opened);
+            log.write_unread(self.client(), reason, begun.elapsed());
+        }
         // A client that does not even take this has had its answer.
         let answer = refusal(reason);
         if let Poll::Ready(Ok(_)) = Pin::new(&mut self.inner).poll_write(cx, &answer) {
@@ -316,8 +322,7 @@ impl Connection {
 
     fn client(&self) -> Option<SocketAddr> {
         let digest = self.inner.get_socket_digest()?;
-        let address = digest.peer_addr()?.as_inet()?;
-        Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+        digest.peer_addr()?.as_inet().copied()
     }
 
     /// Nothing more will be read. Whoever serves the connection drops it; an error
