@@ -44,15 +44,9 @@ pub fn reason(error: &Error) -> Reason {
         (_, E::WriteTimedout) => Reason::WriteTimeout,
         (
             _,
-            E::ConnectRefused
-            | E::ConnectNoRoute
-            | E::ConnectError
-            | E::SocketError
-            | E::BindError
-            | E::TLSHandshakeFailure
-            | E::InvalidCert
-            | E::HandshakeError,
+            E::ConnectRefused | E::ConnectNoRoute | E::ConnectError | E::SocketError | E::BindError,
         ) => Reason::ConnectFailed,
+        (_, E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError) => Reason::TlsFailed,
         (ErrorSource::Upstream, E::ConnectionClosed | E::ReadError | E::WriteError) => {
             Reason::ConnectionBroken
         }
@@ -80,6 +74,7 @@ pub fn cause(error: &Error) -> String {
     match error.root_etype() {
         ErrorType::ConnectRefused => "connection refused".to_owned(),
         ErrorType::ConnectTimedout => "no connection in time".to_owned(),
+        ErrorType::TLSHandshakeFailure => handshake_cause(&error.to_string()).to_owned(),
         etype => {
             let cause = error.root_cause();
             if cause.is::<Error>() || cause.is::<Box<Error>>() {
@@ -89,6 +84,13 @@ pub fn cause(error: &Error) -> String {
             }
         }
     }
+}
+
+/// What rustls says, out of what Pingora makes of it: the end of a chain of causes,
+/// with the name that was asked for behind it.
+fn handshake_cause(chain: &str) -> &str {
+    let last = chain.rsplit_once("cause: ").map_or(chain, |(_, last)| last);
+    last.rsplit_once(", SNI: ").map_or(last, |(cause, _)| cause).trim()
 }
 
 #[cfg(test)]

@@ -37,8 +37,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, Misfit, Span, Step};
-use crate::proxy::{BackendState, InFlight, Proxy};
+use crate::config::{Config, ListenerTls, Misfit, Span, Step};
+use crate::proxy::pem::TlsError;
+use crate::proxy::{BackendState, InFlight, Proxy, Snapshot};
 
 use connections::Connections;
 use door::{Door, Entrance, Rules};
@@ -49,7 +50,6 @@ use signals::{Asked, Signals};
 pub use listener::BindError;
 pub use log::{LogGuard, start as start_log};
 pub use operator::{Origin, Reader};
-pub use tls::TlsError;
 
 /// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -234,12 +234,12 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
 /// What is wrong with the first file that cannot be used, and where it is named.
 pub fn inspect(config: &Config) -> Result<(), Misfit> {
     for (index, listener) in config.listeners.iter().enumerate() {
-        Rules::load(listener, config).map_err(|error| Misfit {
-            message: error.to_string(),
-            at: vec![Step::from("listener"), Step::from(index), Step::from("tls")],
+        Rules::load(listener, config).map_err(|error| {
+            let way = vec![Step::from("listener"), Step::from(index), Step::from("tls")];
+            error.misfit(way, listener.tls.iter().flat_map(ListenerTls::files))
         })?;
     }
-    Ok(())
+    Snapshot::inspect(config)
 }
 
 /// What holds for the clients of each listener, in their order.

@@ -13,3 +13,4 @@ mod pools;
 mod reload;
 mod routing;
 mod tls;
+mod upstream_tls;
