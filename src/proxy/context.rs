@@ -1,6 +1,6 @@
 //! What the phases of one request tell each other.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -23,6 +23,9 @@ pub struct RequestContext {
     pub route: Option<Arc<Route>>,
     /// Whether the peer's word about the client is believed.
     pub trusted: bool,
+    /// Whose request it is: the peer's, or that of the client whom a trusted proxy
+    /// names.
+    pub client: Option<IpAddr>,
     /// The path and query to send on, where they are not those that were asked for.
     pub path: Option<String>,
     /// The backends that may answer.
@@ -74,6 +77,7 @@ impl RequestContext {
             request_id: HeaderValue::from_static(""),
             route: None,
             trusted: false,
+            client: None,
             path: None,
             target: Target::Any,
             tried: Vec::new(),
@@ -85,6 +89,11 @@ impl RequestContext {
             failure: None,
             _in_flight: in_flight.enter(),
         }
+    }
+
+    /// The request's route, if it asks anything of the request first.
+    pub(super) fn route_with_policies(&self) -> Option<Arc<Route>> {
+        self.route.as_ref().filter(|route| route.policies.is_some()).cloned()
     }
 
     /// Where the request went last.

@@ -1,5 +1,6 @@
 //! `pingora-lab serve`.
 
+mod access;
 mod access_log;
 mod balancing;
 mod command_line;

@@ -28,6 +28,22 @@ impl Client {
         Self::from(TcpStream::connect(address).expect("the server accepts"))
     }
 
+    /// From this address of the machine, any of 127.0.0.0/8.
+    pub fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("a free port");
+        socket.connect(&address.into()).expect("the server accepts");
+        Self::from(TcpStream::from(socket))
+    }
+
+    /// GET with these further header lines, over this connection.
+    pub fn get(&mut self, path: &str, fields: &[&str]) -> Answer {
+        let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
+        self.answer().expect("an answer")
+    }
+
     /// Sends what the server may no longer want.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.get_mut().write_all(bytes.as_ref());
