@@ -10,6 +10,7 @@ mod judge;
 mod learn;
 mod probe;
 mod serve;
+mod stress;
 mod support;
 mod together;
 mod walls;
