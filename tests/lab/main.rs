@@ -6,6 +6,7 @@ mod backends;
 mod cmake;
 mod course;
 mod documents;
+mod fuzz;
 mod judge;
 mod learn;
 mod probe;

@@ -2,8 +2,11 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 use crate::support::{Balancer, Client, Upstream, get};
 
@@ -118,4 +121,25 @@ fn what_is_known_of_backends_that_stay_is_kept() {
     for _ in 0..4 {
         assert_eq!(get(lab.balancer.address, "/", &[]).text(), "up");
     }
+}
+
+#[test]
+fn a_folder_in_which_something_is_always_written_hides_no_change() {
+    let (old, new) = (Upstream::named("old"), Upstream::named("new"));
+    let lab = Reloadable::start(&pool("old", &old));
+    // As a log does whose file is beside that of the configuration.
+    let (log, stop) = (lab.file.with_extension("log"), Arc::new(AtomicBool::new(false)));
+    let stopped = Arc::clone(&stop);
+    let writer = thread::spawn(move || {
+        let mut log = std::fs::File::create(log).unwrap();
+        while !stopped.load(Ordering::Relaxed) {
+            writeln!(log, "a line").unwrap();
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    lab.write(&pool("new", &new));
+    lab.wait_for_reload("was reloaded");
+    stop.store(true, Ordering::Relaxed);
+    writer.join().unwrap();
+    assert_eq!(get(lab.balancer.address, "/", &[]).text(), "new");
 }
