@@ -12,6 +12,7 @@
 
 mod access_log;
 mod connections;
+mod descriptors;
 mod door;
 mod file_watch;
 mod listener;
@@ -92,6 +93,7 @@ impl Server {
     /// A listener's address cannot be bound ([`BindError`]), the access log cannot be
     /// opened, or the system has no threads or signal handlers to give.
     pub fn bind(config: Config, mut origin: Origin, colour: Option<bool>) -> anyhow::Result<Self> {
+        descriptors::raise_limit(&config.limits);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.get())
             .thread_name("proxy")
