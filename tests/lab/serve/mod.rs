@@ -19,3 +19,4 @@ mod reload;
 mod routing;
 mod semantics;
 mod tls;
+mod upstream_tls;

@@ -8,6 +8,7 @@ pub mod lab;
 mod program;
 mod recording;
 mod say;
+pub mod secure;
 mod upstream;
 
 pub use balancer::Balancer;

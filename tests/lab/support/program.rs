@@ -82,7 +82,7 @@ impl Program {
         self.stderr.lines()
     }
 
-    /// Its number among the processes of the machine.
+    /// The number of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
