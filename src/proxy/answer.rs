@@ -44,6 +44,9 @@ pub enum Reason {
     Overloaded,
     /// Every backend refused the connection or could not be reached.
     ConnectFailed,
+    /// No backend could be spoken to over TLS: its certificate is not the right one, or
+    /// it refused ours.
+    TlsFailed,
     /// No connection in time.
     ConnectTimeout,
     /// The backend did not answer in time.
@@ -126,6 +129,11 @@ impl Reason {
             Self::ConnectFailed => {
                 (S::BAD_GATEWAY, "connect_failed", "No backend accepted a connection.")
             }
+            Self::TlsFailed => (
+                S::BAD_GATEWAY,
+                "tls_failed",
+                "No backend could be spoken to over TLS; the log says why.",
+            ),
             Self::ConnectTimeout => {
                 (S::GATEWAY_TIMEOUT, "connect_timeout", "No backend accepted a connection in time.")
             }
@@ -352,6 +360,14 @@ impl Answer {
         }
         Ok(())
     }
+}
+
+/// Whether the client has been sent the beginning of an answer. 1xx are none, but for
+/// 101, after which there is no HTTP any more.
+pub fn has_begun(session: &Session) -> bool {
+    session.response_written().is_some_and(|answer| {
+        !answer.status.is_informational() || answer.status == StatusCode::SWITCHING_PROTOCOLS
+    })
 }
 
 /// Reads on for a moment where the client is still sending: closing a socket
