@@ -15,6 +15,7 @@
 //! | [`route`] | what is done with the requests of a route |
 //! | [`policies`] | what a route asks of a request first |
 //! | [`access`] | which clients may come, by their addresses |
+//! | [`rate_limit`] | how many requests of a client go through |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
@@ -41,6 +42,7 @@ pub mod host;
 pub mod path;
 pub mod policies;
 pub mod pool;
+pub mod rate_limit;
 pub mod request_id;
 pub mod retry;
 pub mod route;

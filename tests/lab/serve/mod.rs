@@ -11,6 +11,7 @@ mod health;
 mod names;
 mod nginx;
 mod pools;
+mod rate_limit;
 mod reload;
 mod routing;
 mod tls;
