@@ -11,6 +11,7 @@
 //! descriptions of the JSON Schema ([`Config::schema`]).
 
 mod access;
+mod access_log;
 mod address;
 mod bounded;
 mod duration;
@@ -36,6 +37,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use access::Access;
+pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use bounded::{Count, Share, Threads, Weight};
 pub use duration::Span;
@@ -97,6 +99,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// The form of the log.
     pub log: Log,
+    /// One line for each request.
+    pub access_log: AccessLog,
 }
 
 /// Rules for header fields in both directions.
@@ -177,6 +181,7 @@ impl Default for Config {
             limits: Limits::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            access_log: AccessLog::default(),
         }
     }
 }

@@ -34,6 +34,10 @@ pub struct RequestContext {
     pub tried: Vec<SocketAddr>,
     /// How often a connection to a backend was asked for.
     pub attempts: u32,
+    /// When the last of them began.
+    pub tried_at: Option<Instant>,
+    /// From then to the header of the backend's answer.
+    pub upstream_time: Option<Duration>,
     /// The request's place at the address that it went to last.
     pub ticket: Option<Ticket>,
     /// How far the request has come with a kept connection that had gone stale.
@@ -82,6 +86,8 @@ impl RequestContext {
             target: Target::Any,
             tried: Vec::new(),
             attempts: 0,
+            tried_at: None,
+            upstream_time: None,
             ticket: None,
             stale: Stale::No,
             answered: None,

@@ -14,6 +14,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use super::access_log::AccessLog;
 use super::answer::{self, Answer, Reason};
 use super::connection::Dialogue;
 use super::context::{InFlight, RequestContext, Stale};
@@ -23,13 +24,14 @@ use super::policies::Instead;
 use super::pool::NoBackend;
 use super::route::{Action, Place, Redirect, Route};
 use super::snapshot::Current;
-use super::{access_log, backend_answer, choice, framing, host, request_id, retry};
+use super::{backend_answer, choice, framing, host, request_id, retry};
 use crate::config::Scheme;
 
 /// The load balancer, as Pingora sees it.
 pub struct Proxy {
     current: Arc<Current>,
     in_flight: InFlight,
+    access_log: Option<AccessLog>,
 }
 
 /// Most requests that were looked at are sent on.
@@ -43,8 +45,8 @@ enum Decision {
 
 impl Proxy {
     /// A proxy that goes by what is current, counting its requests in `in_flight`.
-    pub fn new(current: Arc<Current>, in_flight: InFlight) -> Self {
-        Self { current, in_flight }
+    pub fn new(current: Arc<Current>, in_flight: InFlight, access_log: Option<AccessLog>) -> Self {
+        Self { current, in_flight, access_log }
     }
 
     /// Finds out what is asked for and what is to be done about it.
@@ -330,6 +332,8 @@ impl ProxyHttp for Proxy {
             }
         }
         context.attempts += 1;
+        context.tried_at = Some(Instant::now());
+        context.upstream_time = None;
         let Some(endpoint) = context.endpoint() else {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
         };
@@ -471,6 +475,7 @@ impl ProxyHttp for Proxy {
             framing::upgraded(session);
         }
         context.failure = None;
+        context.upstream_time = context.tried_at.map(|at| at.elapsed());
         let route = self.route(context);
         if let Some(ticket) = &mut context.ticket {
             match route.pool() {
@@ -524,7 +529,9 @@ impl ProxyHttp for Proxy {
         error: Option<&Error>,
         context: &mut RequestContext,
     ) {
-        access_log::write(session, error, context);
+        if let Some(log) = &self.access_log {
+            log.write(session, error, context);
+        }
         framing::ended(session, context.failure.or_else(|| error.map(retry::reason)));
     }
 
