@@ -15,3 +15,4 @@ mod rate_limit;
 mod reload;
 mod routing;
 mod tls;
+mod upstream_tls;

@@ -10,7 +10,7 @@ use super::{Balancer, get};
 /// A load balancer whose file can be written anew.
 pub struct Reloadable {
     _folder: tempfile::TempDir,
-    file: PathBuf,
+    pub file: PathBuf,
     pub balancer: Balancer,
 }
 
