@@ -430,7 +430,9 @@ impl ProxyHttp for Proxy {
         let host = request.headers.get(http::header::HOST).cloned();
         // Pingora has seen to it that there is one, where the client sent any.
         let facts = Facts { host: host.as_ref(), ..facts };
-        self.route(context).request_rules.apply(request, &facts)?;
+        let route = self.route(context);
+        route.request_rules.remove_look_alikes(request);
+        route.request_rules.apply(request, &facts)?;
         match (&endpoint.identity.host, host) {
             (Some(own), _) => request.insert_header(http::header::HOST, own.clone())?,
             (None, Some(_)) => {}
