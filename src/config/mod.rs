@@ -26,6 +26,7 @@ mod secret;
 mod size;
 mod timeouts;
 mod tls;
+mod upgrade;
 mod validate;
 mod written;
 
@@ -61,6 +62,7 @@ pub use timeouts::{PoolTimeouts, Timeouts};
 pub use tls::{
     CertificateFiles, ClientCertificates, Hsts, ListenerTls, MaxAge, ServerName, UpstreamTls,
 };
+pub use upgrade::Upgrade;
 pub use validate::{Misfit, Step};
 
 use written::written_as_string;
@@ -93,6 +95,8 @@ pub struct Config {
     pub limits: Limits,
     /// What happens on SIGTERM.
     pub shutdown: Shutdown,
+    /// How a new process takes over from a running one.
+    pub upgrade: Upgrade,
     /// The form of the log.
     pub log: Log,
     /// One line for each request.
@@ -175,6 +179,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             shutdown: Shutdown::default(),
+            upgrade: Upgrade::default(),
             log: Log::default(),
             access_log: AccessLog::default(),
         }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
@@ -68,7 +68,13 @@ pub enum Stale {
 /// The number of requests that have begun and not ended; whoever drains the
 /// process waits for it to be zero.
 #[derive(Clone, Default)]
-pub struct InFlight(Arc<AtomicUsize>);
+pub struct InFlight(Arc<Counted>);
+
+#[derive(Default)]
+struct Counted {
+    requests: AtomicUsize,
+    leaving: AtomicBool,
+}
 
 struct InFlightGuard(InFlight);
 
@@ -124,17 +130,27 @@ impl RequestContext {
 impl InFlight {
     /// How many there are now.
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::Acquire)
+        self.0.requests.load(Ordering::Acquire)
+    }
+
+    /// Has the answers from now on say that their connections will be closed.
+    pub fn leave(&self) {
+        self.0.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to end.
+    pub fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Relaxed)
     }
 
     fn enter(&self) -> InFlightGuard {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.0.requests.fetch_add(1, Ordering::AcqRel);
         InFlightGuard(self.clone())
     }
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.0.requests.fetch_sub(1, Ordering::AcqRel);
     }
 }

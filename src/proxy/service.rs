@@ -473,6 +473,8 @@ impl ProxyHttp for Proxy {
         }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             framing::upgraded(session);
+        } else if self.in_flight.is_leaving() {
+            session.set_keepalive(None);
         }
         context.failure = None;
         context.upstream_time = context.tried_at.map(|at| at.elapsed());

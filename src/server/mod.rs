@@ -8,10 +8,12 @@
 //! 1. bind all listeners, so that a busy port is a plain error;
 //! 2. resolve all names and check all backends;
 //! 3. accept clients, and say so;
-//! 4. on SIGINT stop; on SIGTERM stop accepting, finish what is in flight, stop.
+//! 4. on SIGINT stop; on SIGTERM, or when another process has taken over
+//!    ([`upgrade`]), stop accepting, finish what is in flight, stop.
 
 mod access_log;
 mod connections;
+mod departure;
 mod door;
 mod file_watch;
 mod listener;
@@ -19,6 +21,7 @@ mod log;
 mod operator;
 mod signals;
 mod tls;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,15 +47,18 @@ use crate::proxy::{BackendState, InFlight, Proxy};
 
 use access_log::AccessLogWriter;
 use connections::Connections;
+use departure::Departure;
 use door::{Door, Entrance, Rules};
 use file_watch::FileWatches;
 use operator::Operator;
 use signals::{Asked, Signals};
+use upgrade::{Giver, Taker};
 
 pub use listener::BindError;
 pub use log::{LogGuard, start as start_log};
 pub use operator::{Origin, Reader};
 pub use tls::TlsError;
+pub use upgrade::UpgradeError;
 
 /// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -70,6 +76,7 @@ pub struct Server {
     sockets: listener::Sockets,
     entrances: Vec<Arc<Entrance>>,
     access_log: AccessLogWriter,
+    taker: Option<Taker>,
 }
 
 /// What a load balancer does when it begins to answer.
@@ -91,7 +98,20 @@ impl Server {
     ///
     /// A listener's address cannot be bound ([`BindError`]), the access log cannot be
     /// opened, or the system has no threads or signal handlers to give.
-    pub fn bind(config: Config, mut origin: Origin, colour: Option<bool>) -> anyhow::Result<Self> {
+    pub fn bind(
+        config: Config,
+        mut origin: Origin,
+        colour: Option<bool>,
+        upgrade: bool,
+    ) -> anyhow::Result<Self> {
+        let mut taker = match (&config.upgrade.socket, upgrade) {
+            (Some(path), true) => Some(Taker::connect(path)?),
+            (Some(path), false) => Giver::inspect(path).map(|()| None)?,
+            (None, true) => anyhow::bail!(
+                "there is nothing to upgrade: give both processes [upgrade] socket = \"PATH\""
+            ),
+            (None, false) => None,
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.get())
             .thread_name("proxy")
@@ -114,8 +134,12 @@ impl Server {
         // Before any client could connect.
         origin.watch_named(&config);
         let entrances = entrances(&config)?;
-        let sockets = listener::Sockets::bind(config.listeners.iter().map(|l| l.address))?;
-        Ok(Self { config, origin, runtime, signals, sockets, entrances, access_log })
+        let addresses = config.listeners.iter().map(|listener| listener.address);
+        let sockets = listener::Sockets::bind("listener", addresses, taker.as_mut())?;
+        if let Some(taker) = &mut taker {
+            taker.close_the_rest();
+        }
+        Ok(Self { config, origin, runtime, signals, sockets, entrances, access_log, taker })
     }
 
     /// Runs until a signal ends it. `started` is called once clients are
@@ -126,10 +150,11 @@ impl Server {
     /// A backend's name does not resolve ([`Unresolved`](crate::proxy::Unresolved)),
     /// or a part of the load balancer ended by itself, which is a fault of its own.
     pub fn run(self, started: impl FnOnce(&Started) + Send + 'static) -> anyhow::Result<()> {
-        let Self { config, origin, runtime, signals, sockets, entrances, access_log } = self;
+        let Self { config, origin, runtime, signals, sockets, entrances, access_log, taker } = self;
         let log = access_log.log();
         // On a thread of the runtime, where work that blocks can be moved aside.
-        let life = runtime.spawn(serve(config, origin, signals, sockets, entrances, log, started));
+        let life =
+            runtime.spawn(serve(config, origin, signals, sockets, entrances, log, taker, started));
         let result = runtime.block_on(life).unwrap_or_else(|error| Err(error.into()));
         // What is still there has had its time; a blocking name look-up must not
         // hold up the end.
@@ -146,6 +171,7 @@ async fn serve(
     sockets: listener::Sockets,
     entrances: Vec<Arc<Entrance>>,
     access_log: Option<AccessLog>,
+    taker: Option<Taker>,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
     let drain_limit = config.shutdown.drain;
@@ -158,9 +184,14 @@ async fn serve(
     let (shutdown, shutting_down) = watch::channel(false);
     let in_flight = InFlight::default();
     let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), access_log);
+    let mut giver = match &config.upgrade.socket {
+        Some(path) => Some(Giver::wait_at(path, sockets.copies()?)?),
+        None => None,
+    };
+    let departure = Departure::new();
     let (listeners, fds) = sockets.hand_over();
     let doors = listeners.iter().copied().zip(entrances).collect();
-    let mut services = tokio::spawn(accept(&config, proxy, doors, fds, shutting_down));
+    let mut services = tokio::spawn(accept(&config, proxy, doors, fds, &departure, shutting_down));
     let pools = operator
         .current()
         .load()
@@ -172,23 +203,52 @@ async fn serve(
     for address in &listeners {
         info!(target: "server", %address, "listening");
     }
+    // From now on, the running process knows that it is not needed.
+    if let Some(taker) = taker {
+        taker.accepting();
+    }
 
     let ending = tokio::select! {
-        ending = answer_calls(&operator, &mut watches, &mut signals) => ending,
+        ending = answer_calls(&operator, &mut watches, &mut signals) => Ending::Asked(ending),
+        process = taken_over(giver.as_mut()) => Ending::TakenOver(process),
         // None of them ends before the shutdown but by a panic, and a load balancer
         // that accepts nobody, or checks nothing, must not look alive.
         _ = &mut services => anyhow::bail!("the listeners ended by themselves; see the log"),
         () = lost_care(&operator) => anyhow::bail!("the health checks ended by themselves; see the log"),
     };
+    // It holds the listeners open.
+    drop(giver);
+    if let Ending::TakenOver(process) = ending {
+        info!(target: "server", process, "another process has taken over");
+        departure.be_patient(config.upgrade.idle.get());
+    }
     match ending {
-        Asked::Drain => {
+        Ending::Asked(Asked::Drain) | Ending::TakenOver(_) => {
+            in_flight.leave();
             // An error would mean that nobody listens, which is as well.
             let _ = shutdown.send(true);
             drain(drain_limit, services, in_flight, signals).await;
         }
-        Asked::End | Asked::Reload => info!(target: "server", "interrupted, stopping"),
+        Ending::Asked(Asked::End | Asked::Reload) => {
+            info!(target: "server", "interrupted, stopping")
+        }
     }
     Ok(())
+}
+
+/// Why a load balancer ends.
+enum Ending {
+    Asked(Asked),
+    /// Another process, of this number, has taken over.
+    TakenOver(u32),
+}
+
+/// Waits until another process has taken over; for ever, if none can.
+async fn taken_over(giver: Option<&mut Giver>) -> u32 {
+    match giver {
+        Some(giver) => giver.taken_over().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Reloads when it is asked to, or when a file changes, until a signal asks to
@@ -283,6 +343,7 @@ fn accept(
     proxy: Proxy,
     doors: Vec<(SocketAddr, Arc<Entrance>)>,
     fds: Fds,
+    departure: &Departure,
     shutting_down: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {
     let conf = Arc::new(ServerConf {
@@ -299,7 +360,7 @@ fn accept(
     let connections = Connections::default();
     let fds: ListenFds = Arc::new(Mutex::new(fds));
     let services = doors.into_iter().map(|(address, entrance)| {
-        let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy));
+        let door = Door::new(entrance, connections.clone(), departure.clone(), Arc::clone(&proxy));
         let mut service = ListeningService::new(format!("listener {address}"), door);
         service.add_listener(
             ListenerConfig::tcp(address.to_string())
