@@ -11,6 +11,7 @@
 //! descriptions of the JSON Schema ([`Config::schema`]).
 
 mod address;
+mod admin;
 mod bounded;
 mod duration;
 mod file;
@@ -31,6 +32,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{BackendSpec, HostPort};
+pub use admin::{Admin, AdminHost, Metrics};
 pub use bounded::{Count, Share, Threads, Weight};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
@@ -85,6 +87,11 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// The form of the log.
     pub log: Log,
+    /// How the load balancer is looked after while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
+    /// What is counted of requests.
+    pub metrics: Metrics,
 }
 
 /// Rules for header fields in both directions.
@@ -163,6 +170,8 @@ impl Default for Config {
             limits: Limits::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            admin: None,
+            metrics: Metrics::default(),
         }
     }
 }

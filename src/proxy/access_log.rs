@@ -6,25 +6,18 @@
 
 use std::net::SocketAddr;
 
-use pingora::Error;
 use pingora_proxy::Session;
 use tracing::info;
 
 use super::context::RequestContext;
-use super::retry;
+use super::outcome::Outcome;
 
 /// Writes the line of a request that has ended.
-pub fn write(session: &Session, error: Option<&Error>, context: &RequestContext) {
+pub fn write(session: &Session, outcome: &Outcome, context: &RequestContext) {
     if !tracing::enabled!(target: "access", tracing::Level::INFO) {
         return;
     }
     let request = session.req_header();
-    let reason = context.failure.or_else(|| error.map(retry::reason));
-    let status = match (session.response_written(), reason) {
-        (Some(answer), _) => answer.status.as_u16(),
-        (None, Some(reason)) => reason.logged_status(),
-        (None, None) => 0,
-    };
     let host = request
         .uri
         .authority()
@@ -40,13 +33,13 @@ pub fn write(session: &Session, error: Option<&Error>, context: &RequestContext)
         method = request.method.as_str(),
         host,
         path = request.uri.path(),
-        status,
+        status = outcome.status,
         backend = context.endpoint().map_or("-", |e| e.identity.label.as_str()),
         attempts = context.attempts,
-        duration_ms = context.duration().as_micros() as f64 / 1000.0,
+        duration_ms = outcome.took.as_micros() as f64 / 1000.0,
         bytes = session.body_bytes_sent(),
         request_id = context.request_id.to_str().unwrap_or("-"),
         client = client.map_or_else(|| "-".to_owned(), |client| client.to_string()),
-        reason = reason.map(super::answer::Reason::id),
+        reason = outcome.reason.map(super::answer::Reason::id),
     );
 }

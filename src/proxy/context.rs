@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderName, HeaderValue};
 
 use super::answer::Reason;
+use super::metrics::upstream::Upstream;
 use super::pool::{Endpoint, Target, Ticket};
 use super::route::Route;
 
@@ -29,6 +30,8 @@ pub struct RequestContext {
     pub target: Target,
     /// The addresses that were tried and that failed.
     pub tried: Vec<SocketAddr>,
+    /// When the address that it went to last had been chosen.
+    pub tried_at: Option<Instant>,
     /// How often a connection to a backend was asked for.
     pub attempts: u32,
     /// The request's place at the address that it went to last.
@@ -77,6 +80,7 @@ impl RequestContext {
             path: None,
             target: Target::Any,
             tried: Vec::new(),
+            tried_at: None,
             attempts: 0,
             ticket: None,
             stale: Stale::No,
@@ -90,6 +94,11 @@ impl RequestContext {
     /// Where the request went last.
     pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
         self.ticket.as_ref().map(Ticket::endpoint)
+    }
+
+    /// What is counted of the backend that the request went to last, if anything is.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        self.endpoint()?.identity.metrics.as_deref()
     }
 
     /// From the end of the request's header to the end of the answer, or to now.

@@ -11,6 +11,7 @@ use pingora_proxy::Session;
 
 use super::answer::Reason;
 use super::context::RequestContext;
+use super::metrics::Metrics;
 use crate::config::{self, Config};
 
 /// The policies of one route.
@@ -21,8 +22,8 @@ pub struct Policies {}
 
 impl Policies {
     /// Prepares those that the route names; the configuration has been validated, so
-    /// each name is known.
-    pub fn new(_route: &config::Route, _config: &Config) -> Self {
+    /// each name is known. What they decide is counted by their name.
+    pub fn new(_route: &config::Route, _config: &Config, _metrics: &Metrics) -> Self {
         Self {}
     }
 

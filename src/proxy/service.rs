@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -19,6 +20,8 @@ use super::connection::Dialogue;
 use super::context::{InFlight, RequestContext, Stale};
 use super::forwarded;
 use super::headers::Facts;
+use super::metrics::upstream::Cause;
+use super::outcome::Outcome;
 use super::pool::NoBackend;
 use super::route::{Action, Place, Redirect, Route};
 use super::snapshot::Current;
@@ -320,10 +323,27 @@ impl ProxyHttp for Proxy {
             }
         }
         context.attempts += 1;
+        context.tried_at = context.upstream().map(|_| Instant::now());
         let Some(endpoint) = context.endpoint() else {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
         };
         Ok(endpoint.peer(left(context), session.is_upgrade_req(), fresh))
+    }
+
+    /// The request is about to be sent.
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        if let Some(metrics) = context.upstream() {
+            metrics.connected(reused);
+        }
+        Ok(())
     }
 
     /// Nothing was sent: the next backend may have the request, whatever it is.
@@ -334,11 +354,17 @@ impl ProxyHttp for Proxy {
         context: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        context.failure = Some(reason(&error, context));
+        let reason = reason(&error, context);
+        context.failure = Some(reason);
+        count_failure(context, reason);
         if let Some(pool) = self.route(context).pool() {
             pool.suspect();
         }
-        error.set_retry(self.may_try_another(context));
+        let again = self.may_try_another(context);
+        if again {
+            count_retry(context, Cause::Connect);
+        }
+        error.set_retry(again);
         error
     }
 
@@ -353,19 +379,26 @@ impl ProxyHttp for Proxy {
     ) -> Box<Error> {
         let mut error = error.more_context(format!("backend {peer}"));
         if !retry::may_repeat(session, &error) {
-            if *error.esource() == ErrorSource::Upstream
-                && let Some(ticket) = &mut context.ticket
-            {
-                ticket.failed();
+            if *error.esource() == ErrorSource::Upstream {
+                count_failure(context, reason(&error, context));
+                if let Some(ticket) = &mut context.ticket {
+                    ticket.failed();
+                }
             }
             error.set_retry(false);
         } else if client_reused && context.stale == Stale::No {
             context.stale = Stale::AskAgain;
+            count_retry(context, Cause::Stale);
             error.set_retry(true);
         } else {
-            context.failure = Some(reason(&error, context));
+            let reason = reason(&error, context);
+            context.failure = Some(reason);
+            count_failure(context, reason);
             let again = self.may_try_another(context)
                 && self.route(context).pool().is_some_and(|pool| pool.withdraw_retry());
+            if again {
+                count_retry(context, Cause::Broken);
+            }
             error.set_retry(again);
         }
         error
@@ -461,6 +494,9 @@ impl ProxyHttp for Proxy {
             framing::upgraded(session);
         }
         context.failure = None;
+        if let (Some(metrics), Some(tried_at)) = (context.upstream(), context.tried_at) {
+            metrics.answered(tried_at.elapsed());
+        }
         let route = self.route(context);
         if let Some(ticket) = &mut context.ticket {
             match route.pool() {
@@ -514,8 +550,13 @@ impl ProxyHttp for Proxy {
         error: Option<&Error>,
         context: &mut RequestContext,
     ) {
-        access_log::write(session, error, context);
-        framing::ended(session, context.failure.or_else(|| error.map(retry::reason)));
+        let outcome = Outcome::of(session, error, context);
+        if let Some(traffic) = context.route.as_ref().and_then(|route| route.traffic()) {
+            let backend = context.endpoint().map(|endpoint| endpoint.identity.index);
+            traffic.ended(backend, &session.req_header().method, &outcome);
+        }
+        access_log::write(session, &outcome, context);
+        framing::ended(session, outcome.reason);
     }
 
     /// The access log says it.
@@ -545,6 +586,18 @@ impl Proxy {
         }
         let route = self.route(context);
         route.pool().is_some_and(|pool| pool.may_try_again(context.target, &context.tried))
+    }
+}
+
+fn count_failure(context: &RequestContext, reason: Reason) {
+    if let Some(metrics) = context.upstream() {
+        metrics.failed(reason);
+    }
+}
+
+fn count_retry(context: &RequestContext, cause: Cause) {
+    if let Some(metrics) = context.upstream() {
+        metrics.retried(cause);
     }
 }
 

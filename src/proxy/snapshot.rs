@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::forwarded::TrustedProxies;
+use super::metrics::Metrics;
 use super::pool::Pool;
 use super::route::Route;
 use super::routes::Routes;
@@ -18,6 +19,8 @@ use crate::config::{self, Config};
 pub struct Snapshot {
     /// The pools, in the configuration's order.
     pools: Box<[Arc<Pool>]>,
+    /// The routes, in the configuration's order.
+    in_order: Box<[Arc<Route>]>,
     /// Which requests go where.
     pub routes: Routes,
     /// What is done with the others.
@@ -35,7 +38,7 @@ impl Snapshot {
     /// Prepares a configuration that has been validated. What has not changed
     /// since `earlier` is taken over: a pool with all that it knows of its
     /// backends.
-    pub fn prepare(config: &Config, earlier: Option<&Self>) -> Self {
+    pub fn prepare(config: &Config, earlier: Option<&Self>, metrics: &Metrics) -> Self {
         let pools: Box<[_]> = config
             .pools
             .iter()
@@ -44,7 +47,7 @@ impl Snapshot {
                 match known {
                     Some(known) if known.is_of(written, &config.timeouts) => Arc::clone(known),
                     known => {
-                        let pool = Pool::new(written, &config.timeouts);
+                        let pool = Pool::new(written, &config.timeouts, metrics);
                         if let Some(known) = known {
                             pool.inherit(known);
                         }
@@ -62,16 +65,23 @@ impl Snapshot {
                 Some(name) => name.as_str().into(),
                 None => (index + 1).to_string().into(),
             };
-            let route = Route::new(name, written, pool.map(|pool| Arc::clone(pool)), config);
+            let pool = pool.map(|pool| Arc::clone(pool));
+            let route = Route::new(name, written, pool, config, metrics);
             (written.clone(), Arc::new(route))
         });
-        let routes = Routes::new(routes.collect::<Vec<_>>());
+        let routes: Vec<_> = routes.collect();
         Self {
-            routes,
-            not_found: Arc::new(Route::not_found(config)),
+            in_order: routes.iter().map(|(_, route)| Arc::clone(route)).collect(),
+            routes: Routes::new(routes),
+            not_found: Arc::new(Route::not_found(config, metrics)),
             trusted: TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0)),
             pools,
         }
+    }
+
+    /// The routes, in the configuration's order.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.in_order
     }
 
     /// The pools, in the configuration's order.

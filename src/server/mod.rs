@@ -10,11 +10,14 @@
 //! 3. accept clients, and say so;
 //! 4. on SIGINT stop; on SIGTERM stop accepting, finish what is in flight, stop.
 
+mod admin;
+mod changes;
 mod connections;
 mod door;
 mod file_watch;
 mod listener;
 mod log;
+pub mod metrics;
 mod operator;
 mod signals;
 mod tls;
@@ -33,13 +36,14 @@ use pingora::services::Service;
 use pingora::services::listening::Service as ListeningService;
 use pingora_proxy::http_proxy;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::config::{Config, Misfit, Span, Step};
-use crate::proxy::{BackendState, InFlight, Proxy};
+use crate::proxy::{BackendState, InFlight, Metrics, Proxy};
 
+use admin::{Admin, Call, Desk, Gate, Running};
 use connections::Connections;
 use door::{Door, Entrance, Rules};
 use file_watch::FileWatches;
@@ -54,18 +58,27 @@ pub use tls::TlsError;
 /// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// How many may wait to ask for a reload; others wait to be asked.
+const CALLS: usize = 16;
+
 /// How often it is looked whether everybody is still at work.
 const ROUNDS: Duration = Duration::from_secs(5);
 
 /// A load balancer whose sockets are bound. Clients can connect; they are
 /// answered once it runs.
 pub struct Server {
+    runtime: Runtime,
+    bound: Bound,
+}
+
+/// What is there before it runs.
+struct Bound {
     config: Config,
     origin: Origin,
-    runtime: Runtime,
     signals: Signals,
     sockets: listener::Sockets,
     entrances: Vec<Arc<Entrance>>,
+    admin: Option<listener::Sockets>,
 }
 
 /// What a load balancer does when it begins to answer.
@@ -73,6 +86,8 @@ pub struct Server {
 pub struct Started {
     /// Where clients are accepted.
     pub listeners: Vec<SocketAddr>,
+    /// Where it is looked after, if anywhere.
+    pub admin: Option<SocketAddr>,
     /// The pools and their backends after the first check.
     pub pools: Vec<(String, Vec<BackendState>)>,
 }
@@ -83,7 +98,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// A listener's address cannot be bound ([`BindError`]), or the system has no
+    /// The address of a listener, or of the admin listener, cannot be bound
+    /// ([`BindError`]), or the system has no
     /// threads or signal handlers to give.
     pub fn bind(config: Config, mut origin: Origin) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -100,7 +116,13 @@ impl Server {
         origin.watch_named(&config);
         let entrances = entrances(&config)?;
         let sockets = listener::Sockets::bind(config.listeners.iter().map(|l| l.address))?;
-        Ok(Self { config, origin, runtime, signals, sockets, entrances })
+        let admin = config.admin.as_ref().map(|admin| {
+            listener::Sockets::bind([admin.address])
+                .map_err(|error| BindError { admin: true, ..error })
+        });
+        let admin = admin.transpose()?;
+        let bound = Bound { config, origin, signals, sockets, entrances, admin };
+        Ok(Self { runtime, bound })
     }
 
     /// Runs until a signal ends it. `started` is called once clients are
@@ -111,9 +133,9 @@ impl Server {
     /// A backend's name does not resolve ([`Unresolved`](crate::proxy::Unresolved)),
     /// or a part of the load balancer ended by itself, which is a fault of its own.
     pub fn run(self, started: impl FnOnce(&Started) + Send + 'static) -> anyhow::Result<()> {
-        let Self { config, origin, runtime, signals, sockets, entrances } = self;
+        let Self { runtime, bound } = self;
         // On a thread of the runtime, where work that blocks can be moved aside.
-        let life = runtime.spawn(serve(config, origin, signals, sockets, entrances, started));
+        let life = runtime.spawn(serve(bound, started));
         let result = runtime.block_on(life).unwrap_or_else(|error| Err(error.into()));
         // What is still there has had its time; a blocking name look-up must not
         // hold up the end.
@@ -122,27 +144,37 @@ impl Server {
     }
 }
 
-async fn serve(
-    config: Config,
-    mut origin: Origin,
-    mut signals: Signals,
-    sockets: listener::Sockets,
-    entrances: Vec<Arc<Entrance>>,
-    started: impl FnOnce(&Started),
-) -> anyhow::Result<()> {
+async fn serve(bound: Bound, started: impl FnOnce(&Started)) -> anyhow::Result<()> {
+    let Bound { config, mut origin, mut signals, sockets, entrances, admin } = bound;
     let drain_limit = config.shutdown.drain;
     let mut watches = origin.take_watches();
+    let (in_flight, connections) = (InFlight::default(), Connections::default());
+    // Nobody else could show what is counted.
+    let counts = config.metrics.enabled && admin.is_some();
+    let metrics = if counts { Metrics::on() } else { Metrics::off() };
+    let (calls, mut called) = mpsc::channel(CALLS);
+    let desk = Desk::new(metrics.clone(), in_flight.clone(), connections.clone(), calls);
+    let desk = Arc::new(desk);
+    let gate = config.admin.as_ref().map(|admin| Arc::new(Gate::new(admin)));
+    let admin_address = admin.as_ref().and_then(|socket| socket.addresses().next());
+    // It answers from now until the process has drained.
+    let admin = admin.zip(gate.clone()).map(|(socket, gate)| {
+        Admin::start(socket, gate, Arc::clone(&desk)).context("cannot start the admin listener")
+    });
+    let _admin = admin.transpose()?;
     let operator = tokio::select! {
-        operator = Operator::begin(config.clone(), origin, &entrances) => operator?,
+        operator = Operator::begin(config.clone(), origin, &entrances, metrics, gate) => operator?,
         _ = signals.end() => return Ok(()),
     };
 
     let (shutdown, shutting_down) = watch::channel(false);
-    let in_flight = InFlight::default();
     let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone());
     let (listeners, fds) = sockets.hand_over();
     let doors = listeners.iter().copied().zip(entrances).collect();
-    let mut services = tokio::spawn(accept(&config, proxy, doors, fds, shutting_down));
+    let mut services = tokio::spawn(accept(&config, proxy, doors, connections, fds, shutting_down));
+    let tls = config.listeners.iter().map(|listener| listener.tls.is_some());
+    let listening = listeners.iter().copied().zip(tls).collect();
+    desk.runs(Running { operator: Arc::clone(&operator), listeners: listening });
     let pools = operator
         .current()
         .load()
@@ -150,20 +182,26 @@ async fn serve(
         .iter()
         .map(|p| (p.name().to_owned(), p.state()))
         .collect();
-    started(&Started { listeners: listeners.clone(), pools });
+    started(&Started { listeners: listeners.clone(), admin: admin_address, pools });
     for address in &listeners {
         info!(target: "server", %address, "listening");
     }
+    if let Some(address) = admin_address {
+        info!(target: "admin", %address, "looked after");
+    }
 
     let ending = tokio::select! {
-        ending = answer_calls(&operator, &mut watches, &mut signals) => ending,
+        ending = answer_calls(&operator, &mut watches, &mut signals, &mut called) => ending,
         // None of them ends before the shutdown but by a panic, and a load balancer
         // that accepts nobody, or checks nothing, must not look alive.
         _ = &mut services => anyhow::bail!("the listeners ended by themselves; see the log"),
         () = lost_care(&operator) => anyhow::bail!("the health checks ended by themselves; see the log"),
     };
+    // Who still waits for a reload is told that there will be none.
+    drop(called);
     match ending {
         Asked::Drain => {
+            desk.drains();
             // An error would mean that nobody listens, which is as well.
             let _ = shutdown.send(true);
             drain(drain_limit, services, in_flight, signals).await;
@@ -179,14 +217,21 @@ async fn answer_calls(
     operator: &Operator,
     watches: &mut FileWatches,
     signals: &mut Signals,
+    called: &mut mpsc::Receiver<Call>,
 ) -> Asked {
     loop {
+        let mut caller = None;
         tokio::select! {
             asked = signals.next() => if asked != Asked::Reload { return asked },
             () = watches.changed() => {}
+            Some(call) = called.recv() => caller = Some(call),
         }
         // What is wrong is in the log; the old configuration stays.
-        let _ = operator.reload().await;
+        let result = operator.reload().await;
+        if let Some(caller) = caller {
+            // Whoever asked may have gone.
+            let _ = caller.send(result);
+        }
         if operator.watch(watches).await {
             // They may have changed after they were read and before they were watched.
             let _ = operator.reload().await;
@@ -253,6 +298,7 @@ fn accept(
     config: &Config,
     proxy: Proxy,
     doors: Vec<(SocketAddr, Arc<Entrance>)>,
+    connections: Connections,
     fds: Fds,
     shutting_down: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {
@@ -267,7 +313,6 @@ fn accept(
     proxy.h2_options = Some(door::http2_options(&config.limits));
     // One for all listeners, since the connections to backends are its.
     let proxy = Arc::new(proxy);
-    let connections = Connections::default();
     let fds: ListenFds = Arc::new(Mutex::new(fds));
     let services = doors.into_iter().map(|(address, entrance)| {
         let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy));
