@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode};
 use super::headers::Rules;
 use super::metrics::Metrics;
 use super::metrics::traffic::RouteTraffic;
-use super::policies::Policies;
+use super::policies::{Policies, Prepared};
 use super::pool::Pool;
 use crate::config::{self, Request, Response, Scheme};
 
@@ -22,8 +22,8 @@ pub struct Route {
     name: Arc<str>,
     action: Action,
     rewrite: Option<Rewrite>,
-    /// What it asks of a request first.
-    pub policies: Policies,
+    /// What it asks of a request first, if anything.
+    pub policies: Option<Policies>,
     /// Of the whole configuration, then of this route.
     pub request_rules: Rules,
     /// Of the whole configuration, then of this route.
@@ -75,11 +75,13 @@ struct Rewrite {
 // === impl Route ===
 
 impl Route {
-    /// Prepares a route, with the rules and limits of the whole configuration.
+    /// Prepares a route, with the policies, rules and limits of the whole
+    /// configuration.
     pub fn new(
         name: Arc<str>,
         written: &config::Route,
         pool: Option<Arc<Pool>>,
+        prepared: &Prepared,
         config: &config::Config,
         metrics: &Metrics,
     ) -> Self {
@@ -100,7 +102,7 @@ impl Route {
             name,
             action,
             rewrite: Rewrite::new(written),
-            policies: Policies::new(written, config, metrics),
+            policies: Policies::new(written, prepared),
             request_rules: rules(&config.headers.request, &written.headers.request),
             response_rules: rules(&config.headers.response, &written.headers.response),
             total_limit,
@@ -115,7 +117,7 @@ impl Route {
             name: NO_ROUTE.into(),
             action: Action::NotFound,
             rewrite: None,
-            policies: Policies::default(),
+            policies: None,
             request_rules: rules::<Request>(&config.headers.request, &request),
             response_rules: rules::<Response>(&config.headers.response, &response),
             total_limit: config.timeouts.total.get(),
@@ -295,7 +297,8 @@ mod tests {
 
     fn route(text: &str) -> Route {
         let config: config::Config = toml::from_str(&format!("[[route]]\n{text}\n")).unwrap();
-        Route::new("r".into(), &config.routes[0], None, &config, &Metrics::off())
+        let (prepared, metrics) = (Prepared::default(), Metrics::off());
+        Route::new("r".into(), &config.routes[0], None, &prepared, &config, &metrics)
     }
 
     #[test]

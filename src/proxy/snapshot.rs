@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::forwarded::TrustedProxies;
 use super::metrics::Metrics;
+use super::policies::Prepared;
 use super::pool::Pool;
 use super::route::Route;
 use super::routes::Routes;
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pools: Box<[Arc<Pool>]>,
     /// The routes, in the configuration's order.
     in_order: Box<[Arc<Route>]>,
+    /// The policies that routes name.
+    policies: Prepared,
     /// Which requests go where.
     pub routes: Routes,
     /// What is done with the others.
@@ -37,7 +40,7 @@ pub struct Current(ArcSwap<Snapshot>);
 impl Snapshot {
     /// Prepares a configuration that has been validated. What has not changed
     /// since `earlier` is taken over: a pool with all that it knows of its
-    /// backends.
+    /// backends, a policy with all that it has counted.
     pub fn prepare(config: &Config, earlier: Option<&Self>, metrics: &Metrics) -> Self {
         let pools: Box<[_]> = config
             .pools
@@ -57,6 +60,7 @@ impl Snapshot {
             })
             .collect();
         let by_name: HashMap<_, _> = pools.iter().map(|pool| (pool.name(), pool)).collect();
+        let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies), metrics);
         let implicit = config.routes.is_empty().then(|| to_the_pool(config));
         let routes = config.routes.iter().chain(implicit.as_ref()).enumerate();
         let routes = routes.map(|(index, written)| {
@@ -66,15 +70,18 @@ impl Snapshot {
                 None => (index + 1).to_string().into(),
             };
             let pool = pool.map(|pool| Arc::clone(pool));
-            let route = Route::new(name, written, pool, config, metrics);
+            let route = Route::new(name, written, pool, &policies, config, metrics);
             (written.clone(), Arc::new(route))
         });
         let routes: Vec<_> = routes.collect();
         Self {
             in_order: routes.iter().map(|(_, route)| Arc::clone(route)).collect(),
+            policies,
             routes: Routes::new(routes),
             not_found: Arc::new(Route::not_found(config, metrics)),
-            trusted: TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0)),
+            trusted: TrustedProxies::new(
+                config.trusted_proxies.iter().map(|network| network.plain()),
+            ),
             pools,
         }
     }

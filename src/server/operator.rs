@@ -384,6 +384,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("log", old.log != new.log),
         ("admin", admin(old) != admin(new)),
         ("metrics", old.metrics != new.metrics),
+        ("access_log", old.access_log != new.access_log),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))
