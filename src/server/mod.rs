@@ -21,6 +21,7 @@ mod log;
 pub mod metrics;
 mod operator;
 mod signals;
+mod systemd;
 mod tls;
 
 use std::net::SocketAddr;
@@ -210,6 +211,7 @@ async fn serve(
         info!(target: "admin", %address, "looked after");
     }
 
+    systemd::tell(systemd::READY);
     let ending = tokio::select! {
         ending = answer_calls(&operator, &mut watches, &mut signals, &mut called) => ending,
         // None of them ends before the shutdown but by a panic, and a load balancer
@@ -219,6 +221,7 @@ async fn serve(
     };
     // Who still waits for a reload is told that there will be none.
     drop(called);
+    systemd::tell(systemd::STOPPING);
     match ending {
         Asked::Drain => {
             desk.drains();
