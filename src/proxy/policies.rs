@@ -14,6 +14,7 @@ use pingora_proxy::Session;
 use super::access::Access;
 use super::answer::Reason;
 use super::context::RequestContext;
+use super::metrics::Metrics;
 use crate::config::{self, Config, PolicyName};
 
 /// Every policy of a configuration, prepared, by its name.
@@ -44,8 +45,8 @@ impl From<Reason> for Instead {
 
 impl Prepared {
     /// Prepares all policies. What has not changed since `earlier` is taken over,
-    /// with what it has counted.
-    pub fn new(config: &Config, _earlier: Option<&Self>) -> Self {
+    /// with what it has counted. What the others decide is counted by their names.
+    pub fn new(config: &Config, _earlier: Option<&Self>, _metrics: &Metrics) -> Self {
         let access = config.access.iter();
         let access = access.map(|(name, written)| (name.clone(), Arc::new(Access::new(written))));
         Self { access: access.collect() }

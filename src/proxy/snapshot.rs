@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::forwarded::TrustedProxies;
+use super::metrics::Metrics;
 use super::policies::Prepared;
 use super::pool::Pool;
 use super::route::Route;
@@ -19,6 +20,8 @@ use crate::config::{self, Config};
 pub struct Snapshot {
     /// The pools, in the configuration's order.
     pools: Box<[Arc<Pool>]>,
+    /// The routes, in the configuration's order.
+    in_order: Box<[Arc<Route>]>,
     /// The policies that routes name.
     policies: Prepared,
     /// Which requests go where.
@@ -38,7 +41,7 @@ impl Snapshot {
     /// Prepares a configuration that has been validated. What has not changed
     /// since `earlier` is taken over: a pool with all that it knows of its
     /// backends, a policy with all that it has counted.
-    pub fn prepare(config: &Config, earlier: Option<&Self>) -> Self {
+    pub fn prepare(config: &Config, earlier: Option<&Self>, metrics: &Metrics) -> Self {
         let pools: Box<[_]> = config
             .pools
             .iter()
@@ -47,7 +50,7 @@ impl Snapshot {
                 match known {
                     Some(known) if known.is_of(written, &config.timeouts) => Arc::clone(known),
                     known => {
-                        let pool = Pool::new(written, &config.timeouts);
+                        let pool = Pool::new(written, &config.timeouts, metrics);
                         if let Some(known) = known {
                             pool.inherit(known);
                         }
@@ -57,7 +60,7 @@ impl Snapshot {
             })
             .collect();
         let by_name: HashMap<_, _> = pools.iter().map(|pool| (pool.name(), pool)).collect();
-        let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies));
+        let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies), metrics);
         let implicit = config.routes.is_empty().then(|| to_the_pool(config));
         let routes = config.routes.iter().chain(implicit.as_ref()).enumerate();
         let routes = routes.map(|(index, written)| {
@@ -67,19 +70,25 @@ impl Snapshot {
                 None => (index + 1).to_string().into(),
             };
             let pool = pool.map(|pool| Arc::clone(pool));
-            let route = Route::new(name, written, pool, &policies, config);
+            let route = Route::new(name, written, pool, &policies, config, metrics);
             (written.clone(), Arc::new(route))
         });
-        let routes = Routes::new(routes.collect::<Vec<_>>());
+        let routes: Vec<_> = routes.collect();
         Self {
+            in_order: routes.iter().map(|(_, route)| Arc::clone(route)).collect(),
             policies,
-            routes,
-            not_found: Arc::new(Route::not_found(config)),
+            routes: Routes::new(routes),
+            not_found: Arc::new(Route::not_found(config, metrics)),
             trusted: TrustedProxies::new(
                 config.trusted_proxies.iter().map(|network| network.plain()),
             ),
             pools,
         }
+    }
+
+    /// The routes, in the configuration's order.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.in_order
     }
 
     /// The pools, in the configuration's order.

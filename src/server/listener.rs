@@ -1,7 +1,7 @@
 //! Binding the sockets that clients connect to.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 
 use super::upgrade::{Named, Taker};
@@ -20,6 +20,8 @@ pub struct BindError {
     pub address: SocketAddr,
     /// Why.
     pub cause: io::Error,
+    /// Whether it is that of the admin listener.
+    pub admin: bool,
 }
 
 /// Bound and listening sockets, each with its name for the process that takes over.
@@ -46,7 +48,11 @@ impl Sockets {
             let only_v6 = addresses
                 .iter()
                 .any(|a| a.is_ipv4() && a.port() != 0 && a.port() == address.port());
-            let socket = bind(address, only_v6).map_err(|cause| BindError { address, cause })?;
+            let socket = bind(address, only_v6).map_err(|cause| BindError {
+                address,
+                cause,
+                admin: false,
+            })?;
             Ok((name, bound_address(&socket, address), socket))
         };
         addresses.iter().map(bind).collect::<Result<_, _>>().map(Self)
@@ -62,6 +68,16 @@ impl Sockets {
             .iter()
             .map(|(name, _, socket)| Ok((name.clone(), socket.try_clone()?.into())))
             .collect()
+    }
+
+    /// The addresses that were bound.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.iter().map(|(_, address, _)| *address)
+    }
+
+    /// The sockets, to accept from.
+    pub fn into_std(self) -> Vec<TcpListener> {
+        self.0.into_iter().map(|(_, _, socket)| socket.into()).collect()
     }
 
     /// The sockets in the form in which Pingora takes over those of a process

@@ -15,11 +15,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use http::Version;
-use pingora::Error;
 use pingora_proxy::Session;
 
 use super::context::RequestContext;
-use super::retry;
+use super::outcome::Outcome;
 use clock::Clock;
 
 pub use line::{Form, Line};
@@ -56,8 +55,8 @@ impl AccessLog {
     }
 
     /// Writes the line of a request that has ended.
-    pub fn write(&self, session: &Session, error: Option<&Error>, context: &RequestContext) {
-        let line = line(session, error, context);
+    pub fn write(&self, session: &Session, outcome: &Outcome, context: &RequestContext) {
+        let line = line(session, outcome, context);
         DESK.with_borrow_mut(|Desk { clock, line: text }| {
             text.clear();
             line.write(text, clock.now(), self.form);
@@ -68,14 +67,8 @@ impl AccessLog {
 }
 
 /// What there is to say of a request that has ended.
-fn line<'a>(session: &'a Session, error: Option<&Error>, context: &'a RequestContext) -> Line<'a> {
+fn line<'a>(session: &'a Session, outcome: &Outcome, context: &'a RequestContext) -> Line<'a> {
     let request = session.req_header();
-    let reason = context.failure.or_else(|| error.map(retry::reason));
-    let status = match (session.response_written(), reason) {
-        (Some(answer), _) => answer.status.as_u16(),
-        (None, Some(reason)) => reason.logged_status(),
-        (None, None) => 0,
-    };
     let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     let host = host.or_else(|| Some(request.headers.get(http::header::HOST)?.as_bytes()));
     let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
@@ -83,11 +76,11 @@ fn line<'a>(session: &'a Session, error: Option<&Error>, context: &'a RequestCon
         method: request.method.as_str(),
         host: host.unwrap_or(b"-"),
         path: request.uri.path().as_bytes(),
-        status,
+        status: outcome.status,
         route: context.route.as_ref().map_or("-", |route| route.name()),
         backend: context.endpoint().map_or("-", |e| e.identity.label.as_str()),
         attempts: context.attempts,
-        duration: context.duration(),
+        duration: outcome.took,
         upstream: context.upstream_time,
         bytes: session.body_bytes_sent(),
         bytes_in: session.body_bytes_read(),
@@ -97,7 +90,7 @@ fn line<'a>(session: &'a Session, error: Option<&Error>, context: &'a RequestCon
         user: None,
         request_id: context.request_id.as_bytes(),
         trace_id: None,
-        reason: reason.map(super::answer::Reason::id),
+        reason: outcome.reason.map(super::answer::Reason::id),
     }
 }
 

@@ -50,6 +50,7 @@ impl Pool {
             let (pool, backend) = (self.config.name.as_str(), member.identity.label.as_str());
             let was_lost = member.lost.swap(result.is_err(), Ordering::Relaxed);
             let now = member.addresses.get_backend();
+            member.errors.lock().retain(|at, _| now.iter().any(|b| b.addr.as_inet() == Some(at)));
             match result {
                 Err(error) if !was_lost => {
                     let reason = crate::proxy::retry::cause(&error);

@@ -2,12 +2,14 @@
 
 mod access;
 mod access_log;
+mod admin;
 mod balancing;
 mod command_line;
 mod ending;
 mod failures;
 mod headers;
 mod health;
+mod metrics;
 mod names;
 mod nginx;
 mod pools;
