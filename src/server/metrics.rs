@@ -2,7 +2,7 @@
 
 use crate::proxy::metrics::family::families;
 
-use super::admin::Desk;
+use super::admin::{Desk, Running};
 
 families! { ALL:
     CONNECTIONS_OPEN = "pingora_lab_client_connections_open" Gauge []
@@ -27,9 +27,9 @@ families! { ALL:
         "1, with the version of the program.";
 }
 
-/// One scrape; `None` where nothing is counted, or not yet.
-pub fn page(desk: &Desk) -> Option<prometheus::Result<String>> {
-    let operator = &desk.running.get()?.operator;
+/// One scrape; `None` where nothing is counted.
+pub fn page(desk: &Desk, running: &Running) -> Option<prometheus::Result<String>> {
+    let operator = &running.operator;
     let mut page = desk.metrics.page(&operator.current().load(), &desk.in_flight)?;
     let connections = &desk.connections;
     page.add(&CONNECTIONS_OPEN, &[], connections.open().into());

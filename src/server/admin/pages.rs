@@ -52,11 +52,12 @@ async fn readyz(State(desk): State<Arc<Desk>>) -> Result<Response, Refusal> {
 }
 
 async fn metrics(State(desk): State<Arc<Desk>>) -> Result<Response, Refusal> {
-    let text = metrics::page(&desk).ok_or_else(|| {
+    let running = desk.running.get().ok_or_else(|| not_running(&desk))?;
+    let text = metrics::page(&desk, running).ok_or_else(|| {
         Refusal::new(
             StatusCode::NOT_FOUND,
             "metrics_off",
-            "Nothing is counted: metrics are switched off, or the start is not over.",
+            "Nothing is counted: [metrics] enabled = false.",
         )
     })?;
     let text = text.map_err(|error| {

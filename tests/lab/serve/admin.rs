@@ -328,6 +328,7 @@ fn it_is_not_ready_before_the_first_check_nor_without_a_healthy_backend() {
     assert_eq!(reason(&answer), (503, "starting".to_owned()));
     assert_eq!(admin.status()["state"], "starting");
     assert_eq!(reason(&admin.post("/reload")).0, 503);
+    assert_eq!(reason(&admin.get("/metrics")), (503, "starting".to_owned()));
     program.stderr_line(|line| line.contains("\"listening\"").then_some(()));
     assert_eq!(reason(&admin.get("/readyz")), (503, "no_healthy_backend".to_owned()));
     assert_eq!(admin.status()["ready"], false);
