@@ -27,6 +27,7 @@ mod secret;
 mod size;
 mod timeouts;
 mod tls;
+mod trace;
 mod upgrade;
 mod validate;
 mod written;
@@ -64,6 +65,7 @@ pub use timeouts::{PoolTimeouts, Timeouts};
 pub use tls::{
     CertificateFiles, ClientCertificates, Hsts, ListenerTls, MaxAge, ServerName, UpstreamTls,
 };
+pub use trace::Trace;
 pub use upgrade::Upgrade;
 pub use validate::{Misfit, Step};
 
@@ -97,6 +99,8 @@ pub struct Config {
     pub limits: Limits,
     /// What happens on SIGTERM.
     pub shutdown: Shutdown,
+    /// Distributed traces.
+    pub trace: Trace,
     /// How a new process takes over from a running one.
     pub upgrade: Upgrade,
     /// The form of the log.
@@ -186,6 +190,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             shutdown: Shutdown::default(),
+            trace: Trace::default(),
             upgrade: Upgrade::default(),
             log: Log::default(),
             admin: None,

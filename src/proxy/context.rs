@@ -11,6 +11,7 @@ use super::answer::Reason;
 use super::metrics::upstream::Upstream;
 use super::pool::{Endpoint, Target, Ticket};
 use super::route::Route;
+use super::trace::Trace;
 
 /// Begun when a request's header has been read, dropped when its answer has
 /// been sent and logged.
@@ -20,6 +21,8 @@ pub struct RequestContext {
     /// The client's id, if it sent a valid one, else a new one; empty until
     /// the request has been looked at.
     pub request_id: HeaderValue,
+    /// The trace that it belongs to, if any.
+    pub trace: Option<Trace>,
     /// What is done with the request; `None` until it has been looked at.
     pub route: Option<Arc<Route>>,
     /// Whether the peer's word about the client is believed.
@@ -86,6 +89,7 @@ impl RequestContext {
         Self {
             started: Instant::now(),
             request_id: HeaderValue::from_static(""),
+            trace: None,
             route: None,
             trusted: false,
             client: None,

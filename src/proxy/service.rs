@@ -62,6 +62,7 @@ impl Proxy {
         let snapshot = self.current.load();
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
+        context.trace = snapshot.traces.of(&request.headers);
         let peer = peer(session);
         context.trusted = snapshot.trusted.contains(peer);
         context.client = match context.trusted {
@@ -207,6 +208,8 @@ fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
         trusted: context.trusted,
         secure: is_secure(session),
         sent: headers,
+        session,
+        context,
     }
 }
 
@@ -443,6 +446,9 @@ impl ProxyHttp for Proxy {
                 Error::because(ErrorType::InvalidHTTPHeader, "the request's target", error)
             })?;
             request.set_uri(uri);
+        }
+        if let Some(trace) = &context.trace {
+            trace.apply(request)?;
         }
         let host = request.headers.get(http::header::HOST).cloned();
         // Pingora has seen to it that there is one, where the client sent any.
