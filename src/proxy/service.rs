@@ -375,6 +375,10 @@ impl ProxyHttp for Proxy {
         count_failure(context, reason);
         if let Some(pool) = self.route(context).pool() {
             pool.suspect();
+            if let (Some(Reason::TlsFailed), Some(endpoint)) = (context.failure, context.endpoint())
+            {
+                endpoint.tls_failed(pool.name(), &error);
+            }
         }
         let again = self.may_try_another(context);
         if again {

@@ -16,6 +16,7 @@ mod admin;
 mod changes;
 mod connections;
 mod departure;
+mod descriptors;
 mod door;
 mod file_watch;
 mod listener;
@@ -45,9 +46,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, LogTarget, Misfit, Span, Step};
+use crate::config::{Config, ListenerTls, LogTarget, Misfit, Span, Step};
 use crate::proxy::access_log::AccessLog;
-use crate::proxy::{BackendState, InFlight, Metrics, Proxy};
+use crate::proxy::pem::TlsError;
+use crate::proxy::{BackendState, InFlight, Metrics, Proxy, Snapshot};
 
 use access_log::AccessLogWriter;
 use admin::{Admin, Call, Desk, Gate, Running};
@@ -62,7 +64,6 @@ use upgrade::{Giver, Taker};
 pub use listener::BindError;
 pub use log::{LogGuard, start as start_log};
 pub use operator::{Origin, Reader};
-pub use tls::TlsError;
 pub use upgrade::UpgradeError;
 
 /// How often a drain asks whether all has finished.
@@ -130,6 +131,7 @@ impl Server {
             ),
             (None, false) => None,
         };
+        descriptors::raise_limit(&config.limits);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.get())
             .thread_name("proxy")
@@ -380,9 +382,9 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
 /// What is wrong with the first file that cannot be used, and where it is named.
 pub fn inspect(config: &Config) -> Result<(), Misfit> {
     for (index, listener) in config.listeners.iter().enumerate() {
-        Rules::load(listener, config).map_err(|error| Misfit {
-            message: error.to_string(),
-            at: vec![Step::from("listener"), Step::from(index), Step::from("tls")],
+        Rules::load(listener, config).map_err(|error| {
+            let way = vec![Step::from("listener"), Step::from(index), Step::from("tls")];
+            error.misfit(way, listener.tls.iter().flat_map(ListenerTls::files))
         })?;
     }
     if let LogTarget::File(path) = &config.access_log.to
@@ -396,7 +398,7 @@ pub fn inspect(config: &Config) -> Result<(), Misfit> {
             at: vec![Step::from("access_log"), Step::from("to"), Step::from("file")],
         })?;
     }
-    Ok(())
+    Snapshot::inspect(config)
 }
 
 /// What holds for the clients of each listener, in their order.

@@ -7,12 +7,15 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora::upstreams::peer::HttpPeer;
 use pingora_load_balancing::{Backend, Backends};
 
 use super::Pool;
 use super::discovery::Resolver;
 use super::endpoint::Identity;
 use super::health::{Check, CheckErrors};
+use super::peer;
+use super::tls::Tls;
 use crate::config;
 use crate::proxy::metrics::Metrics;
 
@@ -22,6 +25,8 @@ pub(super) struct Member {
     /// As configured.
     pub(super) address: config::HostPort,
     pub(super) weight: u16,
+    /// How its addresses are connected to.
+    pub(super) template: HttpPeer,
     pub(super) addresses: Backends,
     /// Its name did not resolve the last time.
     pub(super) lost: AtomicBool,
@@ -39,14 +44,17 @@ impl Member {
         backend: &config::Backend,
         index: usize,
         pool: &config::Pool,
+        tls: Option<&Tls>,
         owner: Weak<Pool>,
         metrics: &Metrics,
     ) -> Self {
-        let identity = Arc::new(Identity::of(pool, index, metrics));
+        let identity = Arc::new(Identity::of(pool, index, tls.is_some(), metrics));
+        let template = peer::template(backend, pool, tls);
         let mut addresses = Backends::new(Box::new(Resolver::new(backend.address.clone())));
         let errors = Arc::<CheckErrors>::default();
         addresses.set_health_check(Box::new(Check::new(
             &pool.health_check,
+            &template,
             Arc::clone(&identity),
             index,
             owner,
@@ -60,6 +68,7 @@ impl Member {
             identity,
             address: backend.address.clone(),
             weight: backend.weight.get(),
+            template,
             addresses,
             lost: AtomicBool::new(false),
             drained: AtomicBool::new(false),

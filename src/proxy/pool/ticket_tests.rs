@@ -16,7 +16,7 @@ async fn pool(keys: &str, backends: u8) -> Arc<Pool> {
         .collect();
     let text = format!("health_check = {{ initial = 'healthy' }}\n{keys}\n{backends}");
     let config = toml::from_str(&text).unwrap();
-    let pool = Pool::new(&config, &config::Timeouts::default(), &Metrics::off());
+    let pool = Pool::new(&config, &config::Timeouts::default(), None, &Metrics::off());
     pool.resolve().await.unwrap();
     pool.publish();
     pool

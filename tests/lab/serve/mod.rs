@@ -16,4 +16,6 @@ mod pools;
 mod reload;
 mod routing;
 mod tls;
+mod trace;
 mod upgrade;
+mod upstream_tls;
