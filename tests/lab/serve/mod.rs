@@ -17,6 +17,7 @@ mod metrics;
 mod names;
 mod nginx;
 mod pools;
+mod rate_limit;
 mod reload;
 mod routing;
 mod semantics;
