@@ -30,6 +30,7 @@ pub struct Route {
     pub response_rules: Rules,
     total_limit: Duration,
     traffic: Option<RouteTraffic>,
+    body_limit: u64,
 }
 
 /// What answers.
@@ -107,6 +108,7 @@ impl Route {
             response_rules: rules(&config.headers.response, &written.headers.response),
             total_limit,
             traffic,
+            body_limit: written.body_size.unwrap_or(config.limits.body_size).get(),
         }
     }
 
@@ -122,6 +124,7 @@ impl Route {
             response_rules: rules::<Response>(&config.headers.response, &response),
             total_limit: config.timeouts.total.get(),
             traffic: metrics.route(NO_ROUTE, []),
+            body_limit: config.limits.body_size.get(),
         }
     }
 
@@ -156,6 +159,11 @@ impl Route {
     /// The time in which an answer must have begun, over all tries.
     pub fn total_limit(&self) -> Duration {
         self.total_limit
+    }
+
+    /// The largest body of a request, in bytes.
+    pub fn body_limit(&self) -> u64 {
+        self.body_limit
     }
 
     /// The path and query to send on, where they are not those that were asked

@@ -31,6 +31,7 @@ use super::departure::Departure;
 use super::tls;
 use crate::config::{Config, Limits, Listener, ListenerTls};
 use crate::proxy::Proxy;
+use crate::proxy::access_log::AccessLog;
 use crate::proxy::answer::Reason;
 use crate::proxy::connection::{Connection, Dialogue, Terms, refusal};
 use crate::proxy::forwarded::TrustedProxies;
@@ -82,6 +83,7 @@ pub struct Door {
     connections: Connections,
     departure: Departure,
     proxy: Arc<HttpProxy<Proxy>>,
+    log: Option<AccessLog>,
 }
 
 // === impl Rules ===
@@ -127,8 +129,9 @@ impl Door {
         connections: Connections,
         departure: Departure,
         proxy: Arc<HttpProxy<Proxy>>,
+        log: Option<AccessLog>,
     ) -> Self {
-        Self { entrance, connections, departure, proxy }
+        Self { entrance, connections, departure, proxy, log }
     }
 }
 
@@ -161,7 +164,8 @@ impl ServerApp for Door {
                 stream
             }
         };
-        let mut connection = Connection::new(stream, Arc::clone(&rules.terms)).ok()?;
+        let mut connection =
+            Connection::new(stream, Arc::clone(&rules.terms), self.log.clone()).ok()?;
         let mut closing = self.departure.closing();
         let multiplexed = tokio::select! {
             biased;

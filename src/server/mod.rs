@@ -30,7 +30,7 @@ mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::future::join_all;
@@ -71,6 +71,8 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 /// How many may wait to ask for a reload; others wait to be asked.
 const CALLS: usize = 16;
+/// How long connections may take to close once no request is left.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether everybody is still at work.
 const ROUNDS: Duration = Duration::from_secs(5);
@@ -239,8 +241,9 @@ async fn serve(
     let departure = Departure::new();
     let (listeners, fds) = sockets.hand_over();
     let doors = listeners.iter().copied().zip(entrances).collect();
-    let mut services =
-        tokio::spawn(accept(&config, proxy, doors, connections, fds, &departure, shutting_down));
+    let accepting =
+        accept(&config, proxy, connections.clone(), doors, fds, &departure, shutting_down);
+    let mut services = tokio::spawn(accepting);
     let tls = config.listeners.iter().map(|listener| listener.tls.is_some());
     let listening = listeners.iter().copied().zip(tls).collect();
     desk.runs(Running { operator: Arc::clone(&operator), listeners: listening });
@@ -290,7 +293,7 @@ async fn serve(
             in_flight.leave();
             // An error would mean that nobody listens, which is as well.
             let _ = shutdown.send(true);
-            drain(drain_limit, services, in_flight, signals).await;
+            drain(drain_limit, services, in_flight, connections, signals).await;
         }
         Ending::Asked(Asked::End | Asked::Reload) => {
             info!(target: "server", "interrupted, stopping")
@@ -351,7 +354,13 @@ async fn lost_care(operator: &Operator) {
 
 /// Waits until the requests in flight have finished, or until `limit` or another
 /// signal ends the wait.
-async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut signals: Signals) {
+async fn drain(
+    limit: Span,
+    services: JoinHandle<()>,
+    in_flight: InFlight,
+    connections: Connections,
+    mut signals: Signals,
+) {
     info!(target: "server", in_flight = in_flight.count(), %limit,
         "no longer accepting, finishing what is in flight");
     let finished = async {
@@ -364,6 +373,12 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
             if in_flight.count() == 0 {
                 break;
             }
+        }
+        // The end of an answer over HTTP/2 is sent by its connection, after the request
+        // has ended. Nobody is waited for who does not take it.
+        let begun = Instant::now();
+        while connections.open() > 0 && begun.elapsed() < FAREWELL {
+            tokio::time::sleep(SETTLE).await;
         }
     };
     tokio::select! {
@@ -411,8 +426,8 @@ fn entrances(config: &Config) -> Result<Vec<Arc<Entrance>>, TlsError> {
 fn accept(
     config: &Config,
     proxy: Proxy,
-    doors: Vec<(SocketAddr, Arc<Entrance>)>,
     connections: Connections,
+    doors: Vec<(SocketAddr, Arc<Entrance>)>,
     fds: Fds,
     departure: &Departure,
     shutting_down: watch::Receiver<bool>,
@@ -423,6 +438,7 @@ fn accept(
         max_retries: usize::MAX,
         ..ServerConf::default()
     });
+    let log = proxy.access_log().cloned();
     let mut proxy = http_proxy(&conf, proxy);
     proxy.server_options = Some(door::server_options(&config.limits));
     proxy.h2_options = Some(door::http2_options(&config.limits));
@@ -430,7 +446,8 @@ fn accept(
     let proxy = Arc::new(proxy);
     let fds: ListenFds = Arc::new(Mutex::new(fds));
     let services = doors.into_iter().map(|(address, entrance)| {
-        let door = Door::new(entrance, connections.clone(), departure.clone(), Arc::clone(&proxy));
+        let (counted, proxy) = (connections.clone(), Arc::clone(&proxy));
+        let door = Door::new(entrance, counted, departure.clone(), proxy, log.clone());
         let mut service = ListeningService::new(format!("listener {address}"), door);
         service.add_listener(
             ListenerConfig::tcp(address.to_string())

@@ -6,14 +6,14 @@ use super::family;
 use super::page::Page;
 
 /// What a rate limit has decided.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Decisions {
     allowed: AtomicU64,
     limited: AtomicU64,
 }
 
 /// How it went with those who were asked for credentials.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct AuthResults {
     accepted: AtomicU64,
     missing: AtomicU64,

@@ -232,7 +232,8 @@ fn what_runs_now_is_shown_as_running() {
     assert_eq!(metrics.sum("pingora_lab_client_connections_open", &[]), 2.0);
     assert_eq!(metrics.sum(REQUESTS, &[]), 0.0, "nothing has ended");
     // Whichever of them came first.
-    [(), ()].map(|()| open.send(()).unwrap());
+    open.send(()).unwrap();
+    open.send(()).unwrap();
     for client in &mut clients {
         assert_eq!(client.answer().unwrap().status, 200);
     }
@@ -345,4 +346,24 @@ fn the_document_names_all_that_is_shown() {
         let row = format!("| `{name}` | {kind} |");
         assert!(document.contains(&row), "{row}");
     }
+}
+
+#[test]
+fn what_rate_limits_decide_is_counted_by_their_names() {
+    let upstream = Upstream::named("a");
+    let balancer = Balancer::configured(&format!(
+        "{ADMIN}[rate_limit.few]\nrequests = 3\nper = '1h'\n\
+         [[pool]]\n[[pool.backend]]\naddress = '{}'\n\
+         [[route]]\npool = 'default'\nrate_limit = ['few']\n",
+        upstream.address
+    ));
+    let statuses: Vec<_> = (0..5).map(|_| get(balancer.address, "/", &[]).status).collect();
+    assert_eq!(statuses, [200, 200, 200, 429, 429]);
+    let metrics = until(&balancer.admin(), "all are counted", |m| m.sum(REQUESTS, &[]) == 5.0);
+    let decisions = |decision: &str| {
+        let labels = ["policy=\"few\"", &format!("decision=\"{decision}\"")];
+        metrics.sum("pingora_lab_rate_limit_decisions_total", &labels)
+    };
+    assert_eq!((decisions("allowed"), decisions("limited")), (3.0, 2.0));
+    assert_eq!(metrics.sum(FAILURES, &["reason=\"rate_limited\""]), 2.0);
 }
