@@ -13,6 +13,7 @@
 mod access;
 mod access_log;
 mod address;
+mod admin;
 mod bounded;
 mod duration;
 mod file;
@@ -27,6 +28,8 @@ mod secret;
 mod size;
 mod timeouts;
 mod tls;
+mod trace;
+mod upgrade;
 mod validate;
 mod written;
 
@@ -39,6 +42,7 @@ use serde::{Deserialize, Serialize};
 pub use access::Access;
 pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
+pub use admin::{Admin, AdminHost, Metrics};
 pub use bounded::{Count, Share, Threads, Weight};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
@@ -64,6 +68,8 @@ pub use tls::{
     CertificateFiles, ClientCertificates, Hsts, ListenerTls, MaxAge, NamedFile, ServerName,
     UpstreamTls,
 };
+pub use trace::Trace;
+pub use upgrade::Upgrade;
 pub use validate::{Misfit, Step};
 
 use written::written_as_string;
@@ -98,8 +104,17 @@ pub struct Config {
     pub limits: Limits,
     /// What happens on SIGTERM.
     pub shutdown: Shutdown,
+    /// Distributed traces.
+    pub trace: Trace,
+    /// How a new process takes over from a running one.
+    pub upgrade: Upgrade,
     /// The form of the log.
     pub log: Log,
+    /// How the load balancer is looked after while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
+    /// What is counted of requests.
+    pub metrics: Metrics,
     /// One line for each request.
     pub access_log: AccessLog,
 }
@@ -181,7 +196,11 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             shutdown: Shutdown::default(),
+            trace: Trace::default(),
+            upgrade: Upgrade::default(),
             log: Log::default(),
+            admin: None,
+            metrics: Metrics::default(),
             access_log: AccessLog::default(),
         }
     }

@@ -6,8 +6,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
 
+use super::context::RequestContext;
 use super::forwarded::Forwarded;
+use super::variables;
 use crate::config::{HeaderRules, HeaderTemplate, Part, Variable};
 
 /// The fields to remove, to set and to add in one direction.
@@ -36,6 +39,10 @@ pub struct Facts<'a> {
     pub secure: bool,
     /// The fields that the peer sent.
     pub sent: &'a HeaderMap,
+    /// Where the rest is found, if it is asked for.
+    pub session: &'a Session,
+    /// The same.
+    pub context: &'a RequestContext,
 }
 
 /// A message whose fields rules can change.
@@ -196,6 +203,7 @@ impl<'a> Facts<'a> {
             Variable::ForwardedFor => self.forwarded().for_value(self.peer),
             Variable::ForwardedProto => Some(self.forwarded().proto()),
             Variable::ForwardedHost => self.forwarded().host(self.host),
+            other => variables::value(other, self.session, self.context),
         }
     }
 }
@@ -211,6 +219,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Direction, HeaderRules, Request, Response};
+    use crate::proxy::InFlight;
 
     /// Fields and their values as somebody may write them down.
     fn written() -> impl Strategy<Value = Vec<(String, String)>> {
@@ -246,6 +255,15 @@ mod tests {
         Some(Rules::new([&rules]))
     }
 
+    /// A request that has been read.
+    fn session() -> Session {
+        let request = std::io::Cursor::new(b"GET /p?q HTTP/1.1\r\nHost: x\r\n\r\n".to_vec());
+        let mut session = Session::new_h1(Box::new(request));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert!(runtime.block_on(session.read_request()).unwrap());
+        session
+    }
+
     /// Every byte that a header's parser lets into a value.
     fn value() -> impl Strategy<Value = HeaderValue> {
         let byte = prop_oneof![b' '..=b'~', 0x80..=0xffu8, Just(b'\t')];
@@ -278,6 +296,7 @@ mod tests {
             for (name, value) in claims.into_iter().zip(&sent) {
                 headers.insert(name, value.clone());
             }
+            let (session, context) = (session(), RequestContext::new(&InFlight::default()));
             let facts = Facts {
                 request_id: &sent[4],
                 peer: Some([192, 0, 2, 1].into()),
@@ -287,6 +306,8 @@ mod tests {
                 trusted,
                 secure: false,
                 sent: &headers,
+                session: &session,
+                context: &context,
             };
             if let Some(rules) = rules::<Request>(set.clone(), add.clone(), remove.clone()) {
                 let mut request = RequestHeader::build("GET", b"/", None).unwrap();
