@@ -11,6 +11,7 @@
 //! descriptions of the JSON Schema ([`Config::schema`]).
 
 mod address;
+mod auth;
 mod bounded;
 mod duration;
 mod file;
@@ -26,11 +27,16 @@ mod tls;
 mod validate;
 mod written;
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{BackendSpec, HostPort};
+pub use auth::{
+    ApiKeyAuth, Auth, BasicAuth, CookieName, IdentityField, JwtAlgorithm, JwtAuth, Leeway, Realm,
+};
 pub use bounded::{Count, Share, Threads, Weight};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
@@ -75,6 +81,8 @@ pub struct Config {
     /// Which requests go where. Without any, all requests go to the one pool.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
+    /// Policies that say who may, by the names that routes know them by.
+    pub auth: BTreeMap<String, Auth>,
     /// Header fields that are set and removed on the way.
     pub headers: Headers,
     /// How long each part of an exchange with a backend may take.
@@ -158,6 +166,7 @@ impl Default for Config {
             listeners: vec![Listener::new(DEFAULT_LISTENER)],
             pools: Vec::new(),
             routes: Vec::new(),
+            auth: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),

@@ -77,6 +77,11 @@ impl Config {
                 ),
             ));
         }
+        for (name, auth) in &self.auth {
+            if let Some(misfit) = auth.misfit(name) {
+                return Err(misfit);
+            }
+        }
         let mut names = HashMap::new();
         for (index, route) in self.routes.iter().enumerate() {
             if let Some(name) = &route.name
@@ -146,6 +151,10 @@ impl Config {
         if let Some(pool) = &route.pool {
             let known = self.pools.iter().map(|pool| pool.name.as_str());
             known_name(pool, known, "pool", at!["route", index, "pool"])?;
+        }
+        if let Some(auth) = &route.auth {
+            let known = self.auth.keys().map(String::as_str);
+            known_name(auth, known, "auth policy", at!["route", index, "auth"])?;
         }
         Ok(())
     }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use http::{HeaderName, HeaderValue};
 
 use super::answer::Reason;
+use super::auth::Identity;
+use super::auth::denial::Denial;
 use super::pool::{Endpoint, Target, Ticket};
 use super::route::Route;
 
@@ -40,6 +42,10 @@ pub struct RequestContext {
     pub answered: Option<Instant>,
     /// What policies tell the client, whoever answers it.
     pub answer_fields: Vec<(HeaderName, HeaderValue)>,
+    /// Who the client is, as far as it has shown it.
+    pub identity: Option<Arc<Identity>>,
+    /// Why it may not, if it may not.
+    pub denial: Option<Denial>,
     /// What the last try failed with.
     pub failure: Option<Reason>,
     _in_flight: InFlightGuard,
@@ -82,6 +88,8 @@ impl RequestContext {
             stale: Stale::No,
             answered: None,
             answer_fields: Vec::new(),
+            identity: None,
+            denial: None,
             failure: None,
             _in_flight: in_flight.enter(),
         }

@@ -14,6 +14,7 @@
 //! | [`choice`] | what a request is for: its route, backends and path |
 //! | [`route`] | what is done with the requests of a route |
 //! | [`policies`] | what a route asks of a request first |
+//! | [`auth`] | who may |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
@@ -28,6 +29,7 @@
 
 pub mod access_log;
 pub mod answer;
+pub mod auth;
 pub mod backend_answer;
 pub mod choice;
 pub mod connection;
