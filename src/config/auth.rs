@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::written::written_as_string;
-use super::{Count, FieldName, Invalid, Misfit, Secret, Size, Span, Step};
+use super::{Count, FieldName, Invalid, Secret, Size, Span};
 
 /// A policy that says who may. It has exactly one of `basic`, `jwt` and `api_key`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -191,6 +191,9 @@ pub struct Leeway(Duration);
 
 written_as_string!(Leeway, "Leeway", "A length of time, from 0s to 10m", "30s");
 
+/// The shortest key of a program, in characters.
+const SHORTEST_KEY: usize = 16;
+
 fn yes() -> bool {
     true
 }
@@ -238,15 +241,9 @@ impl Auth {
         std::iter::once(&self.user_header).chain(claims).map(|field| &field.0)
     }
 
-    /// What the settings of the policy of this name say together that cannot be
-    /// meant.
-    pub(super) fn misfit(&self, name: &str) -> Option<Misfit> {
-        let at = |steps: &[&str]| {
-            ["auth", name].iter().chain(steps).map(|step| Step::from(*step)).collect()
-        };
-        let wrong = |steps: &[&str], message: &str| {
-            Some(Misfit { message: message.to_owned(), at: at(steps) })
-        };
+    /// What the settings say together that cannot be meant: the way to the key
+    /// concerned, and what to do.
+    pub(super) fn misfit(&self) -> Option<(Vec<&str>, String)> {
         let kinds = [
             ("basic", self.basic.is_some()),
             ("jwt", self.jwt.is_some()),
@@ -255,42 +252,21 @@ impl Auth {
         let mut kinds = kinds.iter().filter(|(_, there)| *there).map(|(key, _)| *key);
         match (kinds.next(), kinds.next()) {
             (None, _) => {
-                return wrong(
-                    &[],
-                    &format!(
-                        "the policy \"{name}\" does not say how users show who they are: add \
-                         basic, jwt or api_key"
-                    ),
-                );
+                let message = "nothing says how users show who they are: add basic, jwt or api_key";
+                return Some((vec![], message.to_owned()));
             }
             (Some(first), Some(second)) => {
-                return wrong(
-                    &[second],
-                    &format!("the policy \"{name}\" has {first} and {second}: keep one"),
-                );
+                return Some((vec![second], format!("there are {first} and {second}: keep one")));
             }
             (Some(_), None) => {}
         }
-        if let Some(jwt) = &self.jwt
-            && let Some((key, message)) = jwt.misfit(&self.user_header)
+        if let Some((key, message)) =
+            self.jwt.as_ref().and_then(|jwt| jwt.misfit(&self.user_header))
         {
-            return wrong(&["jwt", key], &message);
+            return Some((vec!["jwt", key], message));
         }
-        if let Some(keys) = &self.api_key {
-            if keys.keys.is_empty() && keys.file.is_none() {
-                return wrong(&["api_key"], "there are no keys: add keys or file");
-            }
-            if let Some((owner, _)) = keys.keys.iter().find(|(_, key)| key.reveal().len() < 16) {
-                return wrong(
-                    &["api_key", "keys", owner],
-                    &format!(
-                        "the key of \"{owner}\" is too short to be no guess: give one of at least \
-                         16 characters, as `openssl rand -hex 32` makes them"
-                    ),
-                );
-            }
-        }
-        None
+        let (way, message) = self.api_key.as_ref().and_then(ApiKeyAuth::misfit)?;
+        Some(([vec!["api_key"], way].concat(), message))
     }
 }
 
@@ -393,6 +369,22 @@ impl Default for ApiKeyAuth {
             keys: BTreeMap::new(),
             file: None,
         }
+    }
+}
+
+impl ApiKeyAuth {
+    fn misfit(&self) -> Option<(Vec<&str>, String)> {
+        if self.keys.is_empty() && self.file.is_none() {
+            return Some((vec![], "there are no keys: add keys or file".to_owned()));
+        }
+        let (owner, _) = self.keys.iter().find(|(_, key)| key.reveal().len() < SHORTEST_KEY)?;
+        Some((
+            vec!["keys", owner],
+            format!(
+                "the key of \"{owner}\" could be guessed: give one of at least {SHORTEST_KEY} \
+                 characters, as `openssl rand -hex 32` makes them"
+            ),
+        ))
     }
 }
 

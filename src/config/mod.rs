@@ -10,6 +10,8 @@
 //! The doc comments of the fields are documentation for users: they are the
 //! descriptions of the JSON Schema ([`Config::schema`]).
 
+mod access;
+mod access_log;
 mod address;
 mod auth;
 mod bounded;
@@ -18,6 +20,7 @@ mod file;
 mod header_rules;
 mod limits;
 mod listener;
+mod policy;
 mod pool;
 mod route;
 mod secret;
@@ -29,10 +32,12 @@ mod written;
 
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use access::Access;
+pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use auth::{
     ApiKeyAuth, Auth, BasicAuth, CookieName, IdentityField, JwtAlgorithm, JwtAuth, Leeway, Realm,
@@ -45,6 +50,7 @@ pub use header_rules::{
 };
 pub use limits::{Limits, Rate};
 pub use listener::{DEFAULT_LISTENER, Listener};
+pub use policy::PolicyName;
 pub use pool::{
     Backend, BackendName, Balance, CheckKind, CheckPath, CircuitBreaker, FieldName, HashBy,
     HealthCheck, InitialState, Pool, Queue, Retries, StatusCode,
@@ -81,8 +87,10 @@ pub struct Config {
     /// Which requests go where. Without any, all requests go to the one pool.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
-    /// Policies that say who may, by the names that routes know them by.
-    pub auth: BTreeMap<String, Auth>,
+    /// Which clients may come, by their addresses; routes name them in `access`.
+    pub access: BTreeMap<PolicyName, Access>,
+    /// Who may, and how clients show who they are; routes name one in `auth`.
+    pub auth: BTreeMap<PolicyName, Auth>,
     /// Header fields that are set and removed on the way.
     pub headers: Headers,
     /// How long each part of an exchange with a backend may take.
@@ -93,6 +101,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// The form of the log.
     pub log: Log,
+    /// One line for each request.
+    pub access_log: AccessLog,
 }
 
 /// Rules for header fields in both directions.
@@ -166,12 +176,14 @@ impl Default for Config {
             listeners: vec![Listener::new(DEFAULT_LISTENER)],
             pools: Vec::new(),
             routes: Vec::new(),
+            access: BTreeMap::new(),
             auth: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            access_log: AccessLog::default(),
         }
     }
 }
@@ -202,6 +214,22 @@ impl Default for Shutdown {
 }
 
 // === impl Network ===
+
+impl Network {
+    /// In the one form of each: nothing but its own bits, and IPv4 as such where it
+    /// was written as mapped into IPv6.
+    pub fn plain(self) -> IpNet {
+        let network = self.0.trunc();
+        let IpNet::V6(mapped) = network else { return network };
+        let length = mapped.prefix_len().checked_sub(96);
+        match (mapped.network().to_ipv4_mapped(), length) {
+            (Some(address), Some(length)) => {
+                Ipv4Net::new(address, length).map_or(network, IpNet::V4)
+            }
+            _ => network,
+        }
+    }
+}
 
 impl TryFrom<String> for Network {
     type Error = Invalid;

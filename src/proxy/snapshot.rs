@@ -8,22 +8,28 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::auth::{Guards, IdentityFields};
 use super::forwarded::TrustedProxies;
+use super::policies::Prepared;
 use super::pool::Pool;
 use super::route::Route;
 use super::routes::Routes;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Misfit};
 
 /// A configuration, prepared.
 pub struct Snapshot {
     /// The pools, in the configuration's order.
     pools: Box<[Arc<Pool>]>,
+    /// The policies that routes name.
+    policies: Prepared,
     /// Which requests go where.
     pub routes: Routes,
     /// What is done with the others.
     pub not_found: Arc<Route>,
     /// The peers whose word about the client is believed.
     pub trusted: TrustedProxies,
+    /// The fields that tell backends who the user is, which no client may send.
+    pub identity_fields: IdentityFields,
 }
 
 /// The snapshot that requests begin with now.
@@ -34,8 +40,12 @@ pub struct Current(ArcSwap<Snapshot>);
 impl Snapshot {
     /// Prepares a configuration that has been validated. What has not changed
     /// since `earlier` is taken over: a pool with all that it knows of its
-    /// backends.
-    pub fn prepare(config: &Config, earlier: Option<&Self>) -> Self {
+    /// backends, a policy with all that it has counted.
+    ///
+    /// # Errors
+    ///
+    /// A file that the configuration names cannot be used.
+    pub fn prepare(config: &Config, earlier: Option<&Self>) -> Result<Self, Misfit> {
         let pools: Box<[_]> = config
             .pools
             .iter()
@@ -54,6 +64,7 @@ impl Snapshot {
             })
             .collect();
         let by_name: HashMap<_, _> = pools.iter().map(|pool| (pool.name(), pool)).collect();
+        let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies))?;
         let implicit = config.routes.is_empty().then(|| to_the_pool(config));
         let routes = config.routes.iter().chain(implicit.as_ref()).enumerate();
         let routes = routes.map(|(index, written)| {
@@ -62,16 +73,31 @@ impl Snapshot {
                 Some(name) => name.as_str().into(),
                 None => (index + 1).to_string().into(),
             };
-            let route = Route::new(name, written, pool.map(|pool| Arc::clone(pool)), config);
+            let pool = pool.map(|pool| Arc::clone(pool));
+            let route = Route::new(name, written, pool, &policies, config);
             (written.clone(), Arc::new(route))
         });
         let routes = Routes::new(routes.collect::<Vec<_>>());
-        Self {
+        Ok(Self {
+            policies,
             routes,
             not_found: Arc::new(Route::not_found(config)),
-            trusted: TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0)),
+            trusted: TrustedProxies::new(
+                config.trusted_proxies.iter().map(|network| network.plain()),
+            ),
+            identity_fields: IdentityFields::new(config),
             pools,
-        }
+        })
+    }
+
+    /// Reads the files that a configuration names for what is prepared here, and says
+    /// whether they can be used.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot, and where it is named.
+    pub fn inspect(config: &Config) -> Result<(), Misfit> {
+        Guards::load(config, None).map(|_| ())
     }
 
     /// The pools, in the configuration's order.

@@ -13,8 +13,8 @@ use tracing::{error, info, warn};
 use super::door::{Entrance, Rules};
 use super::file_watch::FileWatches;
 use super::tls;
-use crate::config::Config;
-use crate::proxy::{Current, Pool, Snapshot, Unresolved};
+use crate::config::{Auth, Config};
+use crate::proxy::{Current, Pool, Snapshot};
 
 /// How long the first check of a reload's new pools may hold it up; each
 /// connection has its own, shorter limit.
@@ -78,6 +78,7 @@ impl Origin {
     /// The file that the configuration is read from, and those that it names.
     fn files(&self, config: &Config) -> Vec<PathBuf> {
         let named = config.listeners.iter().filter_map(|l| l.tls.as_ref()).flat_map(tls::files);
+        let named = named.chain(config.auth.values().flat_map(Auth::files));
         self.file.as_deref().into_iter().chain(named).map(Path::to_owned).collect()
     }
 
@@ -99,13 +100,14 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// A backend's name does not resolve.
+    /// A backend's name does not resolve ([`Unresolved`](crate::proxy::Unresolved)), or a
+    /// file can no longer be used.
     pub async fn begin(
         config: Config,
         origin: Origin,
         entrances: &[Arc<Entrance>],
-    ) -> Result<Arc<Self>, Unresolved> {
-        let snapshot = Snapshot::prepare(&config, None);
+    ) -> anyhow::Result<Arc<Self>> {
+        let snapshot = Snapshot::prepare(&config, None)?;
         for pool in snapshot.pools() {
             pool.resolve().await?;
         }
@@ -160,13 +162,13 @@ impl Operator {
 
     async fn prepare_and_replace(&self, config: &mut Config) -> Result<Vec<&'static str>, String> {
         // A file on a slow disk must not hold up requests.
-        let (new, rules) = tokio::task::block_in_place(|| {
+        let (new, rules, earlier, snapshot) = tokio::task::block_in_place(|| {
             let new = self.origin.read()?;
             let rules = self.entrance_rules(&new)?;
-            Ok::<_, String>((new, rules))
+            let earlier = Arc::clone(&self.current.load());
+            let snapshot = Snapshot::prepare(&new, Some(&earlier)).map_err(|e| e.to_string())?;
+            Ok::<_, String>((new, rules, earlier, snapshot))
         })?;
-        let earlier = Arc::clone(&self.current.load());
-        let snapshot = Snapshot::prepare(&new, Some(&earlier));
         let known = |pool: &&Arc<Pool>| !earlier.pools().iter().any(|old| Arc::ptr_eq(old, pool));
         let added: Vec<_> = snapshot.pools().iter().filter(known).cloned().collect();
         for pool in &added {
@@ -251,6 +253,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("listener", addresses(old) != addresses(new)),
         ("limits.http2", http2(old) != http2(new)),
         ("log", old.log != new.log),
+        ("access_log", old.access_log != new.access_log),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

@@ -40,7 +40,7 @@ use tracing::warn;
 
 use super::answer::Reason;
 use super::context::RequestContext;
-use crate::config::{self, Config, Misfit, Step};
+use crate::config::{self, Config, Misfit, PolicyName, Step};
 
 use api_key::{ApiKeys, HashedKeys};
 use basic::Basic;
@@ -54,7 +54,7 @@ pub use identity::{Identity, IdentityFields};
 
 /// The policies of a configuration, by name.
 #[derive(Default)]
-pub struct Guards(BTreeMap<String, Arc<Guard>>);
+pub struct Guards(BTreeMap<PolicyName, Arc<Guard>>);
 
 /// One policy: how clients show who they are, and who of them may.
 pub struct Guard {
@@ -98,11 +98,11 @@ impl Guards {
     /// What is wrong with the first file that cannot be used, and where it is named.
     pub fn load(config: &Config, earlier: Option<&Self>) -> Result<Self, Misfit> {
         let guards = config.auth.iter().map(|(name, written)| {
-            let source = Source::read(name, written)?;
+            let source = Source::read(name.as_str(), written)?;
             let known = earlier.and_then(|earlier| earlier.0.get(name));
             let guard = match known {
                 Some(known) if known.source == source => Arc::clone(known),
-                _ => Arc::new(Guard::prepare(name, source)?),
+                _ => Arc::new(Guard::prepare(name.as_str(), source)?),
             };
             Ok((name.clone(), guard))
         });
@@ -116,7 +116,7 @@ impl Guards {
             let known = earlier.and_then(|earlier| earlier.0.get(name));
             if !known.is_some_and(|known| Arc::ptr_eq(known, guard)) {
                 for note in &guard.notes {
-                    warn!(target: "auth", policy = name, "{note}");
+                    warn!(target: "auth", policy = name.as_str(), "{note}");
                 }
             }
         }

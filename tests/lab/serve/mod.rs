@@ -1,6 +1,8 @@
 //! `pingora-lab serve`.
 
+mod access;
 mod access_log;
+mod auth;
 mod balancing;
 mod command_line;
 mod ending;
@@ -12,3 +14,4 @@ mod nginx;
 mod pools;
 mod reload;
 mod routing;
+mod tls;

@@ -1,14 +1,17 @@
 //! What the tests share.
 
 mod balancer;
+pub mod certificates;
 mod client;
 pub mod lab;
 mod program;
+mod reloadable;
 mod say;
 mod upstream;
 
 pub use balancer::Balancer;
 pub use client::{Answer, Client, ask, get};
 pub use program::Program;
+pub use reloadable::Reloadable;
 pub use say::say;
-pub use upstream::Upstream;
+pub use upstream::{Received, Upstream};
