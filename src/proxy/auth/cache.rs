@@ -27,9 +27,12 @@ pub struct KeyedHash(Sha256);
 /// What was found right, by the keyed hash of what showed it; bounded in number and
 /// time.
 pub struct Cache<T> {
-    shards: Box<[Mutex<LruCache<Digest, Kept<T>>>]>,
+    shards: Box<[Shard<T>]>,
     keep: Duration,
 }
+
+/// What is kept of the digests that share a lock.
+type Shard<T> = Mutex<LruCache<Digest, Kept<T>>>;
 
 struct Kept<T> {
     value: T,
@@ -95,7 +98,7 @@ impl<T: Clone> Cache<T> {
         self.shard(&digest).lock().put(digest, Kept { value, until });
     }
 
-    fn shard(&self, digest: &Digest) -> &Mutex<LruCache<Digest, Kept<T>>> {
+    fn shard(&self, digest: &Digest) -> &Shard<T> {
         &self.shards[usize::from(digest[0]) % self.shards.len()]
     }
 

@@ -18,7 +18,7 @@ pub struct Hash(Kind);
 
 enum Kind {
     Bcrypt(Box<str>),
-    Argon2(PasswordHash),
+    Argon2(Box<PasswordHash>),
 }
 
 /// What is wrong with a file: the line, from 1, and what to do. It shows nothing of
@@ -125,7 +125,7 @@ impl Hash {
             return Ok(Self(Kind::Bcrypt(text.into())));
         }
         if begins(&["$argon2"]) {
-            return argon2(text).map(|hash| Self(Kind::Argon2(hash)));
+            return argon2(text).map(|hash| Self(Kind::Argon2(Box::new(hash))));
         }
         let kind = if begins(&["$2x$"]) {
             "bcrypt with a known fault (2x)"
@@ -149,7 +149,7 @@ impl Hash {
         // Both compare in constant time.
         match &self.0 {
             Kind::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),
-            Kind::Argon2(hash) => Argon2::default().verify_password(password, hash).is_ok(),
+            Kind::Argon2(hash) => Argon2::default().verify_password(password, &**hash).is_ok(),
         }
     }
 }
