@@ -11,10 +11,10 @@ use arc_swap::ArcSwap;
 use super::auth::{Guards, IdentityFields};
 use super::forwarded::TrustedProxies;
 use super::policies::Prepared;
-use super::pool::Pool;
+use super::pool::{Pool, Tls};
 use super::route::Route;
 use super::routes::Routes;
-use crate::config::{self, Config, Misfit};
+use crate::config::{self, Config, Misfit, Step};
 
 /// A configuration, prepared.
 pub struct Snapshot {
@@ -46,23 +46,22 @@ impl Snapshot {
     ///
     /// A file that the configuration names cannot be used.
     pub fn prepare(config: &Config, earlier: Option<&Self>) -> Result<Self, Misfit> {
-        let pools: Box<[_]> = config
-            .pools
-            .iter()
-            .map(|written| {
-                let known = earlier.and_then(|earlier| earlier.pool(&written.name));
-                match known {
-                    Some(known) if known.is_of(written, &config.timeouts) => Arc::clone(known),
-                    known => {
-                        let pool = Pool::new(written, &config.timeouts);
-                        if let Some(known) = known {
-                            pool.inherit(known);
-                        }
-                        pool
-                    }
+        let pools = config.pools.iter().zip(pool_tls(config)?).map(|(written, tls)| {
+            let known = earlier.and_then(|earlier| earlier.pool(&written.name));
+            match known {
+                Some(known) if known.is_of(written, &config.timeouts, tls.as_ref()) => {
+                    Arc::clone(known)
                 }
-            })
-            .collect();
+                known => {
+                    let pool = Pool::new(written, &config.timeouts, tls);
+                    if let Some(known) = known {
+                        pool.inherit(known);
+                    }
+                    pool
+                }
+            }
+        });
+        let pools: Box<[_]> = pools.collect();
         let by_name: HashMap<_, _> = pools.iter().map(|pool| (pool.name(), pool)).collect();
         let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies))?;
         let implicit = config.routes.is_empty().then(|| to_the_pool(config));
@@ -97,6 +96,7 @@ impl Snapshot {
     ///
     /// The first that cannot, and where it is named.
     pub fn inspect(config: &Config) -> Result<(), Misfit> {
+        pool_tls(config)?;
         Guards::load(config, None).map(|_| ())
     }
 
@@ -109,6 +109,18 @@ impl Snapshot {
     pub fn pool(&self, name: &str) -> Option<&Arc<Pool>> {
         self.pools.iter().find(|pool| pool.name() == name)
     }
+}
+
+/// TLS with the backends of each pool.
+fn pool_tls(config: &Config) -> Result<Vec<Option<Tls>>, Misfit> {
+    let load = |(index, pool): (usize, &config::Pool)| {
+        let Some(written) = &pool.tls else { return Ok(None) };
+        Tls::load(written).map_err(|error| {
+            let way = vec![Step::from("pool"), Step::from(index), Step::from("tls")];
+            error.misfit(way, written.files())
+        })
+    };
+    config.pools.iter().enumerate().map(load).collect()
 }
 
 /// The route of a configuration that has none: everything goes to the one pool.

@@ -12,8 +12,7 @@ use tracing::{error, info, warn};
 
 use super::door::{Entrance, Rules};
 use super::file_watch::FileWatches;
-use super::tls;
-use crate::config::{Auth, Config};
+use crate::config::{Auth, Config, ListenerTls, UpstreamTls};
 use crate::proxy::{Current, Pool, Snapshot};
 
 /// How long the first check of a reload's new pools may hold it up; each
@@ -77,9 +76,12 @@ impl Origin {
 
     /// The file that the configuration is read from, and those that it names.
     fn files(&self, config: &Config) -> Vec<PathBuf> {
-        let named = config.listeners.iter().filter_map(|l| l.tls.as_ref()).flat_map(tls::files);
-        let named = named.chain(config.auth.values().flat_map(Auth::files));
-        self.file.as_deref().into_iter().chain(named).map(Path::to_owned).collect()
+        let listeners = config.listeners.iter().filter_map(|l| l.tls.as_ref());
+        let pools = config.pools.iter().filter_map(|pool| pool.tls.as_ref());
+        let tls = listeners.flat_map(ListenerTls::files).chain(pools.flat_map(UpstreamTls::files));
+        let auth = config.auth.values().flat_map(Auth::files);
+        let file = self.file.as_deref().into_iter();
+        file.chain(tls.map(|named| named.path)).chain(auth).map(Path::to_owned).collect()
     }
 
     /// Begins to watch what the configuration names too, before it is read.

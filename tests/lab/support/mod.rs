@@ -7,6 +7,7 @@ pub mod lab;
 mod program;
 mod reloadable;
 mod say;
+pub mod secure;
 mod upstream;
 
 pub use balancer::Balancer;
