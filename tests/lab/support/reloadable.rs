@@ -7,7 +7,7 @@ use super::Balancer;
 /// A load balancer whose files can be written anew.
 pub struct Reloadable {
     _folder: tempfile::TempDir,
-    file: PathBuf,
+    pub file: PathBuf,
     pub balancer: Balancer,
 }
 
