@@ -22,6 +22,7 @@ mod limits;
 mod listener;
 mod policy;
 mod pool;
+mod rate_limit;
 mod route;
 mod secret;
 mod size;
@@ -55,6 +56,7 @@ pub use pool::{
     Backend, BackendName, Balance, CheckKind, CheckPath, CircuitBreaker, FieldName, HashBy,
     HealthCheck, InitialState, Pool, Queue, Retries, StatusCode,
 };
+pub use rate_limit::{LimitBy, LimitFields, RateLimit};
 pub use route::{
     FieldValues, FixedAnswer, HostPattern, MethodName, Redirect, RedirectStatus, Route, RoutePath,
     Scheme,
@@ -90,6 +92,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Which clients may come, by their addresses; routes name them in `access`.
     pub access: BTreeMap<PolicyName, Access>,
+    /// How many requests go through; routes name them in `rate_limit`.
+    pub rate_limit: BTreeMap<PolicyName, RateLimit>,
     /// Who may, and how clients show who they are; routes name one in `auth`.
     pub auth: BTreeMap<PolicyName, Auth>,
     /// Header fields that are set and removed on the way.
@@ -178,6 +182,7 @@ impl Default for Config {
             pools: Vec::new(),
             routes: Vec::new(),
             access: BTreeMap::new(),
+            rate_limit: BTreeMap::new(),
             auth: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),

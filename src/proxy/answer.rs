@@ -36,6 +36,8 @@ pub enum Reason {
     NoRoute,
     /// An access list keeps the client out.
     Forbidden,
+    /// The client has sent as many requests as it may.
+    RateLimited,
     /// A path that different servers would read differently.
     AmbiguousPath,
     /// No backend is healthy, or the one that was asked for is not.
@@ -119,6 +121,11 @@ impl Reason {
             Self::Forbidden => {
                 (S::FORBIDDEN, "forbidden", "Clients of this address may not come here.")
             }
+            Self::RateLimited => (
+                S::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Too many requests; try again after the time in Retry-After.",
+            ),
             Self::AmbiguousPath => {
                 (S::BAD_REQUEST, "ambiguous_path", "The path can be read in more than one way.")
             }
@@ -193,6 +200,7 @@ impl Reason {
                 | Self::Unauthorized
                 | Self::NotPermitted
                 | Self::AuthBusy
+                | Self::RateLimited
         )
     }
 

@@ -16,18 +16,24 @@ use super::access::Access;
 use super::answer::Reason;
 use super::auth::{Guard, Guards};
 use super::context::RequestContext;
+use super::rate_limit::{Limit, Limits};
 use crate::config::{self, Config, Misfit, PolicyName};
 
 /// Every policy of a configuration, prepared, by its name.
 #[derive(Default)]
 pub struct Prepared {
     access: HashMap<PolicyName, Arc<Access>>,
+    limits: HashMap<PolicyName, Arc<Limit>>,
     auth: Guards,
 }
 
 /// The policies of one route, which has some.
 pub struct Policies {
     access: Box<[Arc<Access>]>,
+    /// Those by the client's address.
+    by_address: Limits,
+    /// Those by who the client is.
+    by_caller: Limits,
     auth: Option<Arc<Guard>>,
 }
 
@@ -59,7 +65,15 @@ impl Prepared {
         auth.report(known);
         let access = config.access.iter();
         let access = access.map(|(name, written)| (name.clone(), Arc::new(Access::new(written))));
-        Ok(Self { access: access.collect(), auth })
+        let limits = config.rate_limit.iter().map(|(name, written)| {
+            let known = earlier.and_then(|earlier| earlier.limits.get(name));
+            let limit = match known.filter(|known| known.is_of(written)) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(Limit::new(name, written)),
+            };
+            (name.clone(), limit)
+        });
+        Ok(Self { access: access.collect(), limits: limits.collect(), auth })
     }
 }
 
@@ -74,9 +88,20 @@ impl Policies {
     /// Those that a route names, if it names any.
     pub fn new(route: &config::Route, prepared: &Prepared) -> Option<Self> {
         let auth = route.auth.as_ref().and_then(|name| prepared.auth.get(name));
-        let policies = Self { access: named(&route.access, &prepared.access), auth: auth.cloned() };
-        let has_some = !policies.access.is_empty() || policies.auth.is_some();
-        has_some.then_some(policies)
+        let limits = named(&route.rate_limit, &prepared.limits);
+        let (by_caller, by_address): (Vec<_>, Vec<_>) =
+            limits.into_iter().partition(|limit| limit.needs_caller());
+        let policies = Self {
+            access: named(&route.access, &prepared.access),
+            by_address: Limits::new(by_address),
+            by_caller: Limits::new(by_caller),
+            auth: auth.cloned(),
+        };
+        let none = policies.access.is_empty()
+            && policies.by_address.is_empty()
+            && policies.by_caller.is_empty()
+            && policies.auth.is_none();
+        (!none).then_some(policies)
     }
 
     /// Whether the request may go on.
@@ -92,9 +117,11 @@ impl Policies {
         if !self.access.iter().all(|access| access.allows(context.client)) {
             return Err(Reason::Forbidden.into());
         }
+        self.by_address.admit(session.req_header(), context).await?;
         if let Some(guard) = &self.auth {
             guard.admit(session, context).await?;
         }
+        self.by_caller.admit(session.req_header(), context).await?;
         Ok(())
     }
 

@@ -16,6 +16,7 @@ mod limits;
 mod names;
 mod nginx;
 mod pools;
+mod rate_limit;
 mod reload;
 mod routing;
 mod semantics;

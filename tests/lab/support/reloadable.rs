@@ -1,8 +1,11 @@
-//! A load balancer whose files can be written anew.
+//! A load balancer whose files change.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use super::Balancer;
+use serde_json::Value;
+
+use super::{Balancer, get};
 
 /// A load balancer whose files can be written anew.
 pub struct Reloadable {
@@ -41,10 +44,20 @@ impl Reloadable {
     }
 
     /// Waits for the log to say what became of a reload.
-    pub fn wait_for_reload(&self, result: &str) -> serde_json::Value {
+    pub fn wait_for_reload(&self, result: &str) -> Value {
         self.balancer.event(|event| {
             (event["target"] == "reload" && event["message"].as_str()?.contains(result))
                 .then(|| event.clone())
         })
+    }
+
+    /// Waits until a path is answered with this body. A change of the file may be
+    /// seen as several.
+    pub fn wait_for_body(&self, path: &str, body: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while get(self.balancer.address, path, &[]).text() != body {
+            assert!(Instant::now() < deadline, "{path} is not answered with {body}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

@@ -71,3 +71,27 @@ fn the_credential_is_passed_on_where_that_is_asked_for_and_where_no_policy_is() 
         assert_eq!((has(&received[0]), has(&received[1])), (forward, true));
     }
 }
+
+#[test]
+fn limits_by_identity_count_each_user_and_limits_by_address_count_guesses() {
+    let upstream = Upstream::named("app");
+    let users = user("ann", "secret") + &user("bob", "secret");
+    let lab = Reloadable::start_with(&[("users", &users)], |folder| {
+        let file = folder.join("users");
+        let policy = format!(
+            "[auth.who]\nbasic = {{ file = '{}' }}
+            [rate_limit.users]\nrequests = 2\nper = '1h'\nby = 'identity'
+            [rate_limit.guesses]\nrequests = 9\nper = '1h'\n",
+            file.display()
+        );
+        guarded(&upstream, &policy)
+            .replace("auth = 'who'", "auth = 'who'\nrate_limit = ['users', 'guesses']")
+    });
+    let ask = |name: &str, password: &str| {
+        get(lab.balancer.address, "/x", &[&basic(name, password)]).status
+    };
+    assert_eq!([(); 3].map(|()| ask("ann", "secret")), [200, 200, 429]);
+    assert_eq!([(); 3].map(|()| ask("bob", "secret")), [200, 200, 429]);
+    assert_eq!([(); 4].map(|()| ask("bob", "guess")), [401, 401, 401, 429]);
+    assert_eq!(upstream.received().len(), 4);
+}
