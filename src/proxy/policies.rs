@@ -16,6 +16,7 @@ use super::access::Access;
 use super::answer::Reason;
 use super::auth::{Guard, Guards};
 use super::context::RequestContext;
+use super::metrics::Metrics;
 use super::rate_limit::{Limit, Limits};
 use crate::config::{self, Config, Misfit, PolicyName};
 
@@ -54,12 +55,12 @@ impl From<Reason> for Instead {
 
 impl Prepared {
     /// Prepares all policies. What has not changed since `earlier` is taken over,
-    /// with what it has counted.
+    /// with what it has counted. What they decide is shown by their names.
     ///
     /// # Errors
     ///
     /// A file that a policy names cannot be used.
-    pub fn new(config: &Config, earlier: Option<&Self>) -> Result<Self, Misfit> {
+    pub fn new(config: &Config, earlier: Option<&Self>, metrics: &Metrics) -> Result<Self, Misfit> {
         let known = earlier.map(|earlier| &earlier.auth);
         let auth = Guards::load(config, known)?;
         auth.report(known);
@@ -69,7 +70,7 @@ impl Prepared {
             let known = earlier.and_then(|earlier| earlier.limits.get(name));
             let limit = match known.filter(|known| known.is_of(written)) {
                 Some(known) => Arc::clone(known),
-                None => Arc::new(Limit::new(name, written)),
+                None => Arc::new(Limit::new(name, written).shown(metrics)),
             };
             (name.clone(), limit)
         });
