@@ -69,6 +69,7 @@ impl Proxy {
         snapshot.identity_fields.remove_from(session.req_header_mut());
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
+        context.trace = snapshot.traces.of(&request.headers);
         let peer = peer(session);
         context.trusted = snapshot.trusted.contains(peer);
         context.client = match context.trusted {
@@ -219,6 +220,8 @@ fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
         secure: is_secure(session),
         user: context.identity.as_ref().map(|identity| identity.user()),
         sent: headers,
+        session,
+        context,
     }
 }
 
@@ -465,6 +468,9 @@ impl ProxyHttp for Proxy {
         if let Some(policies) = &route.policies {
             policies.conceal(request)?;
         }
+        if let Some(trace) = &context.trace {
+            trace.apply(request)?;
+        }
         let host = request.headers.get(http::header::HOST).cloned();
         // Pingora has seen to it that there is one, where the client sent any.
         let facts = Facts { host: host.as_ref(), ..facts };
@@ -529,6 +535,9 @@ impl ProxyHttp for Proxy {
             framing::upgraded(session);
         } else {
             framing::answered(session);
+            if self.in_flight.is_leaving() {
+                session.set_keepalive(None);
+            }
         }
         context.failure = None;
         context.upstream_time = context.tried_at.map(|at| at.elapsed());

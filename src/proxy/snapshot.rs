@@ -15,6 +15,7 @@ use super::policies::Prepared;
 use super::pool::{Pool, Tls};
 use super::route::Route;
 use super::routes::Routes;
+use super::trace::Traces;
 use crate::config::{self, Config, Misfit, Step};
 
 /// A configuration, prepared.
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub trusted: TrustedProxies,
     /// The fields that tell backends who the user is, which no client may send.
     pub identity_fields: IdentityFields,
+    /// Whether and how traces are begun.
+    pub traces: Traces,
 }
 
 /// The snapshot that requests begin with now.
@@ -89,6 +92,7 @@ impl Snapshot {
             policies,
             routes: Routes::new(routes),
             not_found: Arc::new(Route::not_found(config, metrics)),
+            traces: Traces::new(&config.trace),
             trusted: TrustedProxies::new(
                 config.trusted_proxies.iter().map(|network| network.plain()),
             ),

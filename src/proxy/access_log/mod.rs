@@ -123,12 +123,13 @@ fn line<'a>(session: &'a Session, outcome: &Outcome, context: &'a RequestContext
         user: context.identity.as_ref().map(|identity| identity.user().as_bytes()),
         denial: context.denial.map(Denial::word),
         request_id: context.request_id.as_bytes(),
-        trace_id: None,
+        trace_id: context.trace.as_ref().map(super::trace::Trace::id),
         reason: outcome.reason.map(Reason::id),
     }
 }
 
-fn protocol(version: Version) -> &'static str {
+/// How a version of HTTP is called.
+pub(super) fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "HTTP/1.0",
         Version::HTTP_2 => "HTTP/2",
