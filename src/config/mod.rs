@@ -14,6 +14,7 @@ mod access;
 mod access_log;
 mod address;
 mod bounded;
+mod compress;
 mod duration;
 mod file;
 mod header_rules;
@@ -39,6 +40,7 @@ pub use access::Access;
 pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use bounded::{Count, Share, Threads, Weight};
+pub use compress::{BrotliLevel, Coding, Compress, GzipLevel, MediaRange, ZstdLevel};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
 pub use header_rules::{

@@ -22,6 +22,7 @@
 //! | [`forwarded`] | whose word about the client is believed |
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
+//! | [`compress`] | which answers are compressed, and what they become |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
 //! | [`access_log`] | the one line that is left of a request |
 //!
@@ -33,6 +34,7 @@ pub mod access_log;
 pub mod answer;
 pub mod backend_answer;
 pub mod choice;
+pub mod compress;
 pub mod connection;
 pub mod context;
 pub mod forwarded;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Uri};
 use http::{HeaderValue, StatusCode};
 
+use super::compress::Compression;
 use super::headers::Rules;
 use super::policies::{Policies, Prepared};
 use super::pool::Pool;
@@ -23,6 +24,8 @@ pub struct Route {
     pub request_rules: Rules,
     /// Of the whole configuration, then of this route.
     pub response_rules: Rules,
+    /// How answers are compressed, if they are.
+    pub compression: Option<Compression>,
     total_limit: Duration,
 }
 
@@ -96,6 +99,7 @@ impl Route {
             policies: Policies::new(written, prepared),
             request_rules: rules(&config.headers.request, &written.headers.request),
             response_rules: rules(&config.headers.response, &written.headers.response),
+            compression: written.compress.as_ref().map(Compression::new),
             total_limit,
         }
     }
@@ -110,6 +114,7 @@ impl Route {
             policies: None,
             request_rules: rules::<Request>(&config.headers.request, &request),
             response_rules: rules::<Response>(&config.headers.response, &response),
+            compression: None,
             total_limit: config.timeouts.total.get(),
         }
     }
