@@ -362,6 +362,14 @@ impl Answer {
     }
 }
 
+/// Whether the client has been sent the beginning of an answer. 1xx are none, but for
+/// 101, after which there is no HTTP any more.
+pub fn has_begun(session: &Session) -> bool {
+    session.response_written().is_some_and(|answer| {
+        !answer.status.is_informational() || answer.status == StatusCode::SWITCHING_PROTOCOLS
+    })
+}
+
 /// Reads on for a moment where the client is still sending: closing a socket
 /// with unread bytes resets it, and the reset can overtake the answer (RFC
 /// 9112, section 9.6).

@@ -132,10 +132,15 @@ impl<'a> Forwarded<'a> {
     }
 }
 
-/// Removes what an untrusted peer says of the client.
+/// Removes what an untrusted peer says of the client, and what only a proxy says of
+/// itself (`x-proxy-…`).
 pub fn remove_claims(request: &mut RequestHeader) {
     for name in &CLAIMS {
         request.remove_header(name);
+    }
+    let own = |name: &&HeaderName| name.as_str().starts_with("x-proxy-");
+    while let Some(name) = request.headers.keys().find(own).cloned() {
+        request.remove_header(&name);
     }
 }
 

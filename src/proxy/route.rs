@@ -27,6 +27,7 @@ pub struct Route {
     /// How answers are compressed, if they are.
     pub compression: Option<Compression>,
     total_limit: Duration,
+    body_limit: u64,
 }
 
 /// What answers.
@@ -101,6 +102,7 @@ impl Route {
             response_rules: rules(&config.headers.response, &written.headers.response),
             compression: written.compress.as_ref().map(Compression::new),
             total_limit,
+            body_limit: written.body_size.unwrap_or(config.limits.body_size).get(),
         }
     }
 
@@ -116,6 +118,7 @@ impl Route {
             response_rules: rules::<Response>(&config.headers.response, &response),
             compression: None,
             total_limit: config.timeouts.total.get(),
+            body_limit: config.limits.body_size.get(),
         }
     }
 
@@ -145,6 +148,11 @@ impl Route {
     /// The time in which an answer must have begun, over all tries.
     pub fn total_limit(&self) -> Duration {
         self.total_limit
+    }
+
+    /// The largest body of a request, in bytes.
+    pub fn body_limit(&self) -> u64 {
+        self.body_limit
     }
 
     /// The path and query to send on, where they are not those that were asked

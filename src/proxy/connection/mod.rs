@@ -15,6 +15,7 @@ pub mod chunks;
 mod dialogue;
 mod pace;
 mod refusal;
+mod request_line;
 mod stream;
 mod timer;
 

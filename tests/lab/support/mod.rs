@@ -3,8 +3,10 @@
 mod balancer;
 pub mod certificates;
 mod client;
+pub mod http2;
 pub mod lab;
 mod program;
+mod recording;
 mod say;
 pub mod secure;
 mod upstream;
@@ -12,5 +14,6 @@ mod upstream;
 pub use balancer::Balancer;
 pub use client::{Answer, Client, ask, get};
 pub use program::Program;
+pub use recording::Recording;
 pub use say::say;
 pub use upstream::Upstream;
