@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod backend2;
 mod balancer;
 pub mod certificates;
 mod client;
