@@ -13,6 +13,7 @@
 mod access;
 mod access_log;
 mod address;
+mod admin;
 mod bounded;
 mod compress;
 mod duration;
@@ -22,6 +23,7 @@ mod limits;
 mod listener;
 mod policy;
 mod pool;
+mod rate_limit;
 mod route;
 mod secret;
 mod size;
@@ -39,6 +41,7 @@ use serde::{Deserialize, Serialize};
 pub use access::Access;
 pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
+pub use admin::{Admin, AdminHost, Metrics};
 pub use bounded::{Count, Share, Threads, Weight};
 pub use compress::{BrotliLevel, Coding, Compress, GzipLevel, MediaRange, ZstdLevel};
 pub use duration::Span;
@@ -53,6 +56,7 @@ pub use pool::{
     Backend, BackendName, Balance, CheckKind, CheckPath, CircuitBreaker, FieldName, HashBy,
     HealthCheck, InitialState, Pool, Queue, Retries, StatusCode,
 };
+pub use rate_limit::{LimitBy, LimitFields, RateLimit};
 pub use route::{
     FieldValues, FixedAnswer, HostPattern, MethodName, Redirect, RedirectStatus, Route, RoutePath,
     Scheme,
@@ -88,6 +92,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Which clients may come, by their addresses; routes name them in `access`.
     pub access: BTreeMap<PolicyName, Access>,
+    /// How many requests go through; routes name them in `rate_limit`.
+    pub rate_limit: BTreeMap<PolicyName, RateLimit>,
     /// Header fields that are set and removed on the way.
     pub headers: Headers,
     /// How long each part of an exchange with a backend may take.
@@ -98,6 +104,11 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// The form of the log.
     pub log: Log,
+    /// How the load balancer is looked after while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
+    /// What is counted of requests.
+    pub metrics: Metrics,
     /// One line for each request.
     pub access_log: AccessLog,
 }
@@ -174,11 +185,14 @@ impl Default for Config {
             pools: Vec::new(),
             routes: Vec::new(),
             access: BTreeMap::new(),
+            rate_limit: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            admin: None,
+            metrics: Metrics::default(),
             access_log: AccessLog::default(),
         }
     }

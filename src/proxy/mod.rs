@@ -15,6 +15,7 @@
 //! | [`route`] | what is done with the requests of a route |
 //! | [`policies`] | what a route asks of a request first |
 //! | [`access`] | which clients may come, by their addresses |
+//! | [`rate_limit`] | how many requests of a client go through |
 //! | [`pem`] | what certificates and keys are in a file |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
@@ -24,6 +25,8 @@
 //! | [`answer`] | the proxy's own answers and their reasons |
 //! | [`compress`] | which answers are compressed, and what they become |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
+//! | [`outcome`] | how a request ended |
+//! | [`metrics`] | what is counted of requests |
 //! | [`access_log`] | the one line that is left of a request |
 //!
 //! Nothing here parses, formats, allocates or locks on a request's path what
@@ -41,10 +44,13 @@ pub mod forwarded;
 pub mod framing;
 pub mod headers;
 pub mod host;
+pub mod metrics;
+pub mod outcome;
 pub mod path;
 pub mod pem;
 pub mod policies;
 pub mod pool;
+pub mod rate_limit;
 pub mod request_id;
 pub mod retry;
 pub mod route;
@@ -53,6 +59,7 @@ pub mod service;
 pub mod snapshot;
 
 pub use context::InFlight;
+pub use metrics::Metrics;
 pub use pool::{BackendState, Pool, Unresolved};
 pub use service::Proxy;
 pub use snapshot::{Current, Snapshot};

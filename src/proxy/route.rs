@@ -9,9 +9,14 @@ use http::{HeaderValue, StatusCode};
 
 use super::compress::Compression;
 use super::headers::Rules;
+use super::metrics::Metrics;
+use super::metrics::traffic::RouteTraffic;
 use super::policies::{Policies, Prepared};
 use super::pool::Pool;
 use crate::config::{self, Request, Response, Scheme};
+
+/// What logs and metrics call the route of requests that no route fits.
+const NO_ROUTE: &str = "-";
 
 /// What is done with the requests of one route.
 pub struct Route {
@@ -27,6 +32,7 @@ pub struct Route {
     /// How answers are compressed, if they are.
     pub compression: Option<Compression>,
     total_limit: Duration,
+    traffic: Option<RouteTraffic>,
     body_limit: u64,
 }
 
@@ -81,12 +87,15 @@ impl Route {
         pool: Option<Arc<Pool>>,
         prepared: &Prepared,
         config: &config::Config,
+        metrics: &Metrics,
     ) -> Self {
         let total_limit = written
             .total_timeout
             .or_else(|| pool.as_ref().map(|pool| pool.timeouts().total))
             .unwrap_or(config.timeouts.total)
             .get();
+        let backends = pool.iter().flat_map(|pool| pool.labels());
+        let traffic = metrics.route(&name, backends);
         let action = match (pool, &written.redirect, &written.answer) {
             (Some(pool), ..) => Action::Pool(pool),
             (None, Some(redirect), _) => Action::Redirect(Redirect::new(redirect)),
@@ -102,15 +111,16 @@ impl Route {
             response_rules: rules(&config.headers.response, &written.headers.response),
             compression: written.compress.as_ref().map(Compression::new),
             total_limit,
+            traffic,
             body_limit: written.body_size.unwrap_or(config.limits.body_size).get(),
         }
     }
 
     /// What happens to requests that no route fits.
-    pub fn not_found(config: &config::Config) -> Self {
+    pub fn not_found(config: &config::Config, metrics: &Metrics) -> Self {
         let (request, response) = (config::MoreRules::default(), config::MoreRules::default());
         Self {
-            name: "-".into(),
+            name: NO_ROUTE.into(),
             action: Action::NotFound,
             rewrite: None,
             policies: None,
@@ -118,18 +128,24 @@ impl Route {
             response_rules: rules::<Response>(&config.headers.response, &response),
             compression: None,
             total_limit: config.timeouts.total.get(),
+            traffic: metrics.route(NO_ROUTE, []),
             body_limit: config.limits.body_size.get(),
         }
     }
 
     #[cfg(test)]
     pub(super) fn named(name: String) -> Self {
-        Self { name: name.into(), ..Self::not_found(&config::Config::default()) }
+        Self { name: name.into(), ..Self::not_found(&config::Config::default(), &Metrics::off()) }
     }
 
     /// What it is called in logs and metrics.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What is counted of its requests, if anything is.
+    pub fn traffic(&self) -> Option<&RouteTraffic> {
+        self.traffic.as_ref()
     }
 
     /// What answers.
@@ -294,7 +310,8 @@ mod tests {
 
     fn route(text: &str) -> Route {
         let config: config::Config = toml::from_str(&format!("[[route]]\n{text}\n")).unwrap();
-        Route::new("r".into(), &config.routes[0], None, &Prepared::default(), &config)
+        let (prepared, metrics) = (Prepared::default(), Metrics::off());
+        Route::new("r".into(), &config.routes[0], None, &prepared, &config, &metrics)
     }
 
     #[test]
