@@ -23,5 +23,7 @@ mod reload;
 mod routing;
 mod semantics;
 mod tls;
+mod trace;
+mod upgrade;
 mod upstream_http2;
 mod upstream_tls;
