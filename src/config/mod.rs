@@ -16,6 +16,7 @@ mod address;
 mod admin;
 mod auth;
 mod bounded;
+mod compress;
 mod duration;
 mod file;
 mod header_rules;
@@ -48,6 +49,7 @@ pub use auth::{
     ApiKeyAuth, Auth, BasicAuth, CookieName, IdentityField, JwtAlgorithm, JwtAuth, Leeway, Realm,
 };
 pub use bounded::{Count, Share, Threads, Weight};
+pub use compress::{BrotliLevel, Coding, Compress, GzipLevel, MediaRange, ZstdLevel};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
 pub use header_rules::{

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 use super::answer::Reason;
 use super::auth::Identity;
 use super::auth::denial::Denial;
+use super::compress::Encoder;
 use super::metrics::upstream::Upstream;
 use super::pool::{Endpoint, Target, Ticket};
 use super::route::Route;
@@ -57,6 +58,8 @@ pub struct RequestContext {
     pub identity: Option<Arc<Identity>>,
     /// Why it may not, if it may not.
     pub denial: Option<Denial>,
+    /// Compresses the answer's body, where it is compressed.
+    pub encoder: Option<Box<Encoder>>,
     /// What the last try failed with.
     pub failure: Option<Reason>,
     _in_flight: InFlightGuard,
@@ -111,6 +114,7 @@ impl RequestContext {
             answer_fields: Vec::new(),
             identity: None,
             denial: None,
+            encoder: None,
             failure: None,
             _in_flight: in_flight.enter(),
         }

@@ -37,8 +37,6 @@ pub struct Facts<'a> {
     pub trusted: bool,
     /// Whether the peer talks TLS.
     pub secure: bool,
-    /// Who the client is, where it has shown it.
-    pub user: Option<&'a HeaderValue>,
     /// The fields that the peer sent.
     pub sent: &'a HeaderMap,
     /// Where the rest is found, if it is asked for.
@@ -181,7 +179,6 @@ impl<'a> Facts<'a> {
             Variable::ClientIp => self.client.map(ip_value),
             Variable::Backend => self.backend.cloned(),
             Variable::Host => self.host.cloned(),
-            Variable::User => self.user.cloned(),
             Variable::ForwardedFor => self.forwarded().for_value(self.peer),
             Variable::ForwardedProto => Some(self.forwarded().proto()),
             Variable::ForwardedHost => self.forwarded().host(self.host),
