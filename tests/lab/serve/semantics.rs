@@ -58,6 +58,7 @@ fn fields_that_a_backend_could_take_for_the_proxys_own_are_dropped() {
         "x-forwarded-proto",
         "x-forwarded-host",
         "x-forwarded-by",
+        "traceparent",
         "x-proxy-added",
         "x-request-id",
     ];
