@@ -11,8 +11,8 @@
 //! parser takes and RFC 9112 does not would let two servers see two different
 //! ends of one request.
 
-pub mod certificate;
-mod chunks;
+mod certificate;
+pub mod chunks;
 mod dialogue;
 mod pace;
 mod refusal;
