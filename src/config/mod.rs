@@ -14,6 +14,7 @@ mod access;
 mod access_log;
 mod address;
 mod bounded;
+mod cors;
 mod duration;
 mod file;
 mod header_rules;
@@ -40,6 +41,7 @@ pub use access::Access;
 pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use bounded::{Count, Share, Threads, Weight};
+pub use cors::{Cors, OriginPattern};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
 pub use header_rules::{
@@ -90,6 +92,8 @@ pub struct Config {
     pub access: BTreeMap<PolicyName, Access>,
     /// How many requests go through; routes name them in `rate_limit`.
     pub rate_limit: BTreeMap<PolicyName, RateLimit>,
+    /// Which pages of other origins may read answers; routes name one in `cors`.
+    pub cors: BTreeMap<PolicyName, Cors>,
     /// Header fields that are set and removed on the way.
     pub headers: Headers,
     /// How long each part of an exchange with a backend may take.
@@ -177,6 +181,7 @@ impl Default for Config {
             routes: Vec::new(),
             access: BTreeMap::new(),
             rate_limit: BTreeMap::new(),
+            cors: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),

@@ -9,11 +9,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::access::Access;
 use super::answer::Reason;
 use super::context::RequestContext;
+use super::cors::{self, Cors};
 use super::rate_limit::{Limit, Limits};
 use crate::config::{self, Config, PolicyName};
 
@@ -21,12 +23,14 @@ use crate::config::{self, Config, PolicyName};
 #[derive(Default)]
 pub struct Prepared {
     access: HashMap<PolicyName, Arc<Access>>,
+    cors: HashMap<PolicyName, Arc<Cors>>,
     limits: HashMap<PolicyName, Arc<Limit>>,
 }
 
 /// The policies of one route, which has some.
 pub struct Policies {
     access: Box<[Arc<Access>]>,
+    cors: Option<Arc<Cors>>,
     /// Those by the client's address.
     by_address: Limits,
     /// Those by who the client is.
@@ -38,6 +42,8 @@ pub struct Policies {
 pub enum Instead {
     /// The request is refused.
     Refuse(Reason),
+    /// A browser is told what it may send.
+    Preflight,
 }
 
 impl From<Reason> for Instead {
@@ -62,7 +68,9 @@ impl Prepared {
             };
             (name.clone(), limit)
         });
-        Self { access: access.collect(), limits: limits.collect() }
+        let cors = config.cors.iter();
+        let cors = cors.map(|(name, written)| (name.clone(), Arc::new(Cors::new(written))));
+        Self { access: access.collect(), cors: cors.collect(), limits: limits.collect() }
     }
 }
 
@@ -81,10 +89,12 @@ impl Policies {
             limits.into_iter().partition(|limit| limit.needs_caller());
         let policies = Self {
             access: named(&route.access, &prepared.access),
+            cors: route.cors.as_deref().and_then(|name| prepared.cors.get(name)).cloned(),
             by_address: Limits::new(by_address),
             by_caller: Limits::new(by_caller),
         };
         let none = policies.access.is_empty()
+            && policies.cors.is_none()
             && policies.by_address.is_empty()
             && policies.by_caller.is_empty();
         (!none).then_some(policies)
@@ -103,8 +113,25 @@ impl Policies {
         if !self.access.iter().all(|access| access.allows(context.client)) {
             return Err(Reason::Forbidden.into());
         }
+        if self.cors.is_some() && cors::is_preflight(session.req_header()) {
+            // It carries no credentials, and asks nothing of the backend.
+            return Err(Instead::Preflight);
+        }
         self.by_address.admit(session.req_header(), context).await?;
         self.by_caller.admit(session.req_header(), context).await?;
         Ok(())
+    }
+
+    /// Says in an answer, whoever gives it, what policies say in all of them.
+    ///
+    /// # Errors
+    ///
+    /// There are too many fields.
+    pub fn speak(
+        &self,
+        request: &RequestHeader,
+        answer: &mut ResponseHeader,
+    ) -> pingora::Result<()> {
+        self.cors.as_ref().map_or(Ok(()), |cors| cors.speak(request, answer))
     }
 }

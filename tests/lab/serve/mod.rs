@@ -5,6 +5,7 @@ mod access;
 mod access_log;
 mod balancing;
 mod command_line;
+mod cors;
 mod ending;
 mod failures;
 mod framing;
