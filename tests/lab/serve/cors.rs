@@ -123,7 +123,7 @@ fn scripts_can_read_why_the_proxy_refused() {
     let (_upstream, balancer) = guarded();
     let mut client = Client::connect(balancer.address);
     assert_eq!(client.get("/one", &[ORIGIN]).status, 200);
-    for (path, status) in [("/one", 429), ("/closed", 403), ("/dead", 503), ("/fixed", 200)] {
+    for (path, status) in [("/one", 429), ("/closed", 403), ("/fixed", 200), ("/dead", 503)] {
         let answer = client.get(path, &[ORIGIN]);
         assert_eq!((answer.status, named(&answer)), (status, Some("https://a.test")), "{path}");
         assert_eq!(answer.header("access-control-allow-credentials"), Some("true"), "{path}");
