@@ -15,6 +15,7 @@ mod access_log;
 mod address;
 mod admin;
 mod bounded;
+mod compress;
 mod cors;
 mod duration;
 mod file;
@@ -29,6 +30,8 @@ mod secret;
 mod size;
 mod timeouts;
 mod tls;
+mod trace;
+mod upgrade;
 mod validate;
 mod written;
 
@@ -43,6 +46,7 @@ pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use admin::{Admin, AdminHost, Metrics};
 pub use bounded::{Count, Share, Threads, Weight};
+pub use compress::{BrotliLevel, Coding, Compress, GzipLevel, MediaRange, ZstdLevel};
 pub use cors::{Cors, OriginPattern};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
@@ -68,6 +72,8 @@ pub use tls::{
     CertificateFiles, ClientCertificates, Hsts, ListenerTls, MaxAge, NamedFile, ServerName,
     UpstreamTls,
 };
+pub use trace::Trace;
+pub use upgrade::Upgrade;
 pub use validate::{Misfit, Step};
 
 use written::written_as_string;
@@ -104,6 +110,10 @@ pub struct Config {
     pub limits: Limits,
     /// What happens on SIGTERM.
     pub shutdown: Shutdown,
+    /// Distributed traces.
+    pub trace: Trace,
+    /// How a new process takes over from a running one.
+    pub upgrade: Upgrade,
     /// The form of the log.
     pub log: Log,
     /// How the load balancer is looked after while it runs.
@@ -193,6 +203,8 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             shutdown: Shutdown::default(),
+            trace: Trace::default(),
+            upgrade: Upgrade::default(),
             log: Log::default(),
             admin: None,
             metrics: Metrics::default(),

@@ -22,8 +22,11 @@
 //! | [`retry`] | whether a failed request may be sent again |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
 //! | [`forwarded`] | whose word about the client is believed |
+//! | [`variables`] | what else header rules can say of a request |
+//! | [`trace`] | the trace that a request belongs to |
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
+//! | [`compress`] | which answers are compressed, and what they become |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
 //! | [`outcome`] | how a request ended |
 //! | [`metrics`] | what is counted of requests |
@@ -37,6 +40,7 @@ pub mod access_log;
 pub mod answer;
 pub mod backend_answer;
 pub mod choice;
+pub mod compress;
 pub mod connection;
 pub mod context;
 pub mod cors;
@@ -57,6 +61,8 @@ pub mod route;
 pub mod routes;
 pub mod service;
 pub mod snapshot;
+pub mod trace;
+pub mod variables;
 
 pub use context::InFlight;
 pub use metrics::Metrics;

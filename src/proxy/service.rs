@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::STRICT_TRANSPORT_SECURITY;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
@@ -69,6 +69,7 @@ impl Proxy {
         let snapshot = self.current.load();
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
+        context.trace = snapshot.traces.of(&request.headers);
         let peer = peer(session);
         context.trusted = snapshot.trusted.contains(peer);
         context.client = match context.trusted {
@@ -231,6 +232,8 @@ fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
         trusted: context.trusted,
         secure: is_secure(session),
         sent: headers,
+        session,
+        context,
     }
 }
 
@@ -480,6 +483,9 @@ impl ProxyHttp for Proxy {
             })?;
             request.set_uri(uri);
         }
+        if let Some(trace) = &context.trace {
+            trace.apply(request)?;
+        }
         let host = request.headers.get(http::header::HOST).cloned();
         // Pingora has seen to it that there is one, where the client sent any.
         let facts = Facts { host: host.as_ref(), ..facts };
@@ -544,6 +550,9 @@ impl ProxyHttp for Proxy {
             framing::upgraded(session);
         } else {
             framing::answered(session);
+            if self.in_flight.is_leaving() {
+                session.set_keepalive(None);
+            }
         }
         context.failure = None;
         context.upstream_time = context.tried_at.map(|at| at.elapsed());
@@ -563,6 +572,9 @@ impl ProxyHttp for Proxy {
             // Nor does it know chunks: the end of the connection ends the answer.
             session.set_keepalive(None);
         }
+        if let Some(compression) = &route.compression {
+            context.encoder = compression.begin(session.req_header(), response)?;
+        }
         if let Some(hsts) = hsts(session) {
             response.insert_header(STRICT_TRANSPORT_SECURITY, hsts)?;
         }
@@ -573,6 +585,32 @@ impl ProxyHttp for Proxy {
         match &route.policies {
             Some(policies) => policies.speak(session.req_header(), response),
             None => Ok(()),
+        }
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        if let Some(encoder) = &mut context.encoder {
+            *body = encoder.filter(body.take(), end_of_stream)?;
+        }
+        Ok(None)
+    }
+
+    /// The end of a body that trailers follow (HTTP/2 backends).
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut HeaderMap,
+        context: &mut RequestContext,
+    ) -> Result<Option<Bytes>> {
+        match &mut context.encoder {
+            Some(encoder) => encoder.filter(None, true),
+            None => Ok(None),
         }
     }
 
