@@ -14,6 +14,7 @@ mod access;
 mod access_log;
 mod address;
 mod admin;
+mod auth;
 mod bounded;
 mod compress;
 mod cors;
@@ -45,6 +46,9 @@ pub use access::Access;
 pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use admin::{Admin, AdminHost, Metrics};
+pub use auth::{
+    ApiKeyAuth, Auth, BasicAuth, CookieName, IdentityField, JwtAlgorithm, JwtAuth, Leeway, Realm,
+};
 pub use bounded::{Count, Share, Threads, Weight};
 pub use compress::{BrotliLevel, Coding, Compress, GzipLevel, MediaRange, ZstdLevel};
 pub use cors::{Cors, OriginPattern};
@@ -102,6 +106,8 @@ pub struct Config {
     pub rate_limit: BTreeMap<PolicyName, RateLimit>,
     /// Which pages of other origins may read answers; routes name one in `cors`.
     pub cors: BTreeMap<PolicyName, Cors>,
+    /// Who may, and how clients show who they are; routes name one in `auth`.
+    pub auth: BTreeMap<PolicyName, Auth>,
     /// Header fields that are set and removed on the way.
     pub headers: Headers,
     /// How long each part of an exchange with a backend may take.
@@ -199,6 +205,7 @@ impl Default for Config {
             access: BTreeMap::new(),
             rate_limit: BTreeMap::new(),
             cors: BTreeMap::new(),
+            auth: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
