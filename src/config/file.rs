@@ -335,7 +335,7 @@ mod tests {
             ),
             (
                 "[cors.a]\norigins = [\"https://a/\"]\n",
-                "lab.toml:2:12: \"https://a/\" is no origin: leave out",
+                "lab.toml:2:11: \"https://a/\" is no origin: leave out",
             ),
             (
                 "[cors.site]\norigins = [\"*\"]\n[[route]]\nanswer = {}\ncors = \"sight\"\n",
