@@ -62,8 +62,18 @@ impl Config {
     pub fn from_file(path: &Path) -> Result<(Self, Source), ConfigError> {
         let bytes = std::fs::read(path)
             .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+        Self::parse(path, &bytes)
+    }
+
+    /// The same, of the content of a file. Secrets and other files that it names are
+    /// read all the same.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<(Self, Source), ConfigError> {
         // Editors on Windows begin a file with a byte order mark.
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
             let (line, column, _) = place(&before, before.len()..before.len());
@@ -270,6 +280,44 @@ mod tests {
                 "lab.toml:6:8: there is no pool \"shpo\": did you mean \"shop\"?",
             ),
             ("[[route]]\nprefix = \"/a\"\n", "lab.toml:1:1: the route does nothing"),
+            (
+                "[access.office]\nallow = [\"::1\"]\n[[route]]\nanswer = {}\naccess = [\"offise\"]\n",
+                "lab.toml:5:11: there is no access policy \"offise\": did you mean \"office\"?",
+            ),
+            (
+                "[access.a]\n[[route]]\nanswer = {}\n",
+                "lab.toml:1:1: access \"a\": it lets everybody in",
+            ),
+            (
+                "[access.a]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"::1\", \"10.1.0.0/8\"]\n[[route]]\nanswer = {}\n",
+                "lab.toml:3:16: access \"a\": 10.0.0.0/8 is allowed and denied: remove one",
+            ),
+            (
+                "[rate_limit.a]\nrequests = 1000\nper = \"1us\"\n",
+                "lab.toml:3:7: \"1us\" is out of range",
+            ),
+            ("[rate_limit.a]\nper = \"1s\"\n", "lab.toml:1:1: missing field `requests`"),
+            (
+                "[rate_limit.a]\nrequests = 1\nby = \"adress\"\n",
+                "lab.toml:3:6: unknown word `adress`: there are",
+            ),
+            (
+                "[rate_limit.a]\nrequests = 2000\nper = \"1ms\"\n[[route]]\nanswer = {}\n",
+                "lab.toml:2:12: rate_limit \"a\": it lets through more than a request each µs",
+            ),
+            (
+                "[rate_limit.a]\nrequests = 1\nper = \"1h\"\nburst = 10000\n[[route]]\nanswer = {}\n",
+                "lab.toml:4:9: rate_limit \"a\": after a burst it would take more than a year",
+            ),
+            (
+                "[rate_limit.a]\nrequests = 1\nby = \"identity\"\n[[route]]\nanswer = {}\nrate_limit = [\"a\"]\n",
+                "lab.toml:6:15: rate limit \"a\" goes by identity, which nobody asks for: add auth",
+            ),
+            (
+                "[rate_limit.a]\nrequests = 1\n[[route]]\nanswer = {}\nrate_limit = [\"a\", \"a\"]\n",
+                "lab.toml:5:20: rate limit \"a\" is named twice",
+            ),
+            ("[access.'a b']\n", "lab.toml:1:9: \"a b\" is no name of a policy"),
             (
                 "[[route]]\nanswer = {}\n[route.redirect]\n",
                 "lab.toml:2:10: the route has redirect and answer",

@@ -1,9 +1,9 @@
 //! What concerns several values at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::{Backend, Config, ListenerTls, Pool, Route};
+use super::{Backend, Config, LimitBy, ListenerTls, PolicyName, Pool, Route, UpstreamTls};
 
 /// A mistake that no single value shows. Its text names the values itself;
 /// where it stands in a file, its place can be found by `at`.
@@ -53,6 +53,7 @@ impl Config {
     /// The first mistake found, in words that name the values concerned.
     pub fn validate(&self) -> Result<(), Misfit> {
         self.validate_listeners()?;
+        self.validate_admin()?;
         if self.pools.is_empty() && !self.routes.iter().any(|r| r.pool.is_none()) {
             return Err(misfit(vec![], "no [[pool]]: add one with a [[pool.backend]]"));
         }
@@ -77,6 +78,7 @@ impl Config {
                 ),
             ));
         }
+        self.validate_policies()?;
         let mut names = HashMap::new();
         for (index, route) in self.routes.iter().enumerate() {
             if let Some(name) = &route.name
@@ -106,6 +108,71 @@ impl Config {
             }
             if let Some((key, message)) = listener.tls.as_ref().and_then(ListenerTls::misfit) {
                 return Err(misfit(at!["listener", index, "tls", key], message));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_admin(&self) -> Result<(), Misfit> {
+        let Some(admin) = &self.admin else { return Ok(()) };
+        let address = admin.address;
+        let wrong = |message: String| Err(misfit(at!["admin", "address"], message));
+        if address.port() != 0 && self.listeners.iter().any(|l| l.address == address) {
+            return wrong(format!("[admin] and a listener are both on {address}: move one"));
+        }
+        if !address.ip().to_canonical().is_loopback() && admin.token.is_none() {
+            return wrong(format!(
+                "other machines can reach {address}: add a token to [admin], or use 127.0.0.1"
+            ));
+        }
+        Ok(())
+    }
+
+    fn validate_policies(&self) -> Result<(), Misfit> {
+        for (name, access) in &self.access {
+            if let Some((key, item, message)) = access.misfit() {
+                let mut at = at!["access", name.as_str()];
+                at.extend((!key.is_empty()).then(|| Step::from(key)));
+                at.extend(item.map(Step::from));
+                return Err(misfit(at, format!("access \"{name}\": {message}")));
+            }
+        }
+        for (name, limit) in &self.rate_limit {
+            if let Some((key, message)) = limit.misfit() {
+                let at = at!["rate_limit", name.as_str(), key];
+                return Err(misfit(at, format!("rate_limit \"{name}\": {message}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The policies that a route names must be there.
+    fn validate_named(&self, index: usize, route: &Route) -> Result<(), Misfit> {
+        let lists = [
+            ("access", "access policy", &route.access, names(&self.access)),
+            ("rate_limit", "rate limit", &route.rate_limit, names(&self.rate_limit)),
+        ];
+        for (key, kind, wanted, known) in lists {
+            for (place, name) in wanted.iter().enumerate() {
+                let at = at!["route", index, key, place];
+                if wanted[..place].contains(name) {
+                    return Err(misfit(
+                        at,
+                        format!("{kind} \"{name}\" is named twice: once is enough"),
+                    ));
+                }
+                known_name(name, known.iter().copied(), kind, at)?;
+            }
+        }
+        for (place, name) in route.rate_limit.iter().enumerate() {
+            let by = self.rate_limit.get(name.as_str()).map(|limit| &limit.by);
+            if by == Some(&LimitBy::Identity) && route.auth.is_none() {
+                return Err(misfit(
+                    at!["route", index, "rate_limit", place],
+                    format!(
+                        "rate limit \"{name}\" goes by identity, which nobody asks for: add auth"
+                    ),
+                ));
             }
         }
         Ok(())
@@ -147,8 +214,13 @@ impl Config {
             let known = self.pools.iter().map(|pool| pool.name.as_str());
             known_name(pool, known, "pool", at!["route", index, "pool"])?;
         }
-        Ok(())
+        self.validate_named(index, route)
     }
+}
+
+/// What the policies of a kind are called.
+fn names<T>(policies: &BTreeMap<PolicyName, T>) -> Vec<&str> {
+    policies.keys().map(PolicyName::as_str).collect()
 }
 
 fn validate_pool(index: usize, pool: &Pool) -> Result<(), Misfit> {
@@ -168,11 +240,33 @@ fn validate_pool(index: usize, pool: &Pool) -> Result<(), Misfit> {
             ));
         }
     }
+    if let Some(tls) = &pool.tls {
+        validate_tls(index, pool, tls)?;
+    }
     if pool.health_check.status.is_empty() {
         return Err(misfit(
             at!["pool", index, "health_check", "status"],
             format!("pool \"{name}\" could never be healthy: name a status, like 200"),
         ));
+    }
+    Ok(())
+}
+
+fn validate_tls(index: usize, pool: &Pool, tls: &UpstreamTls) -> Result<(), Misfit> {
+    if !tls.verify && tls.ca.is_some() {
+        return Err(misfit(
+            at!["pool", index, "tls", "ca"],
+            "nothing is verified, so ca has no use: remove verify = false, or ca",
+        ));
+    }
+    for (place, backend) in pool.backends.iter().enumerate() {
+        let name = pool.server_name(backend);
+        if rustls::pki_types::ServerName::try_from(name.as_str()).is_err() {
+            return Err(misfit(
+                at!["pool", index, "backend", place],
+                format!("\"{name}\" cannot be asked for over TLS: give the pool's tls an sni"),
+            ));
+        }
     }
     Ok(())
 }

@@ -34,6 +34,10 @@ pub enum Reason {
     ClientClosed,
     /// No route fits.
     NoRoute,
+    /// An access list keeps the client out.
+    Forbidden,
+    /// The client has sent as many requests as it may.
+    RateLimited,
     /// A path that different servers would read differently.
     AmbiguousPath,
     /// No backend is healthy, or the one that was asked for is not.
@@ -42,6 +46,9 @@ pub enum Reason {
     Overloaded,
     /// Every backend refused the connection or could not be reached.
     ConnectFailed,
+    /// No backend could be spoken to over TLS: its certificate is not the right one, or
+    /// it refused ours.
+    TlsFailed,
     /// No connection in time.
     ConnectTimeout,
     /// The backend did not answer in time.
@@ -105,6 +112,14 @@ impl Reason {
             // 499, which nginx logs too; never sent. No constant is in the crate.
             Self::ClientClosed => (S::BAD_REQUEST, "client_closed", "The client went away."),
             Self::NoRoute => (S::NOT_FOUND, "no_route", "Nothing is served at this address."),
+            Self::Forbidden => {
+                (S::FORBIDDEN, "forbidden", "Clients of this address may not come here.")
+            }
+            Self::RateLimited => (
+                S::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Too many requests; try again after the time in Retry-After.",
+            ),
             Self::AmbiguousPath => {
                 (S::BAD_REQUEST, "ambiguous_path", "The path can be read in more than one way.")
             }
@@ -121,6 +136,11 @@ impl Reason {
             Self::ConnectFailed => {
                 (S::BAD_GATEWAY, "connect_failed", "No backend accepted a connection.")
             }
+            Self::TlsFailed => (
+                S::BAD_GATEWAY,
+                "tls_failed",
+                "No backend could be spoken to over TLS; the log says why.",
+            ),
             Self::ConnectTimeout => {
                 (S::GATEWAY_TIMEOUT, "connect_timeout", "No backend accepted a connection in time.")
             }
@@ -154,7 +174,14 @@ impl Reason {
     /// Whether it is a decision about a request that was understood, so that the
     /// connection may go on.
     const fn is_of_route(self) -> bool {
-        matches!(self, Self::NoRoute | Self::NoHealthyBackend | Self::Overloaded)
+        matches!(
+            self,
+            Self::NoRoute
+                | Self::Forbidden
+                | Self::RateLimited
+                | Self::NoHealthyBackend
+                | Self::Overloaded
+        )
     }
 
     /// The status to log where none was sent.
@@ -347,6 +374,14 @@ impl Answer {
         }
         Ok(())
     }
+}
+
+/// Whether the client has been sent the beginning of an answer. 1xx are none, but for
+/// 101, after which there is no HTTP any more.
+pub fn has_begun(session: &Session) -> bool {
+    session.response_written().is_some_and(|answer| {
+        !answer.status.is_informational() || answer.status == StatusCode::SWITCHING_PROTOCOLS
+    })
 }
 
 /// Reads on for a moment where the client is still sending: closing a socket

@@ -14,6 +14,9 @@
 //! | [`choice`] | what a request is for: its route, backends and path |
 //! | [`route`] | what is done with the requests of a route |
 //! | [`policies`] | what a route asks of a request first |
+//! | [`access`] | which clients may come, by their addresses |
+//! | [`rate_limit`] | how many requests of a client go through |
+//! | [`pem`] | what certificates and keys are in a file |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
@@ -21,11 +24,14 @@
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
+//! | [`outcome`] | how a request ended |
+//! | [`metrics`] | what is counted of requests |
 //! | [`access_log`] | the one line that is left of a request |
 //!
 //! Nothing here parses, formats, allocates or locks on a request's path what
 //! could be prepared when the configuration is read.
 
+pub mod access;
 pub mod access_log;
 pub mod answer;
 pub mod backend_answer;
@@ -36,9 +42,13 @@ pub mod forwarded;
 pub mod framing;
 pub mod headers;
 pub mod host;
+pub mod metrics;
+pub mod outcome;
 pub mod path;
+pub mod pem;
 pub mod policies;
 pub mod pool;
+pub mod rate_limit;
 pub mod request_id;
 pub mod retry;
 pub mod route;
@@ -47,6 +57,7 @@ pub mod service;
 pub mod snapshot;
 
 pub use context::InFlight;
+pub use metrics::Metrics;
 pub use pool::{BackendState, Pool, Unresolved};
 pub use service::Proxy;
 pub use snapshot::{Current, Snapshot};

@@ -13,13 +13,12 @@ use std::io;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::Session;
 
-use super::answer::Reason;
+use super::answer::{self, Reason};
 use super::framing;
 
 /// Whether a request that may have reached a backend may be sent again.
 pub fn may_repeat(session: &Session, error: &Error) -> bool {
-    let answer_begun = session.response_written().is_some_and(|r| !r.status.is_informational());
-    !answer_begun
+    !answer::has_begun(session)
         && *error.esource() == ErrorSource::Upstream
         && matches!(
             error.etype(),
@@ -35,8 +34,9 @@ pub fn reason(error: &Error) -> Reason {
     match (error.esource(), error.etype()) {
         (_, E::Custom(name)) if *name == TOTAL_LIMIT => Reason::TotalTimeout,
         (_, E::Custom(name)) if *name == framing::BODY_LIMIT => Reason::BodyTooLarge,
-        (ErrorSource::Downstream, E::ReadError) => client_failed(error),
-        (ErrorSource::Downstream, E::WriteError | E::ConnectionClosed) => Reason::ClientClosed,
+        (ErrorSource::Downstream, E::ReadError | E::WriteError) => client_failed(error),
+        // A request of HTTP/2 that the client takes back is an error of that protocol.
+        (ErrorSource::Downstream, E::ConnectionClosed | E::H2Error) => Reason::ClientClosed,
         (ErrorSource::Downstream, E::ReadTimedout | E::WriteTimedout) => Reason::ClientTimeout,
         (ErrorSource::Downstream, _) => Reason::BadRequest,
         (_, E::ConnectTimedout | E::TLSHandshakeTimedout) => Reason::ConnectTimeout,
@@ -44,15 +44,9 @@ pub fn reason(error: &Error) -> Reason {
         (_, E::WriteTimedout) => Reason::WriteTimeout,
         (
             _,
-            E::ConnectRefused
-            | E::ConnectNoRoute
-            | E::ConnectError
-            | E::SocketError
-            | E::BindError
-            | E::TLSHandshakeFailure
-            | E::InvalidCert
-            | E::HandshakeError,
+            E::ConnectRefused | E::ConnectNoRoute | E::ConnectError | E::SocketError | E::BindError,
         ) => Reason::ConnectFailed,
+        (_, E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError) => Reason::TlsFailed,
         (ErrorSource::Upstream, E::ConnectionClosed | E::ReadError | E::WriteError) => {
             Reason::ConnectionBroken
         }
@@ -61,7 +55,7 @@ pub fn reason(error: &Error) -> Reason {
     }
 }
 
-/// What a client that could not be read from did wrong, if anything: its
+/// What a client that could not be read from, or written to, did wrong, if anything: its
 /// connection says so by the kind of the error.
 fn client_failed(error: &Error) -> Reason {
     let cause = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
@@ -80,6 +74,7 @@ pub fn cause(error: &Error) -> String {
     match error.root_etype() {
         ErrorType::ConnectRefused => "connection refused".to_owned(),
         ErrorType::ConnectTimedout => "no connection in time".to_owned(),
+        ErrorType::TLSHandshakeFailure => handshake_cause(&error.to_string()).to_owned(),
         etype => {
             let cause = error.root_cause();
             if cause.is::<Error>() || cause.is::<Box<Error>>() {
@@ -89,6 +84,13 @@ pub fn cause(error: &Error) -> String {
             }
         }
     }
+}
+
+/// What rustls says, out of what Pingora makes of it: a chain of causes, which the name
+/// that was asked for and the address that was asked from follow.
+fn handshake_cause(chain: &str) -> &str {
+    let chain = chain.split_once(", SNI: ").map_or(chain, |(chain, _)| chain);
+    chain.rsplit_once("cause: ").map_or(chain, |(_, last)| last).trim()
 }
 
 #[cfg(test)]
@@ -106,6 +108,20 @@ mod tests {
         let total = Error::new_in(ErrorType::Custom(TOTAL_LIMIT));
         assert_eq!(reason(&total), Reason::TotalTimeout);
         assert_eq!(reason(&Error::new_down(ErrorType::ReadError)), Reason::ClientClosed);
+    }
+
+    #[test]
+    fn the_cause_of_a_failed_handshake_is_what_tls_says() {
+        let inner = Error::because(
+            ErrorType::TLSHandshakeFailure,
+            "tls connect error",
+            io::Error::other("invalid peer certificate: Expired"),
+        );
+        let said = format!("TLS connect() failed: {inner}, SNI: a.test");
+        let from = io::Error::other("local address 127.0.0.1:1");
+        let error = Error::because(ErrorType::TLSHandshakeFailure, said, from);
+        assert_eq!(cause(&error), "invalid peer certificate: Expired");
+        assert_eq!(reason(&error), Reason::TlsFailed);
     }
 
     #[test]

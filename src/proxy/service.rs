@@ -10,25 +10,31 @@ use bytes::Bytes;
 use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use super::access_log::AccessLog;
 use super::answer::{self, Answer, Reason};
 use super::connection::Dialogue;
 use super::context::{InFlight, RequestContext, Stale};
 use super::forwarded;
 use super::headers::Facts;
+use super::metrics::upstream::Cause;
+use super::outcome::Outcome;
+use super::policies::Instead;
 use super::pool::NoBackend;
 use super::route::{Action, Place, Redirect, Route};
 use super::snapshot::Current;
-use super::{access_log, backend_answer, choice, framing, host, request_id, retry};
+use super::{backend_answer, choice, framing, host, request_id, retry};
 use crate::config::Scheme;
 
 /// The load balancer, as Pingora sees it.
 pub struct Proxy {
     current: Arc<Current>,
     in_flight: InFlight,
+    access_log: Option<AccessLog>,
 }
 
 /// Most requests that were looked at are sent on.
@@ -42,25 +48,36 @@ enum Decision {
 
 impl Proxy {
     /// A proxy that goes by what is current, counting its requests in `in_flight`.
-    pub fn new(current: Arc<Current>, in_flight: InFlight) -> Self {
-        Self { current, in_flight }
+    pub fn new(current: Arc<Current>, in_flight: InFlight, access_log: Option<AccessLog>) -> Self {
+        Self { current, in_flight, access_log }
+    }
+
+    /// Where lines of requests go, if they are wanted.
+    pub fn access_log(&self) -> Option<&AccessLog> {
+        self.access_log.as_ref()
     }
 
     /// Finds out what is asked for and what is to be done about it.
     fn look_at(
         &self,
         session: &Session,
-        admitted: Result<(), Reason>,
+        admitted: Result<Option<u64>, Reason>,
         context: &mut RequestContext,
     ) -> Decision {
         let snapshot = self.current.load();
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
-        context.trusted = snapshot.trusted.contains(client_ip(session));
+        let peer = peer(session);
+        context.trusted = snapshot.trusted.contains(peer);
+        context.client = match context.trusted {
+            true => snapshot.trusted.client(peer, &request.headers),
+            false => peer,
+        };
         context.route = Some(Arc::clone(&snapshot.not_found));
-        if let Err(reason) = admitted {
-            return Decision::Refuse(reason);
-        }
+        let length = match admitted {
+            Ok(length) => length,
+            Err(reason) => return Decision::Refuse(reason),
+        };
         if !is_target(request) {
             return Decision::Refuse(Reason::BadRequest);
         }
@@ -77,6 +94,9 @@ impl Proxy {
         context.path = chosen.path;
         context.target = chosen.target;
         context.route = Some(Arc::clone(&chosen.route));
+        if length.is_some_and(|length| length > chosen.route.body_limit()) {
+            return Decision::Refuse(Reason::BodyTooLarge);
+        }
         match chosen.route.action() {
             Action::Pool(pool) => {
                 pool.count_request();
@@ -189,7 +209,8 @@ fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
     let headers = &session.req_header().headers;
     Facts {
         request_id: &context.request_id,
-        client_ip: client_ip(session),
+        peer: peer(session),
+        client: context.client,
         backend: context.endpoint().map(|endpoint| &endpoint.identity.label_value),
         host: headers.get(http::header::HOST),
         trusted: context.trusted,
@@ -267,11 +288,14 @@ impl ProxyHttp for Proxy {
         let http_10 = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(http_10);
         let mut decision = self.look_at(session, admitted, context);
-        if matches!(decision, Decision::SendOn | Decision::Answer(_)) {
-            let (route, client) = (self.route(context), client_ip(session));
-            if let Err(reason) = route.policies.admit(session, client, context).await {
-                decision = Decision::Refuse(reason);
-            }
+        if let Decision::SendOn | Decision::Answer(_) = decision
+            && let Some(route) = context.route_with_policies()
+            && let Some(policies) = &route.policies
+            && let Err(instead) = policies.admit(session, context).await
+        {
+            decision = match instead {
+                Instead::Refuse(reason) => Decision::Refuse(reason),
+            };
         }
         match decision {
             Decision::SendOn => return Ok(false),
@@ -300,7 +324,7 @@ impl ProxyHttp for Proxy {
             let Some(pool) = route.pool() else {
                 return Error::e_explain(ErrorType::InternalError, "a request without a pool");
             };
-            let key = choice::hash_key(pool.config(), session.req_header(), client_ip(session));
+            let key = choice::hash_key(pool.config(), session.req_header(), context.client);
             let next = pool.enter(context.target, &key, &context.tried, left(context)).await;
             match next {
                 Ok(ticket) => context.ticket = Some(ticket),
@@ -320,10 +344,28 @@ impl ProxyHttp for Proxy {
             }
         }
         context.attempts += 1;
+        context.tried_at = Some(Instant::now());
+        context.upstream_time = None;
         let Some(endpoint) = context.endpoint() else {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
         };
         Ok(endpoint.peer(left(context), session.is_upgrade_req(), fresh))
+    }
+
+    /// The request is about to be sent.
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        if let Some(metrics) = context.upstream() {
+            metrics.connected(reused);
+        }
+        Ok(())
     }
 
     /// Nothing was sent: the next backend may have the request, whatever it is.
@@ -334,11 +376,21 @@ impl ProxyHttp for Proxy {
         context: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        context.failure = Some(reason(&error, context));
+        let reason = reason(&error, context);
+        context.failure = Some(reason);
+        count_failure(context, reason);
         if let Some(pool) = self.route(context).pool() {
             pool.suspect();
+            if let (Some(Reason::TlsFailed), Some(endpoint)) = (context.failure, context.endpoint())
+            {
+                endpoint.tls_failed(pool.name(), &error);
+            }
         }
-        error.set_retry(self.may_try_another(context));
+        let again = self.may_try_another(context);
+        if again {
+            count_retry(context, Cause::Connect);
+        }
+        error.set_retry(again);
         error
     }
 
@@ -353,19 +405,27 @@ impl ProxyHttp for Proxy {
     ) -> Box<Error> {
         let mut error = error.more_context(format!("backend {peer}"));
         if !retry::may_repeat(session, &error) {
-            if *error.esource() == ErrorSource::Upstream
-                && let Some(ticket) = &mut context.ticket
-            {
-                ticket.failed();
+            // That a changed protocol ends is no failure.
+            if *error.esource() == ErrorSource::Upstream && !session.was_upgraded() {
+                count_failure(context, reason(&error, context));
+                if let Some(ticket) = &mut context.ticket {
+                    ticket.failed();
+                }
             }
             error.set_retry(false);
         } else if client_reused && context.stale == Stale::No {
             context.stale = Stale::AskAgain;
+            count_retry(context, Cause::Stale);
             error.set_retry(true);
         } else {
-            context.failure = Some(reason(&error, context));
+            let reason = reason(&error, context);
+            context.failure = Some(reason);
+            count_failure(context, reason);
             let again = self.may_try_another(context)
                 && self.route(context).pool().is_some_and(|pool| pool.withdraw_retry());
+            if again {
+                count_retry(context, Cause::Broken);
+            }
             error.set_retry(again);
         }
         error
@@ -420,9 +480,10 @@ impl ProxyHttp for Proxy {
         end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<()> {
-        framing::body_passes(session, end_of_stream)?;
+        let limit = context.route.as_ref().map_or(u64::MAX, |route| route.body_limit());
+        framing::body_passes(session, end_of_stream, limit)?;
         // A tunnel's bytes pass here too, and it has no total limit.
-        if session.was_upgraded() || has_answer(session) {
+        if session.was_upgraded() || answer::has_begun(session) {
             return Ok(());
         }
         out_of_time(context).map_or(Ok(()), Err)
@@ -459,8 +520,14 @@ impl ProxyHttp for Proxy {
         }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             framing::upgraded(session);
+        } else {
+            framing::answered(session);
         }
         context.failure = None;
+        context.upstream_time = context.tried_at.map(|at| at.elapsed());
+        if let (Some(metrics), Some(took)) = (context.upstream(), context.upstream_time) {
+            metrics.answered(took);
+        }
         let route = self.route(context);
         if let Some(ticket) = &mut context.ticket {
             match route.pool() {
@@ -498,7 +565,7 @@ impl ProxyHttp for Proxy {
             },
         };
         context.failure = Some(reason);
-        if reason != Reason::ClientClosed && !has_answer(session) {
+        if reason != Reason::ClientClosed && !answer::has_begun(session) {
             // The client may be gone by now; then nobody is left to tell.
             let _ = self.refuse(session, reason, context).await;
         }
@@ -514,8 +581,15 @@ impl ProxyHttp for Proxy {
         error: Option<&Error>,
         context: &mut RequestContext,
     ) {
-        access_log::write(session, error, context);
-        framing::ended(session, context.failure.or_else(|| error.map(retry::reason)));
+        let outcome = Outcome::of(session, error, context);
+        if let Some(traffic) = context.route.as_ref().and_then(|route| route.traffic()) {
+            let backend = context.endpoint().map(|endpoint| endpoint.identity.index);
+            traffic.ended(backend, &session.req_header().method, &outcome);
+        }
+        if let Some(log) = &self.access_log {
+            log.write(session, &outcome, context);
+        }
+        framing::ended(session, outcome.reason);
     }
 
     /// The access log says it.
@@ -548,9 +622,16 @@ impl Proxy {
     }
 }
 
-/// Whether the client has been sent the beginning of an answer; 1xx are none.
-fn has_answer(session: &Session) -> bool {
-    session.response_written().is_some_and(|answer| !answer.status.is_informational())
+fn count_failure(context: &RequestContext, reason: Reason) {
+    if let Some(metrics) = context.upstream() {
+        metrics.failed(reason);
+    }
+}
+
+fn count_retry(context: &RequestContext, cause: Cause) {
+    if let Some(metrics) = context.upstream() {
+        metrics.retried(cause);
+    }
 }
 
 /// Whether the request is for something: a path, an absolute URI, or the server
@@ -581,7 +662,8 @@ fn is_secure(session: &Session) -> bool {
     Dialogue::of(session).is_some_and(|dialogue| dialogue.terms().tls)
 }
 
-fn client_ip(session: &Session) -> Option<IpAddr> {
+/// The address at the other end of the connection.
+fn peer(session: &Session) -> Option<IpAddr> {
     // An IPv4 client of an IPv6 socket is an IPv4 client.
     session.client_addr()?.as_inet().map(|address| address.ip().to_canonical())
 }

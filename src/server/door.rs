@@ -27,12 +27,14 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::connections::{Connections, Full};
-use super::tls::{self, TlsError};
+use super::tls;
 use crate::config::{Config, Limits, Listener, ListenerTls};
 use crate::proxy::Proxy;
+use crate::proxy::access_log::AccessLog;
 use crate::proxy::answer::Reason;
 use crate::proxy::connection::{Connection, Dialogue, Terms, refusal};
 use crate::proxy::forwarded::TrustedProxies;
+use crate::proxy::pem::TlsError;
 
 /// How long a client that is turned away may take for the answer.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -79,6 +81,7 @@ pub struct Door {
     entrance: Arc<Entrance>,
     connections: Connections,
     proxy: Arc<HttpProxy<Proxy>>,
+    log: Option<AccessLog>,
 }
 
 // === impl Rules ===
@@ -94,7 +97,9 @@ impl Rules {
         Ok(Self {
             terms: Arc::new(Terms::new(listener, &config.limits)),
             tls: listener.tls.as_ref().map(load).transpose()?,
-            exempt: TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0)),
+            exempt: TrustedProxies::new(
+                config.trusted_proxies.iter().map(|network| network.plain()),
+            ),
         })
     }
 }
@@ -121,8 +126,9 @@ impl Door {
         entrance: Arc<Entrance>,
         connections: Connections,
         proxy: Arc<HttpProxy<Proxy>>,
+        log: Option<AccessLog>,
     ) -> Self {
-        Self { entrance, connections, proxy }
+        Self { entrance, connections, proxy, log }
     }
 }
 
@@ -147,10 +153,16 @@ impl ServerApp for Door {
             None => stream,
             Some(config) => {
                 let handshake = handshake(stream, Arc::clone(config));
-                timeout(limits.handshake_timeout.get(), handshake).await.ok()??
+                let result = timeout(limits.handshake_timeout.get(), handshake).await;
+                let Ok(Some(stream)) = result else {
+                    self.connections.handshake_failed(result.is_ok());
+                    return None;
+                };
+                stream
             }
         };
-        let mut connection = Connection::new(stream, Arc::clone(&rules.terms)).ok()?;
+        let mut connection =
+            Connection::new(stream, Arc::clone(&rules.terms), self.log.clone()).ok()?;
         let mut closing = shutdown.clone();
         let multiplexed = tokio::select! {
             biased;

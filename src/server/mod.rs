@@ -10,18 +10,24 @@
 //! 3. accept clients, and say so;
 //! 4. on SIGINT stop; on SIGTERM stop accepting, finish what is in flight, stop.
 
+mod access_log;
+mod admin;
+mod changes;
 mod connections;
+mod descriptors;
 mod door;
 mod file_watch;
 mod listener;
 mod log;
+pub mod metrics;
 mod operator;
 mod signals;
+mod systemd;
 mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::future::join_all;
@@ -33,13 +39,17 @@ use pingora::services::Service;
 use pingora::services::listening::Service as ListeningService;
 use pingora_proxy::http_proxy;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, Misfit, Span, Step};
-use crate::proxy::{BackendState, InFlight, Proxy};
+use crate::config::{Config, ListenerTls, LogTarget, Misfit, Span, Step};
+use crate::proxy::access_log::AccessLog;
+use crate::proxy::pem::TlsError;
+use crate::proxy::{BackendState, InFlight, Metrics, Proxy, Snapshot};
 
+use access_log::AccessLogWriter;
+use admin::{Admin, Call, Desk, Gate, Running};
 use connections::Connections;
 use door::{Door, Entrance, Rules};
 use file_watch::FileWatches;
@@ -49,10 +59,14 @@ use signals::{Asked, Signals};
 pub use listener::BindError;
 pub use log::{LogGuard, start as start_log};
 pub use operator::{Origin, Reader};
-pub use tls::TlsError;
 
 /// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
+
+/// How many may wait to ask for a reload; others wait to be asked.
+const CALLS: usize = 16;
+/// How long connections may take to close once no request is left.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether everybody is still at work.
 const ROUNDS: Duration = Duration::from_secs(5);
@@ -60,12 +74,19 @@ const ROUNDS: Duration = Duration::from_secs(5);
 /// A load balancer whose sockets are bound. Clients can connect; they are
 /// answered once it runs.
 pub struct Server {
+    runtime: Runtime,
+    bound: Bound,
+    access_log: AccessLogWriter,
+}
+
+/// What is there before it runs.
+struct Bound {
     config: Config,
     origin: Origin,
-    runtime: Runtime,
     signals: Signals,
     sockets: listener::Sockets,
     entrances: Vec<Arc<Entrance>>,
+    admin: Option<listener::Sockets>,
 }
 
 /// What a load balancer does when it begins to answer.
@@ -73,34 +94,55 @@ pub struct Server {
 pub struct Started {
     /// Where clients are accepted.
     pub listeners: Vec<SocketAddr>,
+    /// Where it is looked after, if anywhere.
+    pub admin: Option<SocketAddr>,
     /// The pools and their backends after the first check.
     pub pools: Vec<(String, Vec<BackendState>)>,
 }
 
 impl Server {
     /// Begins to listen for signals, so that whoever finds the port open can end
-    /// the process in order, and binds all listeners.
+    /// the process in order, opens the access log, and binds all listeners. `colour`
+    /// says whether a terminal shall have colours; it is found out where that is
+    /// `None`.
     ///
     /// # Errors
     ///
-    /// A listener's address cannot be bound ([`BindError`]), or the system has no
-    /// threads or signal handlers to give.
-    pub fn bind(config: Config, mut origin: Origin) -> anyhow::Result<Self> {
+    /// The address of a listener, or of the admin listener, cannot be bound
+    /// ([`BindError`]), the access log cannot be opened, or the system has no threads
+    /// or signal handlers to give.
+    pub fn bind(config: Config, mut origin: Origin, colour: Option<bool>) -> anyhow::Result<Self> {
+        descriptors::raise_limit(&config.limits);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.get())
             .thread_name("proxy")
             .enable_all()
             .build()
             .context("cannot start worker threads")?;
+        let access_log = AccessLogWriter::start(&config, colour)?;
         let signals = {
             let _inside = runtime.enter();
-            Signals::new().context("cannot listen for signals")?
+            let mut signals = Signals::new().context("cannot listen for signals")?;
+            let (reopen, queue) = (signals.take_reopen(), Arc::clone(access_log.queue()));
+            tokio::spawn(async move {
+                let Some(mut reopen) = reopen else { return };
+                while reopen.recv().await.is_some() {
+                    queue.reopen();
+                }
+            });
+            signals
         };
         // Before any client could connect.
         origin.watch_named(&config);
         let entrances = entrances(&config)?;
         let sockets = listener::Sockets::bind(config.listeners.iter().map(|l| l.address))?;
-        Ok(Self { config, origin, runtime, signals, sockets, entrances })
+        let admin = config.admin.as_ref().map(|admin| {
+            listener::Sockets::bind([admin.address])
+                .map_err(|error| BindError { admin: true, ..error })
+        });
+        let admin = admin.transpose()?;
+        let bound = Bound { config, origin, signals, sockets, entrances, admin };
+        Ok(Self { runtime, bound, access_log })
     }
 
     /// Runs until a signal ends it. `started` is called once clients are
@@ -111,38 +153,54 @@ impl Server {
     /// A backend's name does not resolve ([`Unresolved`](crate::proxy::Unresolved)),
     /// or a part of the load balancer ended by itself, which is a fault of its own.
     pub fn run(self, started: impl FnOnce(&Started) + Send + 'static) -> anyhow::Result<()> {
-        let Self { config, origin, runtime, signals, sockets, entrances } = self;
+        let Self { runtime, bound, access_log } = self;
         // On a thread of the runtime, where work that blocks can be moved aside.
-        let life = runtime.spawn(serve(config, origin, signals, sockets, entrances, started));
+        let life = runtime.spawn(serve(bound, access_log.log(), started));
         let result = runtime.block_on(life).unwrap_or_else(|error| Err(error.into()));
         // What is still there has had its time; a blocking name look-up must not
         // hold up the end.
         runtime.shutdown_background();
+        drop(access_log);
         result
     }
 }
 
 async fn serve(
-    config: Config,
-    mut origin: Origin,
-    mut signals: Signals,
-    sockets: listener::Sockets,
-    entrances: Vec<Arc<Entrance>>,
+    bound: Bound,
+    access_log: Option<AccessLog>,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
+    let Bound { config, mut origin, mut signals, sockets, entrances, admin } = bound;
     let drain_limit = config.shutdown.drain;
     let mut watches = origin.take_watches();
+    let (in_flight, connections) = (InFlight::default(), Connections::default());
+    // Nobody else could show what is counted.
+    let counts = config.metrics.enabled && admin.is_some();
+    let metrics = if counts { Metrics::on() } else { Metrics::off() };
+    let (calls, mut called) = mpsc::channel(CALLS);
+    let desk = Desk::new(metrics.clone(), in_flight.clone(), connections.clone(), calls);
+    let desk = Arc::new(desk);
+    let gate = config.admin.as_ref().map(|admin| Arc::new(Gate::new(admin)));
+    let admin_address = admin.as_ref().and_then(|socket| socket.addresses().next());
+    // It answers from now until the process has drained.
+    let admin = admin.zip(gate.clone()).map(|(socket, gate)| {
+        Admin::start(socket, gate, Arc::clone(&desk)).context("cannot start the admin listener")
+    });
+    let _admin = admin.transpose()?;
     let operator = tokio::select! {
-        operator = Operator::begin(config.clone(), origin, &entrances) => operator?,
+        operator = Operator::begin(config.clone(), origin, &entrances, metrics, gate) => operator?,
         _ = signals.end() => return Ok(()),
     };
 
     let (shutdown, shutting_down) = watch::channel(false);
-    let in_flight = InFlight::default();
-    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone());
+    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), access_log);
     let (listeners, fds) = sockets.hand_over();
     let doors = listeners.iter().copied().zip(entrances).collect();
-    let mut services = tokio::spawn(accept(&config, proxy, doors, fds, shutting_down));
+    let accepting = accept(&config, proxy, connections.clone(), doors, fds, shutting_down);
+    let mut services = tokio::spawn(accepting);
+    let tls = config.listeners.iter().map(|listener| listener.tls.is_some());
+    let listening = listeners.iter().copied().zip(tls).collect();
+    desk.runs(Running { operator: Arc::clone(&operator), listeners: listening });
     let pools = operator
         .current()
         .load()
@@ -150,23 +208,31 @@ async fn serve(
         .iter()
         .map(|p| (p.name().to_owned(), p.state()))
         .collect();
-    started(&Started { listeners: listeners.clone(), pools });
+    started(&Started { listeners: listeners.clone(), admin: admin_address, pools });
     for address in &listeners {
         info!(target: "server", %address, "listening");
     }
+    if let Some(address) = admin_address {
+        info!(target: "admin", %address, "looked after");
+    }
 
+    systemd::tell(systemd::READY);
     let ending = tokio::select! {
-        ending = answer_calls(&operator, &mut watches, &mut signals) => ending,
+        ending = answer_calls(&operator, &mut watches, &mut signals, &mut called) => ending,
         // None of them ends before the shutdown but by a panic, and a load balancer
         // that accepts nobody, or checks nothing, must not look alive.
         _ = &mut services => anyhow::bail!("the listeners ended by themselves; see the log"),
         () = lost_care(&operator) => anyhow::bail!("the health checks ended by themselves; see the log"),
     };
+    // Who still waits for a reload is told that there will be none.
+    drop(called);
+    systemd::tell(systemd::STOPPING);
     match ending {
         Asked::Drain => {
+            desk.drains();
             // An error would mean that nobody listens, which is as well.
             let _ = shutdown.send(true);
-            drain(drain_limit, services, in_flight, signals).await;
+            drain(drain_limit, services, in_flight, connections, signals).await;
         }
         Asked::End | Asked::Reload => info!(target: "server", "interrupted, stopping"),
     }
@@ -179,14 +245,21 @@ async fn answer_calls(
     operator: &Operator,
     watches: &mut FileWatches,
     signals: &mut Signals,
+    called: &mut mpsc::Receiver<Call>,
 ) -> Asked {
     loop {
+        let mut caller = None;
         tokio::select! {
             asked = signals.next() => if asked != Asked::Reload { return asked },
             () = watches.changed() => {}
+            Some(call) = called.recv() => caller = Some(call),
         }
         // What is wrong is in the log; the old configuration stays.
-        let _ = operator.reload().await;
+        let result = operator.reload().await;
+        if let Some(caller) = caller {
+            // Whoever asked may have gone.
+            let _ = caller.send(result);
+        }
         if operator.watch(watches).await {
             // They may have changed after they were read and before they were watched.
             let _ = operator.reload().await;
@@ -203,7 +276,13 @@ async fn lost_care(operator: &Operator) {
 
 /// Waits until the requests in flight have finished, or until `limit` or another
 /// signal ends the wait.
-async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut signals: Signals) {
+async fn drain(
+    limit: Span,
+    services: JoinHandle<()>,
+    in_flight: InFlight,
+    connections: Connections,
+    mut signals: Signals,
+) {
     info!(target: "server", in_flight = in_flight.count(), %limit,
         "no longer accepting, finishing what is in flight");
     let finished = async {
@@ -216,6 +295,12 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
             if in_flight.count() == 0 {
                 break;
             }
+        }
+        // The end of an answer over HTTP/2 is sent by its connection, after the request
+        // has ended. Nobody is waited for who does not take it.
+        let begun = Instant::now();
+        while connections.open() > 0 && begun.elapsed() < FAREWELL {
+            tokio::time::sleep(SETTLE).await;
         }
     };
     tokio::select! {
@@ -234,12 +319,23 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
 /// What is wrong with the first file that cannot be used, and where it is named.
 pub fn inspect(config: &Config) -> Result<(), Misfit> {
     for (index, listener) in config.listeners.iter().enumerate() {
-        Rules::load(listener, config).map_err(|error| Misfit {
-            message: error.to_string(),
-            at: vec![Step::from("listener"), Step::from(index), Step::from("tls")],
+        Rules::load(listener, config).map_err(|error| {
+            let way = vec![Step::from("listener"), Step::from(index), Step::from("tls")];
+            error.misfit(way, listener.tls.iter().flat_map(ListenerTls::files))
         })?;
     }
-    Ok(())
+    if let LogTarget::File(path) = &config.access_log.to
+        && config.access_log.enabled
+    {
+        access_log::inspect(path).map_err(|reason| Misfit {
+            message: format!(
+                "cannot open the access log {}: {reason}; make its folder, or name another file",
+                path.display()
+            ),
+            at: vec![Step::from("access_log"), Step::from("to"), Step::from("file")],
+        })?;
+    }
+    Snapshot::inspect(config)
 }
 
 /// What holds for the clients of each listener, in their order.
@@ -252,6 +348,7 @@ fn entrances(config: &Config) -> Result<Vec<Arc<Entrance>>, TlsError> {
 fn accept(
     config: &Config,
     proxy: Proxy,
+    connections: Connections,
     doors: Vec<(SocketAddr, Arc<Entrance>)>,
     fds: Fds,
     shutting_down: watch::Receiver<bool>,
@@ -262,15 +359,15 @@ fn accept(
         max_retries: usize::MAX,
         ..ServerConf::default()
     });
+    let log = proxy.access_log().cloned();
     let mut proxy = http_proxy(&conf, proxy);
     proxy.server_options = Some(door::server_options(&config.limits));
     proxy.h2_options = Some(door::http2_options(&config.limits));
     // One for all listeners, since the connections to backends are its.
     let proxy = Arc::new(proxy);
-    let connections = Connections::default();
     let fds: ListenFds = Arc::new(Mutex::new(fds));
     let services = doors.into_iter().map(|(address, entrance)| {
-        let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy));
+        let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy), log.clone());
         let mut service = ListeningService::new(format!("listener {address}"), door);
         service.add_listener(
             ListenerConfig::tcp(address.to_string())

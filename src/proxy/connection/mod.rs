@@ -11,10 +11,11 @@
 //! parser takes and RFC 9112 does not would let two servers see two different
 //! ends of one request.
 
-mod chunks;
+pub mod chunks;
 mod dialogue;
 mod pace;
 mod refusal;
+mod request_line;
 mod stream;
 mod timer;
 

@@ -50,6 +50,7 @@ impl Pool {
             let (pool, backend) = (self.config.name.as_str(), member.identity.label.as_str());
             let was_lost = member.lost.swap(result.is_err(), Ordering::Relaxed);
             let now = member.addresses.get_backend();
+            member.errors.lock().retain(|at, _| now.iter().any(|b| b.addr.as_inet() == Some(at)));
             match result {
                 Err(error) if !was_lost => {
                     let reason = crate::proxy::retry::cause(&error);
@@ -150,5 +151,29 @@ impl Pool {
             info!(target: "breaker", pool = self.config.name, backend = endpoint.identity.label,
                 address = %endpoint.address, "the circuit breaker is half-open, one request may try");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::proxy::Metrics;
+
+    fn pool(check: &str) -> Arc<Pool> {
+        let text = format!("health_check = {{ {check} }}\n[[backend]]\naddress = '127.0.0.1:9'\n");
+        let config = toml::from_str(&text).unwrap();
+        Pool::new(&config, &config::Timeouts::default(), None, &Metrics::off())
+    }
+
+    #[test]
+    fn checks_are_spread_over_the_jitter_and_no_further() {
+        let jittered = pool("interval = '10s', jitter = 0.1");
+        let waits: Vec<_> = (0..500).map(|_| jittered.until_next_check().as_secs_f64()).collect();
+        assert!(waits.iter().all(|wait| (9.0..=11.0).contains(wait)), "{waits:?}");
+        let [early, late] = [9.5, 10.5].map(|at| waits.iter().filter(|wait| **wait < at).count());
+        assert!((60..190).contains(&early) && (310..440).contains(&late), "{early}, {late}");
+        let exact = pool("interval = '10s', jitter = 0");
+        assert!((0..20).all(|_| exact.until_next_check() == Duration::from_secs(10)));
     }
 }

@@ -7,28 +7,39 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
+use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::upstreams::peer::HttpPeer;
+use tracing::warn;
 
-use super::breaker::{Breaker, BreakerState, Passage};
-use crate::config::{self, Backend, Timeouts};
+use super::breaker::{Breaker, BreakerState, Ejections, Passage};
+use super::peer;
+use crate::config::{self, Timeouts};
+use crate::proxy::metrics::Metrics;
+use crate::proxy::metrics::upstream::Upstream;
 
-/// The next group that no connection is in; all others are in group 0.
+/// The next group that no connection is in. All others are in group 0, but for what
+/// TLS and the version of HTTP add to it in high bits.
 static FRESH_GROUP: AtomicU64 = AtomicU64::new(1);
 
+/// How often the log says that TLS with an address fails.
+const TLS_REPORTS: Duration = Duration::from_secs(10);
+
 /// What a backend is called, prepared for the places that name it.
-#[derive(Debug)]
 pub struct Identity {
+    /// Its place in the pool.
+    pub index: usize,
     /// In logs and tables.
     pub label: String,
     /// In header fields.
     pub label_value: HeaderValue,
     /// The `Host` to send to it; the client's if there is none.
     pub host: Option<HeaderValue>,
+    /// What is counted of the tries at it, if anything is.
+    pub metrics: Option<Arc<Upstream>>,
 }
 
 /// One address of a backend. Made when the address becomes known, so that a
 /// request only copies it.
-#[derive(Debug)]
 pub struct Endpoint {
     /// The backend that it belongs to.
     pub identity: Arc<Identity>,
@@ -42,6 +53,8 @@ pub struct Endpoint {
     pub(super) breaker: Breaker,
     /// When it came back, while it is given less than its share.
     pub(super) warming_since: Mutex<Option<Instant>>,
+    /// When the log said last that TLS fails.
+    tls_reported: Mutex<Option<Instant>>,
 }
 
 /// Why an address does not take a request that would be its.
@@ -51,12 +64,17 @@ pub(super) enum Refusal {
     Full,
     /// Its breaker lets none through, or is trying one.
     Ejected,
+    /// Another has become its trial at this moment. The place that it had taken for
+    /// that long is free again, and somebody may have begun to wait for it.
+    Overtaken,
 }
 
 // === impl Identity ===
 
 impl Identity {
-    pub(super) fn of(backend: &Backend) -> Self {
+    /// Of the backend at this place of a pool, which is spoken to over TLS or not.
+    pub(super) fn of(pool: &config::Pool, index: usize, tls: bool, metrics: &Metrics) -> Self {
+        let backend = &pool.backends[index];
         let label = backend.label();
         let label_value = HeaderValue::from_str(&label).expect("a backend's label is ASCII");
         // A name without an address of its own is what clients know the backend
@@ -67,7 +85,7 @@ impl Identity {
                 // The name is the place: the port belongs to it (RFC 9110, 7.2).
                 Some(place)
                     if place.trim_end_matches('.') == name.as_str()
-                        && backend.address.port() != 80 =>
+                        && backend.address.port() != if tls { 443 } else { 80 } =>
                 {
                     format!("{}:{}", name.as_str(), backend.address.port())
                 }
@@ -75,7 +93,8 @@ impl Identity {
             };
             HeaderValue::from_str(&authority).expect("a backend's name is ASCII")
         });
-        Self { label, label_value, host }
+        let metrics = metrics.backend(&pool.name, &label);
+        Self { index, label, label_value, host, metrics }
     }
 }
 
@@ -85,10 +104,13 @@ impl Endpoint {
     pub(super) fn new(
         identity: Arc<Identity>,
         address: SocketAddr,
+        template: &HttpPeer,
         pool: &config::Pool,
         timeouts: &Timeouts,
+        ejections: &Arc<Ejections>,
     ) -> Self {
-        let mut peer = HttpPeer::new(address, false, String::new());
+        let mut peer = template.clone();
+        peer._address = PeerAddr::Inet(address);
         peer.options.connection_timeout = Some(timeouts.connect.get());
         peer.options.total_connection_timeout = Some(timeouts.connect.get());
         peer.options.read_timeout = Some(timeouts.read.get());
@@ -101,8 +123,9 @@ impl Endpoint {
             upgraded: timeouts.upgraded.get(),
             in_flight: AtomicU32::new(0),
             most: pool.max_requests.map_or(u32::MAX, config::Count::get),
-            breaker: Breaker::new(&pool.circuit_breaker),
+            breaker: Breaker::new(&pool.circuit_breaker, Arc::clone(ejections)),
             warming_since: Mutex::new(None),
+            tls_reported: Mutex::new(None),
         }
     }
 
@@ -119,13 +142,23 @@ impl Endpoint {
     /// Takes a request on, if it may. What is taken on must be let go
     /// ([`Self::leave`]).
     pub(super) fn enter(&self) -> Result<Passage, Refusal> {
-        if self.in_flight.fetch_add(1, Ordering::AcqRel) >= self.most {
-            self.in_flight.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refusal::Full);
+        if !self.breaker.lets_pass() {
+            return Err(Refusal::Ejected);
+        }
+        if self.most == u32::MAX {
+            self.in_flight.fetch_add(1, Ordering::AcqRel);
+        } else {
+            // Never more, not even for a moment: one that is refused for a place that
+            // is nobody's would wait for nobody to leave.
+            self.in_flight
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
+                    (n < self.most).then_some(n + 1)
+                })
+                .map_err(|_| Refusal::Full)?;
         }
         self.breaker.pass().ok_or_else(|| {
-            self.in_flight.fetch_sub(1, Ordering::AcqRel);
-            Refusal::Ejected
+            self.leave();
+            Refusal::Overtaken
         })
     }
 
@@ -134,10 +167,25 @@ impl Endpoint {
         self.in_flight.fetch_sub(1, Ordering::AcqRel) >= self.most
     }
 
+    /// TLS with it failed. Says why in the log, but not for each request.
+    pub fn tls_failed(&self, pool: &str, error: &pingora::Error) {
+        let now = Instant::now();
+        let mut reported = self.tls_reported.lock();
+        if reported.is_none_or(|last| now.duration_since(last) >= TLS_REPORTS) {
+            *reported = Some(now);
+            let reason = crate::proxy::retry::cause(error);
+            warn!(target: "tls", pool, backend = self.identity.label, address = %self.address,
+                reason, "TLS with a backend failed");
+        }
+    }
+
     /// The peer to connect to, with no limit longer than what is left of the
     /// total. A `fresh` one is connected to anew.
     pub fn peer(&self, left: Duration, upgrade: bool, fresh: bool) -> Box<HttpPeer> {
         let mut peer = Box::new(self.peer.clone());
+        if upgrade {
+            peer::upgradable(&mut peer);
+        }
         if fresh {
             // Pingora keeps connections by group: this one is in a group of its own,
             // and is not kept there.

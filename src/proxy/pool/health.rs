@@ -1,10 +1,13 @@
 //! Which addresses take connections, and answer.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
@@ -23,21 +26,26 @@ pub(super) struct Check {
     member: usize,
     /// Set once the pool that the check belongs to exists.
     pool: Weak<Pool>,
-    last_error: Mutex<Option<String>>,
+    errors: Arc<CheckErrors>,
 }
+
+/// What the last checks of a backend's addresses have failed with.
+pub(super) type CheckErrors = Mutex<HashMap<SocketAddr, String>>;
 
 impl Check {
     pub(super) fn new(
         config: &config::HealthCheck,
+        template: &HttpPeer,
         identity: Arc<Identity>,
         member: usize,
         pool: Weak<Pool>,
+        errors: Arc<CheckErrors>,
     ) -> Self {
         let check: Box<dyn HealthCheck + Send + Sync> = match config.kind {
             CheckKind::Tcp => Box::new(tcp(config)),
-            CheckKind::Http => Box::new(http(config, &identity)),
+            CheckKind::Http => Box::new(http(config, template, &identity)),
         };
-        Self { check, identity, member, pool, last_error: Mutex::new(None) }
+        Self { check, identity, member, pool, errors }
     }
 }
 
@@ -50,12 +58,13 @@ fn tcp(config: &config::HealthCheck) -> TcpHealthCheck {
     check
 }
 
-fn http(config: &config::HealthCheck, identity: &Identity) -> HttpHealthCheck {
+fn http(config: &config::HealthCheck, template: &HttpPeer, identity: &Identity) -> HttpHealthCheck {
     let own = identity.host.as_ref().and_then(|host| host.to_str().ok());
     let host = config.host.as_ref().map(|host| host.as_str()).or(own).unwrap_or(&identity.label);
     let mut check = HttpHealthCheck::new(host, false);
     check.consecutive_success = config.rise.get() as usize;
     check.consecutive_failure = config.fall.get() as usize;
+    check.peer_template = template.clone();
     let options = &mut check.peer_template.options;
     options.connection_timeout = Some(config.timeout.get());
     options.total_connection_timeout = Some(config.timeout.get());
@@ -78,18 +87,23 @@ const STATUS: &str = "HealthStatus";
 impl HealthCheck for Check {
     async fn check(&self, target: &Backend) -> Result<()> {
         let result = self.check.check(target).await;
-        match (&result, self.pool.upgrade(), &target.addr) {
-            (Ok(()), Some(pool), PeerAddr::Inet(address)) => pool.passed(self.member, *address),
-            (Err(error), ..) => {
+        let PeerAddr::Inet(address) = &target.addr else { return result };
+        match (&result, self.pool.upgrade()) {
+            (Ok(()), pool) => {
+                self.errors.lock().remove(address);
+                if let Some(pool) = pool {
+                    pool.passed(self.member, *address);
+                }
+            }
+            (Err(error), _) => {
                 let said = match error.etype() {
                     ErrorType::Custom(STATUS) => {
                         error.context.as_ref().map_or_else(String::new, |c| c.as_str().to_owned())
                     }
                     _ => crate::proxy::retry::cause(error),
                 };
-                *self.last_error.lock() = Some(said);
+                self.errors.lock().insert(*address, said);
             }
-            _ => {}
         }
         result
     }
@@ -104,7 +118,8 @@ impl HealthCheck for Check {
         if healthy {
             info!(target: "health", backend, address, "backend is healthy again");
         } else {
-            let reason = self.last_error.lock().take().unwrap_or_default();
+            let known = target.addr.as_inet().and_then(|at| self.errors.lock().get(at).cloned());
+            let reason = known.unwrap_or_default();
             warn!(target: "health", backend, address, reason, "backend is unhealthy");
         }
     }

@@ -7,13 +7,17 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora::upstreams::peer::HttpPeer;
 use pingora_load_balancing::{Backend, Backends};
 
 use super::Pool;
 use super::discovery::Resolver;
 use super::endpoint::Identity;
-use super::health::Check;
+use super::health::{Check, CheckErrors};
+use super::peer;
+use super::tls::Tls;
 use crate::config;
+use crate::proxy::metrics::Metrics;
 
 /// One backend of a pool.
 pub(super) struct Member {
@@ -21,11 +25,15 @@ pub(super) struct Member {
     /// As configured.
     pub(super) address: config::HostPort,
     pub(super) weight: u16,
+    /// How its addresses are connected to.
+    pub(super) template: HttpPeer,
     pub(super) addresses: Backends,
     /// Its name did not resolve the last time.
     pub(super) lost: AtomicBool,
     /// It gets no new requests, since somebody said so.
     pub(super) drained: AtomicBool,
+    /// What the last checks of addresses have failed with.
+    pub(super) errors: Arc<CheckErrors>,
     /// The addresses that have passed a check, where one must pass before it is
     /// taken for healthy.
     passed: Option<Mutex<HashSet<SocketAddr>>>,
@@ -36,15 +44,21 @@ impl Member {
         backend: &config::Backend,
         index: usize,
         pool: &config::Pool,
+        tls: Option<&Tls>,
         owner: Weak<Pool>,
+        metrics: &Metrics,
     ) -> Self {
-        let identity = Arc::new(Identity::of(backend));
+        let identity = Arc::new(Identity::of(pool, index, tls.is_some(), metrics));
+        let template = peer::template(backend, pool, tls);
         let mut addresses = Backends::new(Box::new(Resolver::new(backend.address.clone())));
+        let errors = Arc::<CheckErrors>::default();
         addresses.set_health_check(Box::new(Check::new(
             &pool.health_check,
+            &template,
             Arc::clone(&identity),
             index,
             owner,
+            Arc::clone(&errors),
         )));
         let passed = match pool.health_check.initial {
             config::InitialState::Unhealthy => Some(Mutex::default()),
@@ -54,9 +68,11 @@ impl Member {
             identity,
             address: backend.address.clone(),
             weight: backend.weight.get(),
+            template,
             addresses,
             lost: AtomicBool::new(false),
             drained: AtomicBool::new(false),
+            errors,
             passed,
         }
     }

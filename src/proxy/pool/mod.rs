@@ -3,7 +3,8 @@
 //! | file | what it decides |
 //! | --- | --- |
 //! | `member` | a backend as configured, and the addresses that it has now |
-//! | `endpoint` | how one address is connected to, and what it has to do |
+//! | `peer`, `tls` | how the addresses of a backend are connected to |
+//! | `endpoint` | one address, and what it has to do |
 //! | `discovery` | which addresses a backend's name has now |
 //! | `health` | which addresses take connections, and answer |
 //! | `breaker` | which addresses fail requests |
@@ -24,15 +25,17 @@ mod discovery;
 mod endpoint;
 mod health;
 mod member;
+mod peer;
 mod queue;
 mod rotation;
 mod ticket;
+mod tls;
 mod turns;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -41,9 +44,12 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+use super::metrics::Metrics;
 use crate::config;
 
+use breaker::Ejections;
 use budget::Budget;
+use endpoint::Refusal;
 use member::Member;
 use queue::Queue;
 use rotation::{Candidate, Counters, Found, Rotation};
@@ -51,6 +57,7 @@ use rotation::{Candidate, Counters, Found, Rotation};
 pub use breaker::BreakerState;
 pub use endpoint::{Endpoint, Identity};
 pub use ticket::Ticket;
+pub use tls::Tls;
 
 /// The least share of its weight that a backend begins with when it has come
 /// back.
@@ -80,6 +87,8 @@ pub enum NoBackend {
 /// their breakers along.
 pub struct Pool {
     config: config::Pool,
+    /// What the files of its TLS held.
+    tls: Option<Tls>,
     timeouts: config::Timeouts,
     members: Box<[Member]>,
     by_name: HashMap<Box<[u8]>, usize>,
@@ -88,9 +97,7 @@ pub struct Pool {
     queue: Queue,
     budget: Budget,
     /// The addresses whose breakers are not closed.
-    ejected: AtomicUsize,
-    /// How many of them there may be.
-    most_ejected: AtomicUsize,
+    ejections: Arc<Ejections>,
     /// A request failed to connect: check now.
     suspicion: Notify,
     /// A breaker has opened, or a backend has come back: there is a time to wait
@@ -127,6 +134,8 @@ pub struct AddressState {
     pub breaker: BreakerState,
     /// How many requests it has.
     pub in_flight: u32,
+    /// What its last check failed with, if it failed.
+    pub last_error: Option<String>,
 }
 
 /// Why a pool cannot be begun.
@@ -145,13 +154,20 @@ pub struct Unresolved {
 
 impl Pool {
     /// A pool that knows no addresses yet; limits that it does not set itself are
-    /// those of `all`.
-    pub fn new(config: &config::Pool, all: &config::Timeouts) -> Arc<Self> {
+    /// those of `all`. `tls` is what the files of its TLS hold.
+    pub fn new(
+        config: &config::Pool,
+        all: &config::Timeouts,
+        tls: Option<Tls>,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|pool| {
             let backends = config.backends.iter().enumerate();
             let members: Box<[Member]> = backends
                 .clone()
-                .map(|(index, backend)| Member::new(backend, index, config, pool.clone()))
+                .map(|(index, backend)| {
+                    Member::new(backend, index, config, tls.as_ref(), pool.clone(), metrics)
+                })
                 .collect();
             let by_name = backends
                 .filter_map(|(index, backend)| {
@@ -168,12 +184,12 @@ impl Pool {
                 members,
                 queue: Queue::new(&config.queue),
                 budget: Budget::new(&config.retries, Instant::now()),
-                ejected: AtomicUsize::new(0),
-                most_ejected: AtomicUsize::new(0),
+                ejections: Arc::default(),
                 suspicion: Notify::new(),
                 appointment: Notify::new(),
                 endpoints: Mutex::default(),
                 config: config.clone(),
+                tls,
             }
         })
     }
@@ -193,9 +209,12 @@ impl Pool {
         &self.config
     }
 
-    /// Whether a pool of this configuration would be this one.
-    pub fn is_of(&self, config: &config::Pool, all: &config::Timeouts) -> bool {
-        self.config == *config && self.timeouts == config.timeouts.over(all)
+    /// Whether a pool of this configuration, with TLS of these files, would be this
+    /// one.
+    pub fn is_of(&self, config: &config::Pool, all: &config::Timeouts, tls: Option<&Tls>) -> bool {
+        self.config == *config
+            && self.timeouts == config.timeouts.over(all)
+            && self.tls.as_ref() == tls
     }
 
     /// Takes over what somebody said of the backends of an earlier configuration.
@@ -225,6 +244,11 @@ impl Pool {
                 reason: super::retry::cause(&error),
             }),
         }
+    }
+
+    /// What its backends are called, in the configuration's order.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.identity.label.as_str())
     }
 
     /// The target that a `Host` without port, in lower case, names.
@@ -282,7 +306,11 @@ impl Pool {
     fn take(self: &Arc<Self>, target: Target, key: &[u8], tried: &[SocketAddr]) -> Found<Ticket> {
         let rotation = self.rotation.load();
         let mut take = |endpoint: &Arc<Endpoint>| {
-            let passage = endpoint.enter()?;
+            let passage = endpoint.enter().inspect_err(|refusal| {
+                if *refusal == Refusal::Overtaken {
+                    self.room_made();
+                }
+            })?;
             Ok(Ticket::new(Arc::clone(self), Arc::clone(endpoint), passage))
         };
         match target {
@@ -355,16 +383,24 @@ impl Pool {
                     .into_iter()
                     .map(|(address, healthy)| {
                         let endpoint = known(index, address);
+                        let last_error = member.errors.lock().get(&address).cloned();
                         AddressState {
                             address,
                             healthy,
                             breaker: endpoint.map_or(BreakerState::Closed, |e| e.breaker()),
                             in_flight: endpoint.map_or(0, |e| e.in_flight()),
+                            last_error,
                         }
                     })
                     .collect(),
             })
             .collect()
+    }
+
+    /// Whether there is anybody now whom a request could go to.
+    pub fn takes_requests(&self) -> bool {
+        let takes = |at: &AddressState| at.healthy && at.breaker != BreakerState::Open;
+        self.state().iter().any(|backend| !backend.drained && backend.addresses.iter().any(takes))
     }
 
     /// Makes what is known of health, addresses and breakers now what requests go
@@ -384,7 +420,14 @@ impl Pool {
                     let endpoint = known.map(|(_, endpoint)| Arc::clone(endpoint));
                     let endpoint = endpoint.unwrap_or_else(|| {
                         let identity = Arc::clone(&member.identity);
-                        Arc::new(Endpoint::new(identity, address, &self.config, &self.timeouts))
+                        Arc::new(Endpoint::new(
+                            identity,
+                            address,
+                            &member.template,
+                            &self.config,
+                            &self.timeouts,
+                            &self.ejections,
+                        ))
                     });
                     let open = endpoint.breaker() == BreakerState::Open;
                     if healthy && !open && !member.drained.load(Ordering::Acquire) {
@@ -397,11 +440,10 @@ impl Pool {
             })
             .collect();
         let share = self.config.circuit_breaker.max_ejected.get();
-        self.most_ejected
-            .store((endpoints.len() as f64 * share).floor() as usize, Ordering::Release);
+        self.ejections.set_most((endpoints.len() as f64 * share).floor() as usize);
         // One that is gone is not ejected any more.
-        let ejected = endpoints.iter().filter(|(_, e)| e.breaker() != BreakerState::Closed).count();
-        self.ejected.store(ejected, Ordering::Release);
+        let stays = |gone: &Arc<Endpoint>| endpoints.iter().any(|(_, e)| Arc::ptr_eq(e, gone));
+        old.iter().filter(|(_, e)| !stays(e)).for_each(|(_, gone)| gone.breaker.retire());
         self.rotation.store(Arc::new(Rotation::new(self.config.balance, candidates)));
         drop(endpoints);
         // Who waits may have somebody to go to now, or nobody any more.
@@ -448,18 +490,12 @@ impl Pool {
         self.publish();
     }
 
-    /// Whether one more address may be left alone by its breaker; it counts as one
-    /// from now on.
-    fn may_eject(&self) -> bool {
-        let most = self.most_ejected.load(Ordering::Acquire);
-        self.ejected
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < most).then_some(n + 1))
-            .is_ok()
-    }
-
     fn breaker_opened(&self, endpoint: &Endpoint) {
         self.publish();
         self.appointment.notify_one();
+        if let Some(metrics) = &endpoint.identity.metrics {
+            metrics.ejected();
+        }
         warn!(target: "breaker", pool = self.config.name, backend = endpoint.identity.label,
             address = %endpoint.address, "requests fail, the circuit breaker is open");
     }
