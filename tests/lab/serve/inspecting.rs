@@ -49,7 +49,11 @@ fn check_says_whether_the_file_is_valid_and_starts_nothing() {
         ("weight = 3", "weight = 0", ":9:10: "),
         ("weight = 3", "weigth = 3", ":9:1: unknown key `weigth`: did you mean `weight`? — in: "),
         ("weight = 3", "weight = 'much'", ":9:10: "),
-        ("pool = 'shop'", "pool = 'shpo'", ":17:8: there is no pool \"shpo\": did you mean \"shop\"?"),
+        (
+            "pool = 'shop'",
+            "pool = 'shpo'",
+            ":17:8: there is no pool \"shpo\": did you mean \"shop\"?",
+        ),
         ("LAB_TOKEN", "NO_SUCH_TOKEN", ":13:9: the environment has no variable NO_SUCH_TOKEN"),
     ] {
         let (code, said, complaint) = ask("--check", &FILE.replace(right, wrong), &file);
