@@ -24,10 +24,16 @@ fn load(text: &str) -> Config {
 
 #[test]
 fn every_configuration_in_the_documents_can_be_used() {
-    let examples: Vec<_> = ["docs/serve.md", "docs/configuration.md", "docs/operation.md"]
-        .iter()
-        .flat_map(|document| blocks(document, "toml"))
-        .collect();
+    let examples: Vec<_> = [
+        "README.md",
+        "docs/README.zh.md",
+        "docs/serve.md",
+        "docs/configuration.md",
+        "docs/operation.md",
+    ]
+    .iter()
+    .flat_map(|document| blocks(document, "toml"))
+    .collect();
     assert!(examples.len() >= 4, "{}", examples.len());
     for example in examples {
         // What `--print-config` shows is a file that means the same, but for secrets.
