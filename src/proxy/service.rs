@@ -486,6 +486,7 @@ impl ProxyHttp for Proxy {
             request.set_uri(uri);
         }
         let route = self.route(context);
+        route.request_rules.remove_look_alikes(request);
         if let Some(policies) = &route.policies {
             policies.conceal(request)?;
         }

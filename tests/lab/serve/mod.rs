@@ -15,6 +15,7 @@ mod framing;
 mod headers;
 mod health;
 mod http2;
+mod inspecting;
 mod limits;
 mod metrics;
 mod names;
