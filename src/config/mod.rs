@@ -14,8 +14,10 @@ mod access;
 mod access_log;
 mod address;
 mod admin;
+mod auth;
 mod bounded;
 mod compress;
+mod cors;
 mod duration;
 mod file;
 mod header_rules;
@@ -44,8 +46,12 @@ pub use access::Access;
 pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use admin::{Admin, AdminHost, Metrics};
+pub use auth::{
+    ApiKeyAuth, Auth, BasicAuth, CookieName, IdentityField, JwtAlgorithm, JwtAuth, Leeway, Realm,
+};
 pub use bounded::{Count, Share, Threads, Weight};
 pub use compress::{BrotliLevel, Coding, Compress, GzipLevel, MediaRange, ZstdLevel};
+pub use cors::{Cors, OriginPattern};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
 pub use header_rules::{
@@ -98,6 +104,10 @@ pub struct Config {
     pub access: BTreeMap<PolicyName, Access>,
     /// How many requests go through; routes name them in `rate_limit`.
     pub rate_limit: BTreeMap<PolicyName, RateLimit>,
+    /// Which pages of other origins may read answers; routes name one in `cors`.
+    pub cors: BTreeMap<PolicyName, Cors>,
+    /// Who may, and how clients show who they are; routes name one in `auth`.
+    pub auth: BTreeMap<PolicyName, Auth>,
     /// Header fields that are set and removed on the way.
     pub headers: Headers,
     /// How long each part of an exchange with a backend may take.
@@ -194,6 +204,8 @@ impl Default for Config {
             routes: Vec::new(),
             access: BTreeMap::new(),
             rate_limit: BTreeMap::new(),
+            cors: BTreeMap::new(),
+            auth: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),

@@ -129,18 +129,27 @@ impl Config {
     }
 
     fn validate_policies(&self) -> Result<(), Misfit> {
-        for (name, access) in &self.access {
-            if let Some((key, item, message)) = access.misfit() {
-                let mut at = at!["access", name.as_str()];
+        let access = self.access.iter().map(|(name, access)| ("access", name, access.misfit()));
+        let cors = self.cors.iter().map(|(name, cors)| ("cors", name, cors.misfit()));
+        for (kind, name, wrong) in access.chain(cors) {
+            if let Some((key, item, message)) = wrong {
+                let mut at = at![kind, name.as_str()];
                 at.extend((!key.is_empty()).then(|| Step::from(key)));
                 at.extend(item.map(Step::from));
-                return Err(misfit(at, format!("access \"{name}\": {message}")));
+                return Err(misfit(at, format!("{kind} \"{name}\": {message}")));
             }
         }
         for (name, limit) in &self.rate_limit {
             if let Some((key, message)) = limit.misfit() {
                 let at = at!["rate_limit", name.as_str(), key];
                 return Err(misfit(at, format!("rate_limit \"{name}\": {message}")));
+            }
+        }
+        for (name, auth) in &self.auth {
+            if let Some((way, message)) = auth.misfit() {
+                let mut at = at!["auth", name.as_str()];
+                at.extend(way.into_iter().map(Step::from));
+                return Err(misfit(at, format!("auth \"{name}\": {message}")));
             }
         }
         Ok(())
@@ -163,6 +172,12 @@ impl Config {
                 }
                 known_name(name, known.iter().copied(), kind, at)?;
             }
+        }
+        if let Some(name) = &route.cors {
+            known_name(name, names(&self.cors), "CORS policy", at!["route", index, "cors"])?;
+        }
+        if let Some(name) = &route.auth {
+            known_name(name, names(&self.auth), "auth policy", at!["route", index, "auth"])?;
         }
         for (place, name) in route.rate_limit.iter().enumerate() {
             let by = self.rate_limit.get(name.as_str()).map(|limit| &limit.by);

@@ -61,6 +61,12 @@ pub enum Reason {
     ConnectionBroken,
     /// The backend's answer is not HTTP that can be passed on.
     InvalidAnswer,
+    /// The client has not shown who it is.
+    Unauthorized,
+    /// The client has shown who it is, and may not.
+    NotPermitted,
+    /// As many passwords are being verified as may be.
+    AuthBusy,
     /// A fault of the proxy's own.
     Internal,
 }
@@ -165,6 +171,17 @@ impl Reason {
             Self::InvalidAnswer => {
                 (S::BAD_GATEWAY, "invalid_answer", "The backend's answer is not valid HTTP.")
             }
+            Self::Unauthorized => (
+                S::UNAUTHORIZED,
+                "unauthorized",
+                "Show who you are, in the way that WWW-Authenticate says.",
+            ),
+            Self::NotPermitted => (S::FORBIDDEN, "not_permitted", "This user may not do this."),
+            Self::AuthBusy => (
+                S::SERVICE_UNAVAILABLE,
+                "auth_busy",
+                "Too many logins are being verified; try again later.",
+            ),
             Self::Internal => {
                 (S::INTERNAL_SERVER_ERROR, "internal", "The load balancer failed on this request.")
             }
@@ -178,9 +195,12 @@ impl Reason {
             self,
             Self::NoRoute
                 | Self::Forbidden
-                | Self::RateLimited
                 | Self::NoHealthyBackend
                 | Self::Overloaded
+                | Self::Unauthorized
+                | Self::NotPermitted
+                | Self::AuthBusy
+                | Self::RateLimited
         )
     }
 
@@ -320,6 +340,18 @@ pub fn redirect(
     let mut header = ResponseHeader::build(status, Some(8))?;
     header.insert_header(LOCATION, location)?;
     header.insert_header(CONTENT_LENGTH, 0)?;
+    header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
+    rules.apply(&mut header, facts)?;
+    Ok(Answer { header: Box::new(header), body: None, last: false })
+}
+
+/// The answer to a browser that asks what it may send; the policy says it.
+///
+/// # Errors
+///
+/// The rules add more fields than a message may have.
+pub fn preflight(rules: &Rules, facts: &Facts<'_>) -> Result<Answer> {
+    let mut header = ResponseHeader::build(StatusCode::NO_CONTENT, Some(8))?;
     header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
     rules.apply(&mut header, facts)?;
     Ok(Answer { header: Box::new(header), body: None, last: false })

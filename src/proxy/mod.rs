@@ -15,7 +15,9 @@
 //! | [`route`] | what is done with the requests of a route |
 //! | [`policies`] | what a route asks of a request first |
 //! | [`access`] | which clients may come, by their addresses |
+//! | [`cors`] | which pages of other origins may read answers |
 //! | [`rate_limit`] | how many requests of a client go through |
+//! | [`auth`] | who may |
 //! | [`pem`] | what certificates and keys are in a file |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
@@ -37,11 +39,13 @@
 pub mod access;
 pub mod access_log;
 pub mod answer;
+pub mod auth;
 pub mod backend_answer;
 pub mod choice;
 pub mod compress;
 pub mod connection;
 pub mod context;
+pub mod cors;
 pub mod forwarded;
 pub mod framing;
 pub mod headers;
