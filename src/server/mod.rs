@@ -232,7 +232,8 @@ async fn serve(
     };
 
     let (shutdown, shutting_down) = watch::channel(false);
-    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), access_log);
+    let log = access_log.clone();
+    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), log);
     if taker.is_some() {
         admin_listener = start_admin()?;
     }
@@ -246,7 +247,7 @@ async fn serve(
     let mut services = tokio::spawn(accepting);
     let tls = config.listeners.iter().map(|listener| listener.tls.is_some());
     let listening = listeners.iter().copied().zip(tls).collect();
-    desk.runs(Running { operator: Arc::clone(&operator), listeners: listening });
+    desk.runs(Running { operator: Arc::clone(&operator), listeners: listening, access_log });
     let pools = operator
         .current()
         .load()
@@ -262,11 +263,15 @@ async fn serve(
         info!(target: "admin", %address, "looked after");
     }
     // From now on, the process that ran before knows that it is not needed.
-    if let Some(taker) = taker {
-        taker.accepting();
+    match taker {
+        Some(taker) => {
+            // Before the other ends, which systemd has started.
+            systemd::tell(&format!("{}\nMAINPID={}", systemd::READY, std::process::id()));
+            taker.accepting();
+        }
+        None => systemd::tell(systemd::READY),
     }
 
-    systemd::tell(systemd::READY);
     let ending = tokio::select! {
         ending = answer_calls(&operator, &mut watches, &mut signals, &mut called) => Ending::Asked(ending),
         process = taken_over(giver.as_mut()) => Ending::TakenOver(process),
