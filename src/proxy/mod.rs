@@ -26,6 +26,7 @@
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
 //! | [`outcome`] | how a request ended |
 //! | [`metrics`] | what is counted of requests |
+//! | [`witness`] | who keeps what is left of requests |
 //! | [`access_log`] | the one line that is left of a request |
 //!
 //! Nothing here parses, formats, allocates or locks on a request's path what
@@ -55,6 +56,7 @@ pub mod route;
 pub mod routes;
 pub mod service;
 pub mod snapshot;
+pub mod witness;
 
 pub use context::InFlight;
 pub use metrics::Metrics;

@@ -30,11 +30,11 @@ use super::connections::{Connections, Full};
 use super::tls;
 use crate::config::{Config, Limits, Listener, ListenerTls};
 use crate::proxy::Proxy;
-use crate::proxy::access_log::AccessLog;
 use crate::proxy::answer::Reason;
 use crate::proxy::connection::{Connection, Dialogue, Terms, refusal};
 use crate::proxy::forwarded::TrustedProxies;
 use crate::proxy::pem::TlsError;
+use crate::proxy::witness::Witness;
 
 /// How long a client that is turned away may take for the answer.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -81,7 +81,7 @@ pub struct Door {
     entrance: Arc<Entrance>,
     connections: Connections,
     proxy: Arc<HttpProxy<Proxy>>,
-    log: Option<AccessLog>,
+    witness: Witness,
 }
 
 // === impl Rules ===
@@ -126,9 +126,9 @@ impl Door {
         entrance: Arc<Entrance>,
         connections: Connections,
         proxy: Arc<HttpProxy<Proxy>>,
-        log: Option<AccessLog>,
+        witness: Witness,
     ) -> Self {
-        Self { entrance, connections, proxy, log }
+        Self { entrance, connections, proxy, witness }
     }
 }
 
@@ -162,7 +162,7 @@ impl ServerApp for Door {
             }
         };
         let mut connection =
-            Connection::new(stream, Arc::clone(&rules.terms), self.log.clone()).ok()?;
+            Connection::new(stream, Arc::clone(&rules.terms), self.witness.clone()).ok()?;
         let mut closing = shutdown.clone();
         let multiplexed = tokio::select! {
             biased;

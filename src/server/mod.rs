@@ -46,6 +46,7 @@ use tracing::{info, warn};
 use crate::config::{Config, ListenerTls, LogTarget, Misfit, Span, Step};
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::pem::TlsError;
+use crate::proxy::witness::Witness;
 use crate::proxy::{BackendState, InFlight, Metrics, Proxy, Snapshot};
 
 use access_log::AccessLogWriter;
@@ -177,6 +178,7 @@ async fn serve(
     // Nobody else could show what is counted.
     let counts = config.metrics.enabled && admin.is_some();
     let metrics = if counts { Metrics::on() } else { Metrics::off() };
+    let witness = Witness::new(access_log, metrics.clone());
     let (calls, mut called) = mpsc::channel(CALLS);
     let desk = Desk::new(metrics.clone(), in_flight.clone(), connections.clone(), calls);
     let desk = Arc::new(desk);
@@ -193,7 +195,7 @@ async fn serve(
     };
 
     let (shutdown, shutting_down) = watch::channel(false);
-    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), access_log);
+    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), witness);
     let (listeners, fds) = sockets.hand_over();
     let doors = listeners.iter().copied().zip(entrances).collect();
     let accepting = accept(&config, proxy, connections.clone(), doors, fds, shutting_down);
@@ -359,7 +361,7 @@ fn accept(
         max_retries: usize::MAX,
         ..ServerConf::default()
     });
-    let log = proxy.access_log().cloned();
+    let witness = proxy.witness().clone();
     let mut proxy = http_proxy(&conf, proxy);
     proxy.server_options = Some(door::server_options(&config.limits));
     proxy.h2_options = Some(door::http2_options(&config.limits));
@@ -367,7 +369,7 @@ fn accept(
     let proxy = Arc::new(proxy);
     let fds: ListenFds = Arc::new(Mutex::new(fds));
     let services = doors.into_iter().map(|(address, entrance)| {
-        let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy), log.clone());
+        let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy), witness.clone());
         let mut service = ListeningService::new(format!("listener {address}"), door);
         service.add_listener(
             ListenerConfig::tcp(address.to_string())

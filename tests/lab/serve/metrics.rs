@@ -367,3 +367,21 @@ fn what_rate_limits_decide_is_counted_by_their_names() {
     assert_eq!((decisions("allowed"), decisions("limited")), (3.0, 2.0));
     assert_eq!(metrics.sum(FAILURES, &["reason=\"rate_limited\""]), 2.0);
 }
+
+#[test]
+fn what_never_became_a_request_is_counted_apart() {
+    let upstream = Upstream::named("a");
+    let balancer = Balancer::configured(&format!(
+        "{ADMIN}[limits]\nheader_timeout = '300ms'\n\
+         [[pool]]\n[[pool.backend]]\naddress = '{}'\n",
+        upstream.address
+    ));
+    let admin = balancer.admin();
+    let mut slow = Client::connect(balancer.address);
+    slow.send("GET / HTTP/1.1\r\nHost: x\r\nX: ");
+    assert_eq!(slow.answer().expect("an answer").status, 408);
+    let unread = "pingora_lab_unread_requests_total";
+    let metrics = until(&admin, "it is counted", |m| m.sum(unread, &[]) == 1.0);
+    assert_eq!(metrics.sum(unread, &["reason=\"client_timeout\""]), 1.0);
+    assert_eq!(metrics.sum(REQUESTS, &[]), 0.0);
+}
