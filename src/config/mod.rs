@@ -28,6 +28,8 @@ mod secret;
 mod size;
 mod timeouts;
 mod tls;
+mod trace;
+mod upgrade;
 mod validate;
 mod written;
 
@@ -66,6 +68,8 @@ pub use tls::{
     CertificateFiles, ClientCertificates, Hsts, ListenerTls, MaxAge, NamedFile, ServerName,
     UpstreamTls,
 };
+pub use trace::Trace;
+pub use upgrade::Upgrade;
 pub use validate::{Misfit, Step};
 
 use written::written_as_string;
@@ -100,6 +104,10 @@ pub struct Config {
     pub limits: Limits,
     /// What happens on SIGTERM.
     pub shutdown: Shutdown,
+    /// Distributed traces.
+    pub trace: Trace,
+    /// How a new process takes over from a running one.
+    pub upgrade: Upgrade,
     /// The form of the log.
     pub log: Log,
     /// How the load balancer is looked after while it runs.
@@ -188,6 +196,8 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             shutdown: Shutdown::default(),
+            trace: Trace::default(),
+            upgrade: Upgrade::default(),
             log: Log::default(),
             admin: None,
             metrics: Metrics::default(),

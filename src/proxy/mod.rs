@@ -21,6 +21,8 @@
 //! | [`retry`] | whether a failed request may be sent again |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
 //! | [`forwarded`] | whose word about the client is believed |
+//! | [`variables`] | what else header rules can say of a request |
+//! | [`trace`] | the trace that a request belongs to |
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
@@ -56,6 +58,8 @@ pub mod route;
 pub mod routes;
 pub mod service;
 pub mod snapshot;
+pub mod trace;
+pub mod variables;
 pub mod witness;
 
 pub use context::InFlight;

@@ -67,6 +67,7 @@ impl Proxy {
         let snapshot = self.current.load();
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
+        context.trace = snapshot.traces.of(&request.headers);
         let peer = peer(session);
         context.trusted = snapshot.trusted.contains(peer);
         context.client = match context.trusted {
@@ -216,6 +217,8 @@ fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
         trusted: context.trusted,
         secure: is_secure(session),
         sent: headers,
+        session,
+        context,
     }
 }
 
@@ -458,6 +461,9 @@ impl ProxyHttp for Proxy {
             })?;
             request.set_uri(uri);
         }
+        if let Some(trace) = &context.trace {
+            trace.apply(request)?;
+        }
         let host = request.headers.get(http::header::HOST).cloned();
         // Pingora has seen to it that there is one, where the client sent any.
         let facts = Facts { host: host.as_ref(), ..facts };
@@ -522,6 +528,9 @@ impl ProxyHttp for Proxy {
             framing::upgraded(session);
         } else {
             framing::answered(session);
+            if self.in_flight.is_leaving() {
+                session.set_keepalive(None);
+            }
         }
         context.failure = None;
         context.upstream_time = context.tried_at.map(|at| at.elapsed());

@@ -14,6 +14,7 @@ use super::policies::Prepared;
 use super::pool::{Pool, Tls};
 use super::route::Route;
 use super::routes::Routes;
+use super::trace::Traces;
 use crate::config::{self, Config, Misfit, Step};
 
 /// A configuration, prepared.
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub not_found: Arc<Route>,
     /// The peers whose word about the client is believed.
     pub trusted: TrustedProxies,
+    /// Whether and how traces are begun.
+    pub traces: Traces,
 }
 
 /// The snapshot that requests begin with now.
@@ -86,6 +89,7 @@ impl Snapshot {
             policies,
             routes: Routes::new(routes),
             not_found: Arc::new(Route::not_found(config, metrics)),
+            traces: Traces::new(&config.trace),
             trusted: TrustedProxies::new(
                 config.trusted_proxies.iter().map(|network| network.plain()),
             ),

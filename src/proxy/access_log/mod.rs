@@ -120,12 +120,13 @@ fn line<'a>(session: &'a Session, outcome: &Outcome, context: &'a RequestContext
         client: session.client_addr().and_then(|client| client.as_inet()).copied(),
         user: None,
         request_id: context.request_id.as_bytes(),
-        trace_id: None,
+        trace_id: context.trace.as_ref().map(super::trace::Trace::id),
         reason: outcome.reason.map(Reason::id),
     }
 }
 
-fn protocol(version: Version) -> &'static str {
+/// How a version of HTTP is called.
+pub(super) fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "HTTP/1.0",
         Version::HTTP_2 => "HTTP/2",

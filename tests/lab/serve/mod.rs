@@ -22,4 +22,6 @@ mod reload;
 mod routing;
 mod semantics;
 mod tls;
+mod trace;
+mod upgrade;
 mod upstream_tls;
