@@ -15,6 +15,7 @@ mod access_log;
 mod address;
 mod admin;
 mod bounded;
+mod compress;
 mod duration;
 mod file;
 mod header_rules;
@@ -44,6 +45,7 @@ pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use admin::{Admin, AdminHost, Metrics};
 pub use bounded::{Count, Share, Threads, Weight};
+pub use compress::{BrotliLevel, Coding, Compress, GzipLevel, MediaRange, ZstdLevel};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
 pub use header_rules::{

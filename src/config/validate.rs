@@ -210,6 +210,12 @@ impl Config {
         if route.rewrite.is_some() && route.path.is_none() && route.prefix.is_none() {
             return wrong("rewrite", "there is nothing to rewrite: add path or prefix".to_owned());
         }
+        if route.compress.as_ref().is_some_and(|compress| compress.codings.is_empty()) {
+            return Err(misfit(
+                at!["route", index, "compress", "codings"],
+                "nothing could be compressed: name a coding, like \"gzip\"",
+            ));
+        }
         if let Some(pool) = &route.pool {
             let known = self.pools.iter().map(|pool| pool.name.as_str());
             known_name(pool, known, "pool", at!["route", index, "pool"])?;

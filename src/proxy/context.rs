@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderName, HeaderValue};
 
 use super::answer::Reason;
+use super::compress::Encoder;
 use super::metrics::upstream::Upstream;
 use super::pool::{Endpoint, Target, Ticket};
 use super::route::Route;
@@ -51,6 +52,8 @@ pub struct RequestContext {
     pub answered: Option<Instant>,
     /// What policies tell the client, whoever answers it.
     pub answer_fields: Vec<(HeaderName, HeaderValue)>,
+    /// Compresses the answer's body, where it is compressed.
+    pub encoder: Option<Box<Encoder>>,
     /// What the last try failed with.
     pub failure: Option<Reason>,
     _in_flight: InFlightGuard,
@@ -103,6 +106,7 @@ impl RequestContext {
             stale: Stale::No,
             answered: None,
             answer_fields: Vec::new(),
+            encoder: None,
             failure: None,
             _in_flight: in_flight.enter(),
         }

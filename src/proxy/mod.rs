@@ -25,6 +25,7 @@
 //! | [`trace`] | the trace that a request belongs to |
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
+//! | [`compress`] | which answers are compressed, and what they become |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
 //! | [`outcome`] | how a request ended |
 //! | [`metrics`] | what is counted of requests |
@@ -39,6 +40,7 @@ pub mod access_log;
 pub mod answer;
 pub mod backend_answer;
 pub mod choice;
+pub mod compress;
 pub mod connection;
 pub mod context;
 pub mod forwarded;

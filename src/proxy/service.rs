@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::STRICT_TRANSPORT_SECURITY;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
@@ -550,6 +550,9 @@ impl ProxyHttp for Proxy {
             // Nor does it know chunks: the end of the connection ends the answer.
             session.set_keepalive(None);
         }
+        if let Some(compression) = &route.compression {
+            context.encoder = compression.begin(session.req_header(), response)?;
+        }
         if let Some(hsts) = hsts(session) {
             response.insert_header(STRICT_TRANSPORT_SECURITY, hsts)?;
         }
@@ -557,6 +560,32 @@ impl ProxyHttp for Proxy {
             response.append_header(name.clone(), value.clone())?;
         }
         route.response_rules.apply(response, &facts(session, context))
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        if let Some(encoder) = &mut context.encoder {
+            *body = encoder.filter(body.take(), end_of_stream)?;
+        }
+        Ok(None)
+    }
+
+    /// The end of a body that trailers follow (HTTP/2 backends).
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut HeaderMap,
+        context: &mut RequestContext,
+    ) -> Result<Option<Bytes>> {
+        match &mut context.encoder {
+            Some(encoder) => encoder.filter(None, true),
+            None => Ok(None),
+        }
     }
 
     async fn fail_to_proxy(

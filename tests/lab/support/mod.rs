@@ -1,6 +1,7 @@
 //! What the tests share.
 
 mod admin;
+pub mod backend2;
 mod balancer;
 pub mod certificates;
 mod client;
