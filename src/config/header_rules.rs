@@ -76,6 +76,8 @@ pub enum Variable {
     Backend,
     /// `$host`: the `Host` that the client sent.
     Host,
+    /// `$user`: who the client has shown to be, by the route's auth policy.
+    User,
     /// `$forwarded_for`: the peer's address, after the addresses that a trusted
     /// proxy names.
     ForwardedFor,
@@ -502,11 +504,12 @@ impl Part {
 // === impl Variable ===
 
 impl Variable {
-    const ALL: [(&'static str, Self); 20] = [
+    const ALL: [(&'static str, Self); 21] = [
         ("request_id", Self::RequestId),
         ("client_ip", Self::ClientIp),
         ("backend", Self::Backend),
         ("host", Self::Host),
+        ("user", Self::User),
         ("forwarded_for", Self::ForwardedFor),
         ("forwarded_proto", Self::ForwardedProto),
         ("forwarded_host", Self::ForwardedHost),

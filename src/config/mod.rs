@@ -14,6 +14,7 @@ mod access;
 mod access_log;
 mod address;
 mod admin;
+mod auth;
 mod bounded;
 mod compress;
 mod duration;
@@ -44,6 +45,9 @@ pub use access::Access;
 pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use admin::{Admin, AdminHost, Metrics};
+pub use auth::{
+    ApiKeyAuth, Auth, BasicAuth, CookieName, IdentityField, JwtAlgorithm, JwtAuth, Leeway, Realm,
+};
 pub use bounded::{Count, Share, Threads, Weight};
 pub use compress::{BrotliLevel, Coding, Compress, GzipLevel, MediaRange, ZstdLevel};
 pub use duration::Span;
@@ -98,6 +102,8 @@ pub struct Config {
     pub access: BTreeMap<PolicyName, Access>,
     /// How many requests go through; routes name them in `rate_limit`.
     pub rate_limit: BTreeMap<PolicyName, RateLimit>,
+    /// Who may, and how clients show who they are; routes name one in `auth`.
+    pub auth: BTreeMap<PolicyName, Auth>,
     /// Header fields that are set and removed on the way.
     pub headers: Headers,
     /// How long each part of an exchange with a backend may take.
@@ -194,6 +200,7 @@ impl Default for Config {
             routes: Vec::new(),
             access: BTreeMap::new(),
             rate_limit: BTreeMap::new(),
+            auth: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),

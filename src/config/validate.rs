@@ -143,6 +143,13 @@ impl Config {
                 return Err(misfit(at, format!("rate_limit \"{name}\": {message}")));
             }
         }
+        for (name, auth) in &self.auth {
+            if let Some((way, message)) = auth.misfit() {
+                let mut at = at!["auth", name.as_str()];
+                at.extend(way.into_iter().map(Step::from));
+                return Err(misfit(at, format!("auth \"{name}\": {message}")));
+            }
+        }
         Ok(())
     }
 
@@ -163,6 +170,9 @@ impl Config {
                 }
                 known_name(name, known.iter().copied(), kind, at)?;
             }
+        }
+        if let Some(name) = &route.auth {
+            known_name(name, names(&self.auth), "auth policy", at!["route", index, "auth"])?;
         }
         for (place, name) in route.rate_limit.iter().enumerate() {
             let by = self.rate_limit.get(name.as_str()).map(|limit| &limit.by);

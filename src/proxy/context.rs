@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use http::{HeaderName, HeaderValue};
 
 use super::answer::Reason;
+use super::auth::Identity;
+use super::auth::denial::Denial;
 use super::compress::Encoder;
 use super::metrics::upstream::Upstream;
 use super::pool::{Endpoint, Target, Ticket};
@@ -52,6 +54,10 @@ pub struct RequestContext {
     pub answered: Option<Instant>,
     /// What policies tell the client, whoever answers it.
     pub answer_fields: Vec<(HeaderName, HeaderValue)>,
+    /// Who the client is, as far as it has shown it.
+    pub identity: Option<Arc<Identity>>,
+    /// Why it may not, if it may not.
+    pub denial: Option<Denial>,
     /// Compresses the answer's body, where it is compressed.
     pub encoder: Option<Box<Encoder>>,
     /// What the last try failed with.
@@ -106,6 +112,8 @@ impl RequestContext {
             stale: Stale::No,
             answered: None,
             answer_fields: Vec::new(),
+            identity: None,
+            denial: None,
             encoder: None,
             failure: None,
             _in_flight: in_flight.enter(),

@@ -16,6 +16,7 @@
 //! | [`policies`] | what a route asks of a request first |
 //! | [`access`] | which clients may come, by their addresses |
 //! | [`rate_limit`] | how many requests of a client go through |
+//! | [`auth`] | who may |
 //! | [`pem`] | what certificates and keys are in a file |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
@@ -38,6 +39,7 @@
 pub mod access;
 pub mod access_log;
 pub mod answer;
+pub mod auth;
 pub mod backend_answer;
 pub mod choice;
 pub mod compress;

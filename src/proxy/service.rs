@@ -60,11 +60,13 @@ impl Proxy {
     /// Finds out what is asked for and what is to be done about it.
     fn look_at(
         &self,
-        session: &Session,
+        session: &mut Session,
         admitted: Result<Option<u64>, Reason>,
         context: &mut RequestContext,
     ) -> Decision {
         let snapshot = self.current.load();
+        // Before anything goes by them.
+        snapshot.identity_fields.remove_from(session.req_header_mut());
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
         context.trace = snapshot.traces.of(&request.headers);
@@ -461,13 +463,17 @@ impl ProxyHttp for Proxy {
             })?;
             request.set_uri(uri);
         }
+        let route = self.route(context);
+        if let Some(policies) = &route.policies {
+            policies.conceal(request)?;
+        }
         if let Some(trace) = &context.trace {
             trace.apply(request)?;
         }
         let host = request.headers.get(http::header::HOST).cloned();
         // Pingora has seen to it that there is one, where the client sent any.
         let facts = Facts { host: host.as_ref(), ..facts };
-        self.route(context).request_rules.apply(request, &facts)?;
+        route.request_rules.apply(request, &facts)?;
         match (&endpoint.identity.host, host) {
             (Some(own), _) => request.insert_header(http::header::HOST, own.clone())?,
             (None, Some(_)) => {}

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::auth::{Guards, IdentityFields};
 use super::forwarded::TrustedProxies;
 use super::metrics::Metrics;
 use super::policies::Prepared;
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub not_found: Arc<Route>,
     /// The peers whose word about the client is believed.
     pub trusted: TrustedProxies,
+    /// The fields that tell backends who the user is, which no client may send.
+    pub identity_fields: IdentityFields,
     /// Whether and how traces are begun.
     pub traces: Traces,
 }
@@ -70,7 +73,7 @@ impl Snapshot {
         });
         let pools: Box<[_]> = pools.collect();
         let by_name: HashMap<_, _> = pools.iter().map(|pool| (pool.name(), pool)).collect();
-        let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies), metrics);
+        let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies), metrics)?;
         let implicit = config.routes.is_empty().then(|| to_the_pool(config));
         let routes = config.routes.iter().chain(implicit.as_ref()).enumerate();
         let routes = routes.map(|(index, written)| {
@@ -93,6 +96,7 @@ impl Snapshot {
             trusted: TrustedProxies::new(
                 config.trusted_proxies.iter().map(|network| network.plain()),
             ),
+            identity_fields: IdentityFields::new(config),
             pools,
         })
     }
@@ -104,7 +108,8 @@ impl Snapshot {
     ///
     /// The first that cannot, and where it is named.
     pub fn inspect(config: &Config) -> Result<(), Misfit> {
-        pool_tls(config).map(|_| ())
+        pool_tls(config)?;
+        Guards::load(config, None).map(|_| ())
     }
 
     /// The routes, in the configuration's order.

@@ -42,6 +42,7 @@ pub fn value(
         Variable::UpstreamAddress => {
             shared(context.ticket.as_ref()?.address().to_string().into_bytes())
         }
+        Variable::User => context.identity.as_ref().map(|who| who.user().clone()),
         Variable::Attempts => Some(HeaderValue::from(context.attempts)),
         Variable::TraceId => copy(context.trace.as_ref().map(Trace::id)?),
         Variable::Time => shared(format!("{:.3}", jiff::Timestamp::now()).into_bytes()),

@@ -4,6 +4,7 @@ mod aborts;
 mod access;
 mod access_log;
 mod admin;
+mod auth;
 mod balancing;
 mod command_line;
 mod compress;

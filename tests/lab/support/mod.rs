@@ -21,4 +21,4 @@ pub use program::Program;
 pub use recording::Recording;
 pub use reloadable::Reloadable;
 pub use say::say;
-pub use upstream::Upstream;
+pub use upstream::{Received, Upstream};
