@@ -5,7 +5,7 @@
 //! | `family` | the names, kinds and meanings of all series |
 //! | `page` | one scrape: the series as they are now, as text |
 //! | `book` | what is counted by name, for as long as the name is in use |
-//! | `failures` | failures by reason |
+//! | `tally` | how often each of some words was said |
 //! | [`traffic`] | requests by route and backend |
 //! | [`upstream`] | tries by backend |
 //! | [`policy`] | decisions of policies |
@@ -21,11 +21,11 @@
 //! client sends becomes one.
 
 mod book;
-mod failures;
 pub mod family;
 mod page;
 pub mod policy;
 mod state;
+mod tally;
 pub mod traffic;
 pub mod upstream;
 
@@ -39,8 +39,8 @@ use super::context::InFlight;
 use super::snapshot::Snapshot;
 
 use book::Book;
-use failures::Failures;
 use policy::{AuthResults, Decisions};
+use tally::Tally;
 use traffic::{RouteTraffic, Totals, Traffic};
 use upstream::Upstream;
 
@@ -56,7 +56,7 @@ struct Books {
     traffic: Book<Traffic>,
     backends: Book<Upstream>,
     /// Of what was refused before it was known what it is.
-    unread: Failures,
+    unread: Tally,
     rate_limits: Book<Decisions>,
     auth: Book<AuthResults>,
     /// Keeps its start time, so it is made once.
@@ -102,7 +102,7 @@ impl Metrics {
     /// A request was refused before it could be read.
     pub fn unread(&self, reason: Reason) {
         if let Some(books) = &self.0 {
-            books.unread.count(reason);
+            books.unread.failed(reason);
         }
     }
 
