@@ -203,7 +203,7 @@ async fn serve(
     // Nobody else could show what is counted.
     let counts = config.metrics.enabled && admin.is_some();
     let metrics = if counts { Metrics::on() } else { Metrics::off() };
-    let witness = Witness::new(access_log, metrics.clone());
+    let witness = Witness::new(access_log.clone(), metrics.clone());
     let (calls, mut called) = mpsc::channel(CALLS);
     let desk = Desk::new(metrics.clone(), in_flight.clone(), connections.clone(), calls);
     let desk = Arc::new(desk);
@@ -248,7 +248,7 @@ async fn serve(
     let mut services = tokio::spawn(accepting);
     let tls = config.listeners.iter().map(|listener| listener.tls.is_some());
     let listening = listeners.iter().copied().zip(tls).collect();
-    desk.runs(Running { operator: Arc::clone(&operator), listeners: listening });
+    desk.runs(Running { operator: Arc::clone(&operator), listeners: listening, access_log });
     let pools = operator
         .current()
         .load()
@@ -264,11 +264,15 @@ async fn serve(
         info!(target: "admin", %address, "looked after");
     }
     // From now on, the process that ran before knows that it is not needed.
-    if let Some(taker) = taker {
-        taker.accepting();
+    match taker {
+        Some(taker) => {
+            // Before the other ends, which systemd has started.
+            systemd::tell(&format!("{}\nMAINPID={}", systemd::READY, std::process::id()));
+            taker.accepting();
+        }
+        None => systemd::tell(systemd::READY),
     }
 
-    systemd::tell(systemd::READY);
     let ending = tokio::select! {
         ending = answer_calls(&operator, &mut watches, &mut signals, &mut called) => Ending::Asked(ending),
         process = taken_over(giver.as_mut()) => Ending::TakenOver(process),

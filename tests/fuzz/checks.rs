@@ -124,9 +124,7 @@ pub fn chunks(bytes: &[u8]) {
 /// missing.
 fn plainly_wrong(mut bytes: &[u8]) -> Option<&'static str> {
     loop {
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-            return None;
-        };
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let Some(line) = bytes[..end].strip_suffix(b"\r") else {
             return Some("a line without CR");
         };

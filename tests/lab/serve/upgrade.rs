@@ -289,3 +289,28 @@ fn what_makes_no_sense_is_told() {
     let none = lab.fails(&["--upgrade"]);
     assert!(none.contains("[upgrade] socket"), "{none}");
 }
+
+#[test]
+fn the_admin_listener_is_handed_over_too_and_systemd_is_told() {
+    let upstream = Upstream::named("a");
+    let admin = "[admin]\naddress = '127.0.0.1:0'\n";
+    let lab = Lab::new(&format!("{admin}{LISTENER}{}", pool(upstream.address)));
+    let (old, _) = lab.start();
+    let before = old.admin();
+    let path = lab.folder.path().join("notify");
+    let systemd = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let file = lab.file();
+    let args = ["serve", "--log", "json", "--upgrade", "--config", file.to_str().unwrap()];
+    let new = Program::start_with(args, |command| {
+        command.env("NOTIFY_SOCKET", &path);
+    });
+    ends_well(old);
+    let status = before.get("/status").json();
+    let told = format!("READY=1\nMAINPID={}", status["pid"]);
+    let mut bytes = [0; 64];
+    let read = systemd.recv(&mut bytes).unwrap();
+    assert_eq!(std::str::from_utf8(&bytes[..read]).unwrap(), told);
+    assert_eq!(before.get("/readyz").status, 200);
+    drop(new);
+}
