@@ -15,6 +15,7 @@
 //! | [`route`] | what is done with the requests of a route |
 //! | [`policies`] | what a route asks of a request first |
 //! | [`access`] | which clients may come, by their addresses |
+//! | [`cors`] | which pages of other origins may read answers |
 //! | [`rate_limit`] | how many requests of a client go through |
 //! | [`auth`] | who may |
 //! | [`pem`] | what certificates and keys are in a file |
@@ -45,6 +46,7 @@ pub mod choice;
 pub mod compress;
 pub mod connection;
 pub mod context;
+pub mod cors;
 pub mod forwarded;
 pub mod framing;
 pub mod headers;

@@ -42,6 +42,8 @@ enum Decision {
     SendOn,
     Refuse(Reason),
     Answer(Arc<Route>),
+    /// A browser asks what it may send.
+    Preflight,
     /// To the same place over TLS, on this port.
     Secure(NonZeroU16),
 }
@@ -101,10 +103,7 @@ impl Proxy {
             return Decision::Refuse(Reason::BodyTooLarge);
         }
         match chosen.route.action() {
-            Action::Pool(pool) => {
-                pool.count_request();
-                Decision::SendOn
-            }
+            Action::Pool(_) => Decision::SendOn,
             Action::NotFound => Decision::Refuse(Reason::NoRoute),
             Action::Redirect(_) | Action::Fixed(_) => Decision::Answer(chosen.route),
         }
@@ -154,6 +153,19 @@ impl Proxy {
         }
     }
 
+    /// A policy of the route tells a browser what it may send.
+    async fn answer_preflight(
+        &self,
+        session: &mut Session,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        let answer = {
+            let facts = facts(session, context);
+            answer::preflight(&self.route(context).response_rules, &facts)?
+        };
+        self.send(session, answer, context).await
+    }
+
     /// The listener takes no requests but to say where they belong (RFC 9110,
     /// section 15.4.9: 308 keeps the method).
     async fn send_to_https(
@@ -190,6 +202,9 @@ impl Proxy {
         }
         for (name, value) in &context.answer_fields {
             answer.header_mut().append_header(name.clone(), value.clone())?;
+        }
+        if let Some(policies) = &self.route(context).policies {
+            policies.speak(session.req_header(), answer.header_mut())?;
         }
         answer.send(session).await?;
         context.answered = Some(Instant::now());
@@ -300,12 +315,19 @@ impl ProxyHttp for Proxy {
         {
             decision = match instead {
                 Instead::Refuse(reason) => Decision::Refuse(reason),
+                Instead::Preflight => Decision::Preflight,
             };
         }
         match decision {
-            Decision::SendOn => return Ok(false),
+            Decision::SendOn => {
+                if let Some(pool) = context.route.as_ref().and_then(|route| route.pool()) {
+                    pool.count_request();
+                }
+                return Ok(false);
+            }
             Decision::Refuse(reason) => self.refuse(session, reason, context).await?,
             Decision::Answer(route) => self.answer(session, &route, context).await?,
+            Decision::Preflight => self.answer_preflight(session, context).await?,
             Decision::Secure(port) => self.send_to_https(session, port, context).await?,
         }
         Ok(true)
@@ -464,6 +486,7 @@ impl ProxyHttp for Proxy {
             request.set_uri(uri);
         }
         let route = self.route(context);
+        route.request_rules.remove_look_alikes(request);
         if let Some(policies) = &route.policies {
             policies.conceal(request)?;
         }
@@ -565,7 +588,11 @@ impl ProxyHttp for Proxy {
         for (name, value) in &context.answer_fields {
             response.append_header(name.clone(), value.clone())?;
         }
-        route.response_rules.apply(response, &facts(session, context))
+        route.response_rules.apply(response, &facts(session, context))?;
+        match &route.policies {
+            Some(policies) => policies.speak(session.req_header(), response),
+            None => Ok(()),
+        }
     }
 
     fn response_body_filter(
