@@ -79,16 +79,11 @@ impl Connection {
     /// # Errors
     ///
     /// None in practice: Pingora could not make an empty header.
-<<<<<<< HEAD
     pub fn new(inner: Stream, terms: Arc<Terms>, witness: Witness) -> pingora::Result<Self> {
-        let dialogue = Arc::new(Dialogue::new(terms));
-=======
-    pub fn new(inner: Stream, terms: Arc<Terms>, log: Option<AccessLog>) -> pingora::Result<Self> {
         let shown = terms.client_certificates.then(|| inner.get_ssl()).flatten();
         let shown = shown.and_then(TlsRef::peer_certificate_der);
         let shown = shown.and_then(ClientCertificate::of);
         let dialogue = Arc::new(Dialogue::new(terms, shown));
->>>>>>> main
         // The one thing of a connection that Pingora shows to the phases of both
         // HTTP/1 and HTTP/2, and that can hold data of our own.
         let header = Box::new(ResponseHeader::build(200, Some(0))?);
