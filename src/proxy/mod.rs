@@ -31,6 +31,7 @@
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
 //! | [`outcome`] | how a request ended |
 //! | [`metrics`] | what is counted of requests |
+//! | [`witness`] | who keeps what is left of requests |
 //! | [`access_log`] | the one line that is left of a request |
 //!
 //! Nothing here parses, formats, allocates or locks on a request's path what
@@ -65,6 +66,7 @@ pub mod service;
 pub mod snapshot;
 pub mod trace;
 pub mod variables;
+pub mod witness;
 
 pub use context::InFlight;
 pub use metrics::Metrics;

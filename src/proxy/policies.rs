@@ -67,7 +67,7 @@ impl Prepared {
     /// A file that a policy names cannot be used.
     pub fn new(config: &Config, earlier: Option<&Self>, metrics: &Metrics) -> Result<Self, Misfit> {
         let known = earlier.map(|earlier| &earlier.auth);
-        let auth = Guards::load(config, known)?;
+        let auth = Guards::load(config, known, metrics)?;
         auth.report(known);
         let access = config.access.iter();
         let access = access.map(|(name, written)| (name.clone(), Arc::new(Access::new(written))));

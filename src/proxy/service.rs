@@ -15,7 +15,6 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use super::access_log::AccessLog;
 use super::answer::{self, Answer, Reason};
 use super::connection::Dialogue;
 use super::context::{InFlight, RequestContext, Stale};
@@ -27,6 +26,7 @@ use super::policies::Instead;
 use super::pool::NoBackend;
 use super::route::{Action, Place, Redirect, Route};
 use super::snapshot::Current;
+use super::witness::Witness;
 use super::{backend_answer, choice, framing, host, request_id, retry};
 use crate::config::Scheme;
 
@@ -34,7 +34,7 @@ use crate::config::Scheme;
 pub struct Proxy {
     current: Arc<Current>,
     in_flight: InFlight,
-    access_log: Option<AccessLog>,
+    witness: Witness,
 }
 
 /// Most requests that were looked at are sent on.
@@ -50,13 +50,13 @@ enum Decision {
 
 impl Proxy {
     /// A proxy that goes by what is current, counting its requests in `in_flight`.
-    pub fn new(current: Arc<Current>, in_flight: InFlight, access_log: Option<AccessLog>) -> Self {
-        Self { current, in_flight, access_log }
+    pub fn new(current: Arc<Current>, in_flight: InFlight, witness: Witness) -> Self {
+        Self { current, in_flight, witness }
     }
 
-    /// Where lines of requests go, if they are wanted.
-    pub fn access_log(&self) -> Option<&AccessLog> {
-        self.access_log.as_ref()
+    /// Who keeps what is left of its requests.
+    pub fn witness(&self) -> &Witness {
+        &self.witness
     }
 
     /// Finds out what is asked for and what is to be done about it.
@@ -653,13 +653,7 @@ impl ProxyHttp for Proxy {
         context: &mut RequestContext,
     ) {
         let outcome = Outcome::of(session, error, context);
-        if let Some(traffic) = context.route.as_ref().and_then(|route| route.traffic()) {
-            let backend = context.endpoint().map(|endpoint| endpoint.identity.index);
-            traffic.ended(backend, &session.req_header().method, &outcome);
-        }
-        if let Some(log) = &self.access_log {
-            log.write(session, &outcome, context);
-        }
+        self.witness.ended(session, &outcome, context);
         framing::ended(session, outcome.reason);
     }
 

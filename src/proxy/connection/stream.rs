@@ -27,8 +27,8 @@ use super::refusal::refusal;
 use super::request_line::RequestLine;
 use super::timer::Timer;
 use crate::config::Rate;
-use crate::proxy::access_log::AccessLog;
 use crate::proxy::answer::Reason;
+use crate::proxy::witness::Witness;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -50,7 +50,7 @@ pub struct Connection {
     inner: Stream,
     dialogue: Arc<Dialogue>,
     digest: Arc<ProxyDigest>,
-    log: Option<AccessLog>,
+    witness: Witness,
     opened: Instant,
     /// When what is waited for now began to be: a header, or the time without one.
     since: Option<Instant>,
@@ -73,13 +73,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes over an accepted connection, after any TLS handshake. `log` is told of
+    /// Takes over an accepted connection, after any TLS handshake. `witness` is told of
     /// requests that are refused here.
     ///
     /// # Errors
     ///
     /// None in practice: Pingora could not make an empty header.
-    pub fn new(inner: Stream, terms: Arc<Terms>, log: Option<AccessLog>) -> pingora::Result<Self> {
+    pub fn new(inner: Stream, terms: Arc<Terms>, witness: Witness) -> pingora::Result<Self> {
         let shown = terms.client_certificates.then(|| inner.get_ssl()).flatten();
         let shown = shown.and_then(TlsRef::peer_certificate_der);
         let shown = shown.and_then(ClientCertificate::of);
@@ -92,7 +92,7 @@ impl Connection {
             inner,
             dialogue,
             digest: Arc::new(digest),
-            log,
+            witness,
             opened: Instant::now(),
             since: None,
             ahead: [0; PREFACE.len()],
@@ -276,10 +276,8 @@ impl Connection {
 
     /// Answers a client in the middle of a header, and listens on for a while.
     fn refuse(&mut self, reason: Reason, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(log) = &self.log {
-            let begun = self.since.unwrap_or(self.opened);
-            log.write_unread(self.client(), reason, begun.elapsed());
-        }
+        let begun = self.since.unwrap_or(self.opened);
+        self.witness.unread(self.client(), reason, begun.elapsed());
         // A client that does not even take this has had its answer.
         let answer = refusal(reason);
         if let Poll::Ready(Ok(_)) = Pin::new(&mut self.inner).poll_write(cx, &answer) {
