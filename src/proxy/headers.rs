@@ -122,8 +122,9 @@ impl Rules {
     }
 
     /// Removes what is to be removed, then sets what is to be set, then adds what
-    /// is to be added. A field whose value names something that is not known (the backend, in an answer that
-    /// no backend gave) is not set.
+    /// is to be added. A field whose value names something that is not known (the backend,
+    /// in an answer that no backend gave) is not there afterwards, whoever sent one: its
+    /// reader takes it for ours.
     ///
     /// # Errors
     ///
@@ -133,8 +134,13 @@ impl Rules {
             message.remove(name);
         }
         for (name, template) in &self.set {
-            if let Some(value) = facts.fill(template) {
-                message.set(name.clone(), value)?;
+            match facts.fill(template) {
+                Some(value) => message.set(name.clone(), value)?,
+                None => {
+                    if let Ok(name) = HeaderName::from_bytes(name) {
+                        message.remove(&name);
+                    }
+                }
             }
         }
         for (name, template) in &self.add {

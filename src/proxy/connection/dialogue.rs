@@ -8,6 +8,7 @@ use pingora_proxy::Session;
 use tokio::sync::watch;
 
 use super::Terms;
+use super::certificate::ClientCertificate;
 use super::chunks::{Chunks, Malformed};
 
 /// Where the exchange on a connection stands. The phases find it by
@@ -15,6 +16,7 @@ use super::chunks::{Chunks, Malformed};
 #[derive(Debug)]
 pub struct Dialogue {
     terms: Arc<Terms>,
+    client_certificate: Option<ClientCertificate>,
     stage: AtomicU8,
     /// Bytes read since the header began, those that came with its end included.
     header_bytes: AtomicUsize,
@@ -79,9 +81,10 @@ struct Chunked {
 }
 
 impl Dialogue {
-    pub(super) fn new(terms: Arc<Terms>) -> Self {
+    pub(super) fn new(terms: Arc<Terms>, client_certificate: Option<ClientCertificate>) -> Self {
         Self {
             terms,
+            client_certificate,
             stage: AtomicU8::new(Stage::Opening as u8),
             header_bytes: AtomicUsize::new(0),
             requests: AtomicU32::new(0),
@@ -101,6 +104,11 @@ impl Dialogue {
     /// The terms on which the connection was accepted.
     pub fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// The certificate that the client has shown, if it has.
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.client_certificate.as_ref()
     }
 
     /// Whether several requests share the connection (HTTP/2).
