@@ -271,6 +271,19 @@ mod tests {
             ),
             ("[[route]]\nprefix = \"/a\"\n", "lab.toml:1:1: the route does nothing"),
             (
+                "[access.office]\nallow = [\"::1\"]\n[[route]]\nanswer = {}\naccess = [\"offise\"]\n",
+                "lab.toml:5:11: there is no access policy \"offise\": did you mean \"office\"?",
+            ),
+            (
+                "[access.a]\n[[route]]\nanswer = {}\n",
+                "lab.toml:1:1: access \"a\": it lets everybody in",
+            ),
+            (
+                "[access.a]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"::1\", \"10.1.0.0/8\"]\n[[route]]\nanswer = {}\n",
+                "lab.toml:3:16: access \"a\": 10.0.0.0/8 is allowed and denied: remove one",
+            ),
+            ("[access.'a b']\n", "lab.toml:1:9: \"a b\" is no name of a policy"),
+            (
                 "[[route]]\nanswer = {}\n[route.redirect]\n",
                 "lab.toml:2:10: the route has redirect and answer",
             ),

@@ -10,6 +10,8 @@
 //! The doc comments of the fields are documentation for users: they are the
 //! descriptions of the JSON Schema ([`Config::schema`]).
 
+mod access;
+mod access_log;
 mod address;
 mod bounded;
 mod duration;
@@ -17,6 +19,7 @@ mod file;
 mod header_rules;
 mod limits;
 mod listener;
+mod policy;
 mod pool;
 mod route;
 mod secret;
@@ -26,10 +29,14 @@ mod tls;
 mod validate;
 mod written;
 
-use ipnet::IpNet;
+use std::collections::BTreeMap;
+
+use ipnet::{IpNet, Ipv4Net};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use access::Access;
+pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use bounded::{Count, Share, Threads, Weight};
 pub use duration::Span;
@@ -39,6 +46,7 @@ pub use header_rules::{
 };
 pub use limits::{Limits, Rate};
 pub use listener::{DEFAULT_LISTENER, Listener};
+pub use policy::PolicyName;
 pub use pool::{
     Backend, BackendName, Balance, CheckKind, CheckPath, CircuitBreaker, FieldName, HashBy,
     HealthCheck, InitialState, Pool, Queue, Retries, StatusCode,
@@ -75,6 +83,8 @@ pub struct Config {
     /// Which requests go where. Without any, all requests go to the one pool.
     #[serde(rename = "route")]
     pub routes: Vec<Route>,
+    /// Which clients may come, by their addresses; routes name them in `access`.
+    pub access: BTreeMap<PolicyName, Access>,
     /// Header fields that are set and removed on the way.
     pub headers: Headers,
     /// How long each part of an exchange with a backend may take.
@@ -85,6 +95,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// The form of the log.
     pub log: Log,
+    /// One line for each request.
+    pub access_log: AccessLog,
 }
 
 /// Rules for header fields in both directions.
@@ -158,11 +170,13 @@ impl Default for Config {
             listeners: vec![Listener::new(DEFAULT_LISTENER)],
             pools: Vec::new(),
             routes: Vec::new(),
+            access: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            access_log: AccessLog::default(),
         }
     }
 }
@@ -193,6 +207,22 @@ impl Default for Shutdown {
 }
 
 // === impl Network ===
+
+impl Network {
+    /// In the one form of each: nothing but its own bits, and IPv4 as such where it
+    /// was written as mapped into IPv6.
+    pub fn plain(self) -> IpNet {
+        let network = self.0.trunc();
+        let IpNet::V6(mapped) = network else { return network };
+        let length = mapped.prefix_len().checked_sub(96);
+        match (mapped.network().to_ipv4_mapped(), length) {
+            (Some(address), Some(length)) => {
+                Ipv4Net::new(address, length).map_or(network, IpNet::V4)
+            }
+            _ => network,
+        }
+    }
+}
 
 impl TryFrom<String> for Network {
     type Error = Invalid;

@@ -1,9 +1,9 @@
 //! What concerns several values at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::{Backend, Config, ListenerTls, Pool, Route};
+use super::{Backend, Config, ListenerTls, PolicyName, Pool, Route};
 
 /// A mistake that no single value shows. Its text names the values itself;
 /// where it stands in a file, its place can be found by `at`.
@@ -77,6 +77,7 @@ impl Config {
                 ),
             ));
         }
+        self.validate_policies()?;
         let mut names = HashMap::new();
         for (index, route) in self.routes.iter().enumerate() {
             if let Some(name) = &route.name
@@ -106,6 +107,30 @@ impl Config {
             }
             if let Some((key, message)) = listener.tls.as_ref().and_then(ListenerTls::misfit) {
                 return Err(misfit(at!["listener", index, "tls", key], message));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_policies(&self) -> Result<(), Misfit> {
+        for (name, access) in &self.access {
+            if let Some((key, item, message)) = access.misfit() {
+                let mut at = at!["access", name.as_str()];
+                at.extend((!key.is_empty()).then(|| Step::from(key)));
+                at.extend(item.map(Step::from));
+                return Err(misfit(at, format!("access \"{name}\": {message}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The policies that a route names must be there.
+    fn validate_named(&self, index: usize, route: &Route) -> Result<(), Misfit> {
+        let lists = [("access", "access policy", &route.access, names(&self.access))];
+        for (key, kind, wanted, known) in lists {
+            for (place, name) in wanted.iter().enumerate() {
+                let at = at!["route", index, key, place];
+                known_name(name, known.iter().copied(), kind, at)?;
             }
         }
         Ok(())
@@ -147,8 +172,13 @@ impl Config {
             let known = self.pools.iter().map(|pool| pool.name.as_str());
             known_name(pool, known, "pool", at!["route", index, "pool"])?;
         }
-        Ok(())
+        self.validate_named(index, route)
     }
+}
+
+/// What the policies of a kind are called.
+fn names<T>(policies: &BTreeMap<PolicyName, T>) -> Vec<&str> {
+    policies.keys().map(PolicyName::as_str).collect()
 }
 
 fn validate_pool(index: usize, pool: &Pool) -> Result<(), Misfit> {

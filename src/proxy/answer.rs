@@ -34,6 +34,8 @@ pub enum Reason {
     ClientClosed,
     /// No route fits.
     NoRoute,
+    /// An access list keeps the client out.
+    Forbidden,
     /// A path that different servers would read differently.
     AmbiguousPath,
     /// No backend is healthy, or the one that was asked for is not.
@@ -105,6 +107,9 @@ impl Reason {
             // 499, which nginx logs too; never sent. No constant is in the crate.
             Self::ClientClosed => (S::BAD_REQUEST, "client_closed", "The client went away."),
             Self::NoRoute => (S::NOT_FOUND, "no_route", "Nothing is served at this address."),
+            Self::Forbidden => {
+                (S::FORBIDDEN, "forbidden", "Clients of this address may not come here.")
+            }
             Self::AmbiguousPath => {
                 (S::BAD_REQUEST, "ambiguous_path", "The path can be read in more than one way.")
             }
@@ -154,7 +159,7 @@ impl Reason {
     /// Whether it is a decision about a request that was understood, so that the
     /// connection may go on.
     const fn is_of_route(self) -> bool {
-        matches!(self, Self::NoRoute | Self::NoHealthyBackend | Self::Overloaded)
+        matches!(self, Self::NoRoute | Self::Forbidden | Self::NoHealthyBackend | Self::Overloaded)
     }
 
     /// The status to log where none was sent.

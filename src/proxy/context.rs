@@ -1,6 +1,6 @@
 //! What the phases of one request tell each other.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -23,6 +23,9 @@ pub struct RequestContext {
     pub route: Option<Arc<Route>>,
     /// Whether the peer's word about the client is believed.
     pub trusted: bool,
+    /// Whose request it is: the peer's, or that of the client whom a trusted proxy
+    /// names.
+    pub client: Option<IpAddr>,
     /// The path and query to send on, where they are not those that were asked for.
     pub path: Option<String>,
     /// The backends that may answer.
@@ -31,6 +34,10 @@ pub struct RequestContext {
     pub tried: Vec<SocketAddr>,
     /// How often a connection to a backend was asked for.
     pub attempts: u32,
+    /// When the last of them began.
+    pub tried_at: Option<Instant>,
+    /// From then to the header of the backend's answer.
+    pub upstream_time: Option<Duration>,
     /// The request's place at the address that it went to last.
     pub ticket: Option<Ticket>,
     /// How far the request has come with a kept connection that had gone stale.
@@ -74,10 +81,13 @@ impl RequestContext {
             request_id: HeaderValue::from_static(""),
             route: None,
             trusted: false,
+            client: None,
             path: None,
             target: Target::Any,
             tried: Vec::new(),
             attempts: 0,
+            tried_at: None,
+            upstream_time: None,
             ticket: None,
             stale: Stale::No,
             answered: None,
@@ -85,6 +95,11 @@ impl RequestContext {
             failure: None,
             _in_flight: in_flight.enter(),
         }
+    }
+
+    /// The request's route, if it asks anything of the request first.
+    pub(super) fn route_with_policies(&self) -> Option<Arc<Route>> {
+        self.route.as_ref().filter(|route| route.policies.is_some()).cloned()
     }
 
     /// Where the request went last.

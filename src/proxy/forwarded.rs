@@ -5,7 +5,7 @@
 //! only from a peer that is configured as a trusted proxy; from all others they
 //! are removed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -57,6 +57,34 @@ impl TrustedProxies {
                 self.0.iter().any(|network| network.contains(&ip))
             })
     }
+
+    /// Whose request it is that a trusted peer sent: going back through
+    /// `x-forwarded-for`, the first address that is not itself trusted, since what
+    /// stands before it anyone may have written. If all are trusted it is the first
+    /// of them, and if one is no address, the proxy that wrote it down.
+    pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+        let mut nearest = peer;
+        for field in headers.get_all(FOR).iter().rev() {
+            for hop in field.as_bytes().rsplit(|b| *b == b',') {
+                let Some(address) = hop_address(hop.trim_ascii()) else { return nearest };
+                nearest = Some(address);
+                if !self.contains(nearest) {
+                    return nearest;
+                }
+            }
+        }
+        nearest
+    }
+}
+
+/// An address of `x-forwarded-for`, with or without a port.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?;
+    let address = text.parse::<IpAddr>().ok().or_else(|| {
+        let with_port = text.parse::<SocketAddr>().ok().map(|address| address.ip());
+        with_port.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+    })?;
+    Some(address.to_canonical())
 }
 
 // === impl Forwarded ===
@@ -126,6 +154,38 @@ mod tests {
         assert!(trusted.contains(peer("::ffff:10.1.2.3")));
         assert!(!trusted.contains(peer("11.0.0.1")));
         assert!(!trusted.contains(None));
+    }
+
+    #[test]
+    fn the_client_is_the_last_whom_no_trusted_proxy_vouches_for() {
+        let trusted = TrustedProxies::new(["10.0.0.0/8", "fd00::/8"].map(|n| n.parse().unwrap()));
+        let client = |fields: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(FOR, HeaderValue::from_static(field));
+            }
+            trusted.client(peer("10.0.0.1"), &headers).unwrap().to_string()
+        };
+        for (fields, expected) in [
+            (&[][..], "10.0.0.1"),
+            (&["203.0.113.7"], "203.0.113.7"),
+            // The first was there when 203.0.113.7 came.
+            (&["192.0.2.1, 203.0.113.7"], "203.0.113.7"),
+            (&["192.0.2.1", "203.0.113.7"], "203.0.113.7"),
+            (&["192.0.2.1, 203.0.113.7, 10.9.9.9", "fd00::7"], "203.0.113.7"),
+            (&["10.1.1.1, 10.2.2.2"], "10.1.1.1"),
+            (&["192.0.2.1, unknown"], "10.0.0.1"),
+            (&["192.0.2.1, unknown, 10.2.2.2"], "10.2.2.2"),
+            (&["192.0.2.1, "], "10.0.0.1"),
+            (&[""], "10.0.0.1"),
+            (&["203.0.113.7:4711"], "203.0.113.7"),
+            (&["[2001:db8::7]:4711"], "2001:db8::7"),
+            (&["[2001:db8::7]"], "2001:db8::7"),
+            (&["::ffff:203.0.113.7"], "203.0.113.7"),
+            (&["203.0.113.7, ::ffff:10.2.2.2"], "203.0.113.7"),
+        ] {
+            assert_eq!(client(fields), expected, "{fields:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,9 @@ pub struct Facts<'a> {
     /// The request's id.
     pub request_id: &'a HeaderValue,
     /// The peer's address; `None` where it has none (a Unix socket).
-    pub client_ip: Option<IpAddr>,
+    pub peer: Option<IpAddr>,
+    /// The client's address: the peer's, or what a trusted proxy says.
+    pub client: Option<IpAddr>,
     /// The backend's name, once there is a backend.
     pub backend: Option<&'a HeaderValue>,
     /// The client's `Host`.
@@ -167,10 +169,10 @@ impl<'a> Facts<'a> {
     fn value(&self, variable: Variable) -> Option<HeaderValue> {
         match variable {
             Variable::RequestId => Some(self.request_id.clone()),
-            Variable::ClientIp => self.client_ip.map(ip_value),
+            Variable::ClientIp => self.client.map(ip_value),
             Variable::Backend => self.backend.cloned(),
             Variable::Host => self.host.cloned(),
-            Variable::ForwardedFor => self.forwarded().for_value(self.client_ip),
+            Variable::ForwardedFor => self.forwarded().for_value(self.peer),
             Variable::ForwardedProto => Some(self.forwarded().proto()),
             Variable::ForwardedHost => self.forwarded().host(self.host),
         }

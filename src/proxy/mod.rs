@@ -14,6 +14,7 @@
 //! | [`choice`] | what a request is for: its route, backends and path |
 //! | [`route`] | what is done with the requests of a route |
 //! | [`policies`] | what a route asks of a request first |
+//! | [`access`] | which clients may come, by their addresses |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
@@ -26,6 +27,7 @@
 //! Nothing here parses, formats, allocates or locks on a request's path what
 //! could be prepared when the configuration is read.
 
+pub mod access;
 pub mod access_log;
 pub mod answer;
 pub mod backend_answer;

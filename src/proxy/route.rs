@@ -8,7 +8,7 @@ use http::uri::{Authority, PathAndQuery, Uri};
 use http::{HeaderValue, StatusCode};
 
 use super::headers::Rules;
-use super::policies::Policies;
+use super::policies::{Policies, Prepared};
 use super::pool::Pool;
 use crate::config::{self, Request, Response, Scheme};
 
@@ -17,8 +17,8 @@ pub struct Route {
     name: Arc<str>,
     action: Action,
     rewrite: Option<Rewrite>,
-    /// What it asks of a request first.
-    pub policies: Policies,
+    /// What it asks of a request first, if anything.
+    pub policies: Option<Policies>,
     /// Of the whole configuration, then of this route.
     pub request_rules: Rules,
     /// Of the whole configuration, then of this route.
@@ -69,11 +69,13 @@ struct Rewrite {
 // === impl Route ===
 
 impl Route {
-    /// Prepares a route, with the rules and limits of the whole configuration.
+    /// Prepares a route, with the policies, rules and limits of the whole
+    /// configuration.
     pub fn new(
         name: Arc<str>,
         written: &config::Route,
         pool: Option<Arc<Pool>>,
+        prepared: &Prepared,
         config: &config::Config,
     ) -> Self {
         let total_limit = written
@@ -91,7 +93,7 @@ impl Route {
             name,
             action,
             rewrite: Rewrite::new(written),
-            policies: Policies::new(written, config),
+            policies: Policies::new(written, prepared),
             request_rules: rules(&config.headers.request, &written.headers.request),
             response_rules: rules(&config.headers.response, &written.headers.response),
             total_limit,
@@ -105,7 +107,7 @@ impl Route {
             name: "-".into(),
             action: Action::NotFound,
             rewrite: None,
-            policies: Policies::default(),
+            policies: None,
             request_rules: rules::<Request>(&config.headers.request, &request),
             response_rules: rules::<Response>(&config.headers.response, &response),
             total_limit: config.timeouts.total.get(),
@@ -279,7 +281,7 @@ mod tests {
 
     fn route(text: &str) -> Route {
         let config: config::Config = toml::from_str(&format!("[[route]]\n{text}\n")).unwrap();
-        Route::new("r".into(), &config.routes[0], None, &config)
+        Route::new("r".into(), &config.routes[0], None, &Prepared::default(), &config)
     }
 
     #[test]

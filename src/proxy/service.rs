@@ -14,21 +14,24 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use super::access_log::AccessLog;
 use super::answer::{self, Answer, Reason};
 use super::connection::Dialogue;
 use super::context::{InFlight, RequestContext, Stale};
 use super::forwarded;
 use super::headers::Facts;
+use super::policies::Instead;
 use super::pool::NoBackend;
 use super::route::{Action, Place, Redirect, Route};
 use super::snapshot::Current;
-use super::{access_log, backend_answer, choice, framing, host, request_id, retry};
+use super::{backend_answer, choice, framing, host, request_id, retry};
 use crate::config::Scheme;
 
 /// The load balancer, as Pingora sees it.
 pub struct Proxy {
     current: Arc<Current>,
     in_flight: InFlight,
+    access_log: Option<AccessLog>,
 }
 
 /// Most requests that were looked at are sent on.
@@ -42,8 +45,8 @@ enum Decision {
 
 impl Proxy {
     /// A proxy that goes by what is current, counting its requests in `in_flight`.
-    pub fn new(current: Arc<Current>, in_flight: InFlight) -> Self {
-        Self { current, in_flight }
+    pub fn new(current: Arc<Current>, in_flight: InFlight, access_log: Option<AccessLog>) -> Self {
+        Self { current, in_flight, access_log }
     }
 
     /// Finds out what is asked for and what is to be done about it.
@@ -56,7 +59,12 @@ impl Proxy {
         let snapshot = self.current.load();
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
-        context.trusted = snapshot.trusted.contains(client_ip(session));
+        let peer = peer(session);
+        context.trusted = snapshot.trusted.contains(peer);
+        context.client = match context.trusted {
+            true => snapshot.trusted.client(peer, &request.headers),
+            false => peer,
+        };
         context.route = Some(Arc::clone(&snapshot.not_found));
         if let Err(reason) = admitted {
             return Decision::Refuse(reason);
@@ -189,7 +197,8 @@ fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
     let headers = &session.req_header().headers;
     Facts {
         request_id: &context.request_id,
-        client_ip: client_ip(session),
+        peer: peer(session),
+        client: context.client,
         backend: context.endpoint().map(|endpoint| &endpoint.identity.label_value),
         host: headers.get(http::header::HOST),
         trusted: context.trusted,
@@ -267,11 +276,14 @@ impl ProxyHttp for Proxy {
         let http_10 = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(http_10);
         let mut decision = self.look_at(session, admitted, context);
-        if matches!(decision, Decision::SendOn | Decision::Answer(_)) {
-            let (route, client) = (self.route(context), client_ip(session));
-            if let Err(reason) = route.policies.admit(session, client, context).await {
-                decision = Decision::Refuse(reason);
-            }
+        if let Decision::SendOn | Decision::Answer(_) = decision
+            && let Some(route) = context.route_with_policies()
+            && let Some(policies) = &route.policies
+            && let Err(instead) = policies.admit(session, context).await
+        {
+            decision = match instead {
+                Instead::Refuse(reason) => Decision::Refuse(reason),
+            };
         }
         match decision {
             Decision::SendOn => return Ok(false),
@@ -300,7 +312,7 @@ impl ProxyHttp for Proxy {
             let Some(pool) = route.pool() else {
                 return Error::e_explain(ErrorType::InternalError, "a request without a pool");
             };
-            let key = choice::hash_key(pool.config(), session.req_header(), client_ip(session));
+            let key = choice::hash_key(pool.config(), session.req_header(), context.client);
             let next = pool.enter(context.target, &key, &context.tried, left(context)).await;
             match next {
                 Ok(ticket) => context.ticket = Some(ticket),
@@ -320,6 +332,8 @@ impl ProxyHttp for Proxy {
             }
         }
         context.attempts += 1;
+        context.tried_at = Some(Instant::now());
+        context.upstream_time = None;
         let Some(endpoint) = context.endpoint() else {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
         };
@@ -461,6 +475,7 @@ impl ProxyHttp for Proxy {
             framing::upgraded(session);
         }
         context.failure = None;
+        context.upstream_time = context.tried_at.map(|at| at.elapsed());
         let route = self.route(context);
         if let Some(ticket) = &mut context.ticket {
             match route.pool() {
@@ -514,7 +529,9 @@ impl ProxyHttp for Proxy {
         error: Option<&Error>,
         context: &mut RequestContext,
     ) {
-        access_log::write(session, error, context);
+        if let Some(log) = &self.access_log {
+            log.write(session, error, context);
+        }
         framing::ended(session, context.failure.or_else(|| error.map(retry::reason)));
     }
 
@@ -581,7 +598,8 @@ fn is_secure(session: &Session) -> bool {
     Dialogue::of(session).is_some_and(|dialogue| dialogue.terms().tls)
 }
 
-fn client_ip(session: &Session) -> Option<IpAddr> {
+/// The address at the other end of the connection.
+fn peer(session: &Session) -> Option<IpAddr> {
     // An IPv4 client of an IPv6 socket is an IPv4 client.
     session.client_addr()?.as_inet().map(|address| address.ip().to_canonical())
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::forwarded::TrustedProxies;
+use super::policies::Prepared;
 use super::pool::Pool;
 use super::route::Route;
 use super::routes::Routes;
@@ -18,6 +19,8 @@ use crate::config::{self, Config};
 pub struct Snapshot {
     /// The pools, in the configuration's order.
     pools: Box<[Arc<Pool>]>,
+    /// The policies that routes name.
+    policies: Prepared,
     /// Which requests go where.
     pub routes: Routes,
     /// What is done with the others.
@@ -34,7 +37,7 @@ pub struct Current(ArcSwap<Snapshot>);
 impl Snapshot {
     /// Prepares a configuration that has been validated. What has not changed
     /// since `earlier` is taken over: a pool with all that it knows of its
-    /// backends.
+    /// backends, a policy with all that it has counted.
     pub fn prepare(config: &Config, earlier: Option<&Self>) -> Self {
         let pools: Box<[_]> = config
             .pools
@@ -54,6 +57,7 @@ impl Snapshot {
             })
             .collect();
         let by_name: HashMap<_, _> = pools.iter().map(|pool| (pool.name(), pool)).collect();
+        let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies));
         let implicit = config.routes.is_empty().then(|| to_the_pool(config));
         let routes = config.routes.iter().chain(implicit.as_ref()).enumerate();
         let routes = routes.map(|(index, written)| {
@@ -62,14 +66,18 @@ impl Snapshot {
                 Some(name) => name.as_str().into(),
                 None => (index + 1).to_string().into(),
             };
-            let route = Route::new(name, written, pool.map(|pool| Arc::clone(pool)), config);
+            let pool = pool.map(|pool| Arc::clone(pool));
+            let route = Route::new(name, written, pool, &policies, config);
             (written.clone(), Arc::new(route))
         });
         let routes = Routes::new(routes.collect::<Vec<_>>());
         Self {
+            policies,
             routes,
             not_found: Arc::new(Route::not_found(config)),
-            trusted: TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0)),
+            trusted: TrustedProxies::new(
+                config.trusted_proxies.iter().map(|network| network.plain()),
+            ),
             pools,
         }
     }

@@ -94,7 +94,9 @@ impl Rules {
         Ok(Self {
             terms: Arc::new(Terms::new(listener, &config.limits)),
             tls: listener.tls.as_ref().map(load).transpose()?,
-            exempt: TrustedProxies::new(config.trusted_proxies.iter().map(|network| network.0)),
+            exempt: TrustedProxies::new(
+                config.trusted_proxies.iter().map(|network| network.plain()),
+            ),
         })
     }
 }

@@ -56,9 +56,7 @@ pub fn start(format: LogFormat, colour: Option<bool>) -> anyhow::Result<LogGuard
         .thread_name("log")
         .buffered_lines_limit(64 * 1024)
         .finish(std::io::stderr());
-    let ansi = colour.unwrap_or_else(|| {
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-    });
+    let ansi = colour.unwrap_or_else(|| std::io::stderr().is_terminal() && may_colour());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_timer(Milliseconds)
@@ -69,6 +67,11 @@ pub fn start(format: LogFormat, colour: Option<bool>) -> anyhow::Result<LogGuard
     };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
     Ok(LogGuard(Some(guard)))
+}
+
+/// Whether whoever runs the process has nothing against colours.
+pub(super) fn may_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// UTC to the millisecond (RFC 3339): finer than any two machines' clocks agree.

@@ -10,6 +10,7 @@
 //! 3. accept clients, and say so;
 //! 4. on SIGINT stop; on SIGTERM stop accepting, finish what is in flight, stop.
 
+mod access_log;
 mod connections;
 mod door;
 mod file_watch;
@@ -37,9 +38,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, Misfit, Span, Step};
+use crate::config::{Config, LogTarget, Misfit, Span, Step};
+use crate::proxy::access_log::AccessLog;
 use crate::proxy::{BackendState, InFlight, Proxy};
 
+use access_log::AccessLogWriter;
 use connections::Connections;
 use door::{Door, Entrance, Rules};
 use file_watch::FileWatches;
@@ -66,6 +69,7 @@ pub struct Server {
     signals: Signals,
     sockets: listener::Sockets,
     entrances: Vec<Arc<Entrance>>,
+    access_log: AccessLogWriter,
 }
 
 /// What a load balancer does when it begins to answer.
@@ -79,28 +83,39 @@ pub struct Started {
 
 impl Server {
     /// Begins to listen for signals, so that whoever finds the port open can end
-    /// the process in order, and binds all listeners.
+    /// the process in order, opens the access log, and binds all listeners. `colour`
+    /// says whether a terminal shall have colours; it is found out where that is
+    /// `None`.
     ///
     /// # Errors
     ///
-    /// A listener's address cannot be bound ([`BindError`]), or the system has no
-    /// threads or signal handlers to give.
-    pub fn bind(config: Config, mut origin: Origin) -> anyhow::Result<Self> {
+    /// A listener's address cannot be bound ([`BindError`]), the access log cannot be
+    /// opened, or the system has no threads or signal handlers to give.
+    pub fn bind(config: Config, mut origin: Origin, colour: Option<bool>) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.get())
             .thread_name("proxy")
             .enable_all()
             .build()
             .context("cannot start worker threads")?;
+        let access_log = AccessLogWriter::start(&config, colour)?;
         let signals = {
             let _inside = runtime.enter();
-            Signals::new().context("cannot listen for signals")?
+            let mut signals = Signals::new().context("cannot listen for signals")?;
+            let (reopen, queue) = (signals.take_reopen(), Arc::clone(access_log.queue()));
+            tokio::spawn(async move {
+                let Some(mut reopen) = reopen else { return };
+                while reopen.recv().await.is_some() {
+                    queue.reopen();
+                }
+            });
+            signals
         };
         // Before any client could connect.
         origin.watch_named(&config);
         let entrances = entrances(&config)?;
         let sockets = listener::Sockets::bind(config.listeners.iter().map(|l| l.address))?;
-        Ok(Self { config, origin, runtime, signals, sockets, entrances })
+        Ok(Self { config, origin, runtime, signals, sockets, entrances, access_log })
     }
 
     /// Runs until a signal ends it. `started` is called once clients are
@@ -111,13 +126,15 @@ impl Server {
     /// A backend's name does not resolve ([`Unresolved`](crate::proxy::Unresolved)),
     /// or a part of the load balancer ended by itself, which is a fault of its own.
     pub fn run(self, started: impl FnOnce(&Started) + Send + 'static) -> anyhow::Result<()> {
-        let Self { config, origin, runtime, signals, sockets, entrances } = self;
+        let Self { config, origin, runtime, signals, sockets, entrances, access_log } = self;
+        let log = access_log.log();
         // On a thread of the runtime, where work that blocks can be moved aside.
-        let life = runtime.spawn(serve(config, origin, signals, sockets, entrances, started));
+        let life = runtime.spawn(serve(config, origin, signals, sockets, entrances, log, started));
         let result = runtime.block_on(life).unwrap_or_else(|error| Err(error.into()));
         // What is still there has had its time; a blocking name look-up must not
         // hold up the end.
         runtime.shutdown_background();
+        drop(access_log);
         result
     }
 }
@@ -128,6 +145,7 @@ async fn serve(
     mut signals: Signals,
     sockets: listener::Sockets,
     entrances: Vec<Arc<Entrance>>,
+    access_log: Option<AccessLog>,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
     let drain_limit = config.shutdown.drain;
@@ -139,7 +157,7 @@ async fn serve(
 
     let (shutdown, shutting_down) = watch::channel(false);
     let in_flight = InFlight::default();
-    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone());
+    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), access_log);
     let (listeners, fds) = sockets.hand_over();
     let doors = listeners.iter().copied().zip(entrances).collect();
     let mut services = tokio::spawn(accept(&config, proxy, doors, fds, shutting_down));
@@ -237,6 +255,17 @@ pub fn inspect(config: &Config) -> Result<(), Misfit> {
         Rules::load(listener, config).map_err(|error| Misfit {
             message: error.to_string(),
             at: vec![Step::from("listener"), Step::from(index), Step::from("tls")],
+        })?;
+    }
+    if let LogTarget::File(path) = &config.access_log.to
+        && config.access_log.enabled
+    {
+        access_log::inspect(path).map_err(|reason| Misfit {
+            message: format!(
+                "cannot open the access log {}: {reason}; make its folder, or name another file",
+                path.display()
+            ),
+            at: vec![Step::from("access_log"), Step::from("to"), Step::from("file")],
         })?;
     }
     Ok(())

@@ -251,6 +251,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("listener", addresses(old) != addresses(new)),
         ("limits.http2", http2(old) != http2(new)),
         ("log", old.log != new.log),
+        ("access_log", old.access_log != new.access_log),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

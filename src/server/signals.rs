@@ -9,6 +9,7 @@ pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
+    reopen: Option<Signal>,
 }
 
 /// What a signal asks for.
@@ -33,7 +34,14 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
+            reopen: Some(signal(SignalKind::user_defined1())?),
         })
+    }
+
+    /// Those that ask for log files to be opened anew (SIGUSR1), which can come at any
+    /// time; to be taken once.
+    pub fn take_reopen(&mut self) -> Option<Signal> {
+        self.reopen.take()
     }
 
     /// The next signal that asks to end.

@@ -30,7 +30,11 @@ fn every_configuration_in_the_documents_can_be_used() {
         .collect();
     assert!(examples.len() >= 4, "{}", examples.len());
     for example in examples {
-        load(&example);
+        // What `--print-config` shows is a file that means the same, but for secrets.
+        let written = load(&example).to_toml().unwrap();
+        if !written.contains("***") {
+            assert_eq!(load(&written).to_toml().unwrap(), written);
+        }
     }
 }
 

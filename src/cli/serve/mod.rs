@@ -90,11 +90,12 @@ pub(super) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
 
     let log = server::start_log(config.log.format, global.color_override())?;
     let language = global.language();
-    let server =
-        Server::bind(config, origin).map_err(|error| match error.downcast_ref::<BindError>() {
+    let server = Server::bind(config, origin, global.color_override()).map_err(|error| {
+        match error.downcast_ref::<BindError>() {
             Some(error) => anyhow::anyhow!(trouble::cannot_listen(error, language)),
             None => error,
-        })?;
+        }
+    })?;
     let result = server.run(move |started| {
         // Whoever read the output may have gone; the traffic goes on.
         let _ = screen::announce(&mut io::stdout().lock(), started, language);

@@ -8,7 +8,8 @@
 //! A request that succeeds while all is well costs two relaxed loads and one
 //! addition; only failures take the lock.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -17,14 +18,13 @@ use crate::config;
 
 /// The three states of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum BreakerState {
     /// Requests pass.
-    Closed = 0,
+    Closed,
     /// None pass.
-    Open = 1,
+    Open,
     /// One passes at a time.
-    HalfOpen = 2,
+    HalfOpen,
 }
 
 /// The breaker of one address.
@@ -32,15 +32,20 @@ pub enum BreakerState {
 pub(super) struct Breaker {
     /// `None`: it never opens.
     rules: Option<Rules>,
-    state: AtomicU8,
+    word: AtomicU32,
     /// Failures in a row.
     in_a_row: AtomicU32,
     /// Requests of the window that have ended.
     ended: AtomicU32,
-    /// A trial is under way while half-open.
-    on_trial: AtomicBool,
     window: Mutex<Window>,
+    ejections: Arc<Ejections>,
 }
+
+/// The state of a breaker, whether a trial is under way, and how often the state
+/// has changed, in one word: so a trial that ends late, when the state has become
+/// another and perhaps the same again, is known to be of an earlier time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word(u32);
 
 #[derive(Clone, Debug)]
 struct Rules {
@@ -52,11 +57,16 @@ struct Rules {
 }
 
 /// Begins with a failure; one that comes later than its length begins another.
-#[derive(Debug)]
+/// Whoever changes the state holds the lock of it.
+#[derive(Debug, Default)]
 struct Window {
     began: Option<Instant>,
     failures: u32,
     opened: Option<Instant>,
+    /// Held from the opening until it closes.
+    ejection: Option<Ejection>,
+    /// Nobody comes any more, so it never opens.
+    retired: bool,
 }
 
 /// How a request may pass.
@@ -64,9 +74,21 @@ struct Window {
 pub(super) enum Passage {
     /// Like any other.
     Free,
-    /// As the one that says whether the address is well again.
-    Trial,
+    /// As the one that says whether the address is well again, asked at this time.
+    Trial(Word),
 }
+
+/// How many addresses of a pool are left alone by their breakers, and how many may
+/// be.
+#[derive(Debug, Default)]
+pub(super) struct Ejections {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// The leave of one address to be left alone.
+#[derive(Debug)]
+struct Ejection(Arc<Ejections>);
 
 // === impl BreakerState ===
 
@@ -81,10 +103,59 @@ impl BreakerState {
     }
 }
 
+// === impl Ejections ===
+
+impl Ejections {
+    /// From now on there may be so many. Those that are more already come back in
+    /// their own time.
+    pub(super) fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Release);
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Ejection> {
+        let most = self.most.load(Ordering::Acquire);
+        self.now
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                (now < most).then_some(now + 1)
+            })
+            .ok()
+            .map(|_| Ejection(Arc::clone(self)))
+    }
+}
+
+impl Drop for Ejection {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+// === impl Word ===
+
+impl Word {
+    const CLOSED: u32 = 0;
+    const OPEN: u32 = 1;
+    const HALF_OPEN: u32 = 2;
+    const ON_TRIAL: u32 = 3;
+
+    const fn phase(self) -> u32 {
+        self.0 & 3
+    }
+
+    /// The word of a new time, in which it is in this phase.
+    const fn next(self, phase: u32) -> Self {
+        Self((self.0 & !3).wrapping_add(4) | phase)
+    }
+
+    /// The word of the same time with this phase.
+    const fn with(self, phase: u32) -> Self {
+        Self(self.0 & !3 | phase)
+    }
+}
+
 // === impl Breaker ===
 
 impl Breaker {
-    pub(super) fn new(config: &config::CircuitBreaker) -> Self {
+    pub(super) fn new(config: &config::CircuitBreaker, ejections: Arc<Ejections>) -> Self {
         Self {
             rules: config.enabled.then(|| Rules {
                 consecutive_failures: config.consecutive_failures.get(),
@@ -93,47 +164,53 @@ impl Breaker {
                 window: config.window.get(),
                 open_for: config.open_for.get(),
             }),
-            state: AtomicU8::new(BreakerState::Closed as u8),
+            word: AtomicU32::new(Word::CLOSED),
             in_a_row: AtomicU32::new(0),
             ended: AtomicU32::new(0),
-            on_trial: AtomicBool::new(false),
-            window: Mutex::new(Window { began: None, failures: 0, opened: None }),
+            window: Mutex::default(),
+            ejections,
         }
     }
 
+    fn word(&self) -> Word {
+        Word(self.word.load(Ordering::Acquire))
+    }
+
     pub(super) fn state(&self) -> BreakerState {
-        match self.state.load(Ordering::Acquire) {
-            0 => BreakerState::Closed,
-            1 => BreakerState::Open,
+        match self.word().phase() {
+            Word::CLOSED => BreakerState::Closed,
+            Word::OPEN => BreakerState::Open,
             _ => BreakerState::HalfOpen,
         }
+    }
+
+    /// Whether a request that came now would pass.
+    pub(super) fn lets_pass(&self) -> bool {
+        matches!(self.word().phase(), Word::CLOSED | Word::HALF_OPEN)
     }
 
     /// Whether a request may pass, and how. A trial that is granted must end in
     /// [`Self::succeeded`], [`Self::failed`] or [`Self::abandoned`].
     pub(super) fn pass(&self) -> Option<Passage> {
-        match self.state() {
-            BreakerState::Closed => Some(Passage::Free),
-            BreakerState::Open => None,
-            BreakerState::HalfOpen => self
-                .on_trial
-                .compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
-                .then_some(Passage::Trial),
+        let word = self.word();
+        match word.phase() {
+            Word::CLOSED => Some(Passage::Free),
+            Word::HALF_OPEN => {
+                let trial = word.with(Word::ON_TRIAL);
+                self.exchange(word, trial).then_some(Passage::Trial(trial))
+            }
+            _ => None,
         }
     }
 
     /// A request has ended well. Returns whether that closed the breaker.
     pub(super) fn succeeded(&self, passage: Passage) -> bool {
-        if passage == Passage::Trial {
+        if let Passage::Trial(trial) = passage {
             let mut window = self.window.lock();
-            // Whatever was before the trial is history.
-            *window = Window { began: None, failures: 0, opened: None };
-            self.in_a_row.store(0, Ordering::Relaxed);
-            self.ended.store(0, Ordering::Relaxed);
-            self.state.store(BreakerState::Closed as u8, Ordering::Release);
-            self.on_trial.store(false, Ordering::Release);
-            return true;
+            if self.word() == trial {
+                self.close(&mut window);
+                return true;
+            }
         }
         if self.in_a_row.load(Ordering::Relaxed) != 0 {
             self.in_a_row.store(0, Ordering::Relaxed);
@@ -142,27 +219,20 @@ impl Breaker {
         false
     }
 
-    /// A request has failed. Returns whether that opened the breaker; `may_open`
-    /// is asked before it opens anew.
-    pub(super) fn failed(
-        &self,
-        passage: Passage,
-        now: Instant,
-        may_open: impl FnOnce() -> bool,
-    ) -> bool {
+    /// A request has failed. Returns whether that opened the breaker; it does not
+    /// where as many are open as may be.
+    pub(super) fn failed(&self, passage: Passage, now: Instant) -> bool {
         let Some(rules) = &self.rules else { return false };
         let mut window = self.window.lock();
-        match (passage, self.state()) {
-            (Passage::Trial, _) => {
-                // It has kept its place among the ejected all the while.
-                window.opened = Some(now);
-                self.state.store(BreakerState::Open as u8, Ordering::Release);
-                self.on_trial.store(false, Ordering::Release);
-                return true;
-            }
-            // A request from before it opened: the verdict is there already.
-            (Passage::Free, BreakerState::Open | BreakerState::HalfOpen) => return false,
-            (Passage::Free, BreakerState::Closed) => {}
+        let word = self.word();
+        if passage == Passage::Trial(word) {
+            // It has kept its place among the ejected all the while.
+            self.open(&mut window, now);
+            return true;
+        }
+        // A request from before it opened: the verdict is there already.
+        if word.phase() != Word::CLOSED || window.retired {
+            return false;
         }
         let fresh = window.began.is_none_or(|began| now.duration_since(began) > rules.window);
         if fresh {
@@ -176,37 +246,36 @@ impl Breaker {
         let too_many = in_a_row >= rules.consecutive_failures;
         let too_often = ended >= rules.minimum_requests
             && f64::from(window.failures) >= rules.failure_rate * f64::from(ended);
-        if !(too_many || too_often) || !may_open() {
+        if !(too_many || too_often) {
             return false;
         }
-        window.opened = Some(now);
-        self.state.store(BreakerState::Open as u8, Ordering::Release);
+        window.ejection = self.ejections.take();
+        if window.ejection.is_none() {
+            return false;
+        }
+        self.open(&mut window, now);
         true
     }
 
     /// A trial that told nothing, since the client went away: another may follow.
     pub(super) fn abandoned(&self, passage: Passage) {
-        if passage == Passage::Trial {
-            self.on_trial.store(false, Ordering::Release);
+        if let Passage::Trial(trial) = passage {
+            self.exchange(trial, trial.with(Word::HALF_OPEN));
         }
     }
 
     /// When an open one becomes half-open.
     pub(super) fn half_opens_at(&self) -> Option<Instant> {
-        let rules = self.rules.as_ref()?;
-        let window = self.window.lock();
-        (self.state() == BreakerState::Open)
-            .then(|| window.opened.map(|opened| opened + rules.open_for))
-            .flatten()
+        self.due(&self.window.lock())
     }
 
     /// Lets one request at a time through, where its time has come. Returns
     /// whether it has.
     pub(super) fn half_open(&self, now: Instant) -> bool {
-        let due = self.half_opens_at().is_some_and(|at| at <= now);
+        let window = self.window.lock();
+        let due = self.due(&window).is_some_and(|at| at <= now);
         if due {
-            self.on_trial.store(false, Ordering::Release);
-            self.state.store(BreakerState::HalfOpen as u8, Ordering::Release);
+            self.enter_phase(&window, Word::HALF_OPEN);
         }
         due
     }
@@ -215,116 +284,49 @@ impl Breaker {
     /// after failing. Returns whether it was not closed.
     pub(super) fn reset(&self) -> bool {
         let mut window = self.window.lock();
-        let was_closed = self.state() == BreakerState::Closed;
-        *window = Window { began: None, failures: 0, opened: None };
+        let was_closed = self.word().phase() == Word::CLOSED;
+        self.close(&mut window);
+        !was_closed
+    }
+
+    /// Closes it for good, for an address that nobody is sent to any more: it is
+    /// not one of those that are left alone, however its last requests end.
+    pub(super) fn retire(&self) {
+        let mut window = self.window.lock();
+        self.close(&mut window);
+        window.retired = true;
+    }
+
+    fn due(&self, window: &Window) -> Option<Instant> {
+        let rules = self.rules.as_ref()?;
+        let open = self.word().phase() == Word::OPEN;
+        open.then_some(window.opened)?.map(|opened| opened + rules.open_for)
+    }
+
+    fn open(&self, window: &mut Window, now: Instant) {
+        window.opened = Some(now);
+        self.enter_phase(window, Word::OPEN);
+    }
+
+    /// Whatever was before is history.
+    fn close(&self, window: &mut Window) {
+        *window = Window { retired: window.retired, ..Window::default() };
         self.in_a_row.store(0, Ordering::Relaxed);
         self.ended.store(0, Ordering::Relaxed);
-        self.state.store(BreakerState::Closed as u8, Ordering::Release);
-        !was_closed
+        self.enter_phase(window, Word::CLOSED);
+    }
+
+    /// A trial that is granted or given back at the same moment is one of a time
+    /// that is over.
+    fn enter_phase(&self, _locked: &Window, phase: u32) {
+        self.word.store(self.word().next(phase).0, Ordering::Release);
+    }
+
+    fn exchange(&self, from: Word, to: Word) -> bool {
+        self.word.compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
-
-    use super::*;
-
-    fn breaker(text: &str) -> Breaker {
-        Breaker::new(&toml::from_str(text).unwrap())
-    }
-
-    fn at(start: Instant, seconds: u64) -> Instant {
-        start + Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn failures_in_a_row_open_it_and_a_success_between_them_does_not_count() {
-        let breaker = breaker("consecutive_failures = 3");
-        let now = Instant::now();
-        let fail = || breaker.failed(Passage::Free, now, || true);
-        assert!(!fail() && !fail());
-        breaker.succeeded(Passage::Free);
-        assert!(!fail() && !fail());
-        assert!(fail(), "the third in a row");
-        assert_eq!((breaker.state(), breaker.pass()), (BreakerState::Open, None));
-    }
-
-    #[test]
-    fn a_share_of_failures_opens_it_once_there_are_enough_requests() {
-        let breaker = breaker(
-            "consecutive_failures = 1000\nfailure_rate = 0.5\nminimum_requests = 10\nwindow = '10s'",
-        );
-        let now = Instant::now();
-        for turn in 0..4 {
-            assert!(!breaker.failed(Passage::Free, now, || true), "{turn}");
-            breaker.succeeded(Passage::Free);
-        }
-        // 4 of 8; the fifth is one of 9, which are too few; then 6 of 10.
-        assert!(!breaker.failed(Passage::Free, now, || true));
-        assert!(breaker.failed(Passage::Free, now, || true));
-    }
-
-    #[test]
-    fn what_failed_before_the_window_is_forgotten() {
-        let breaker = breaker(
-            "consecutive_failures = 1000\nfailure_rate = 0.5\nminimum_requests = 4\nwindow = '10s'",
-        );
-        let start = Instant::now();
-        for second in [0, 1, 2] {
-            assert!(!breaker.failed(Passage::Free, at(start, second), || true));
-        }
-        assert!(!breaker.failed(Passage::Free, at(start, 11), || true), "a new window");
-        assert!(!breaker.failed(Passage::Free, at(start, 12), || true));
-    }
-
-    #[test]
-    fn half_open_lets_one_through_whose_end_decides() {
-        let breaker = breaker("consecutive_failures = 1\nopen_for = '10s'");
-        let start = Instant::now();
-        assert!(breaker.failed(Passage::Free, start, || true));
-        assert!(!breaker.half_open(at(start, 9)));
-        assert!(breaker.half_open(at(start, 10)));
-        assert_eq!(breaker.pass(), Some(Passage::Trial));
-        assert_eq!(breaker.pass(), None, "one at a time");
-        assert!(breaker.failed(Passage::Trial, at(start, 10), || panic!("it is ejected already")));
-        assert_eq!(breaker.half_opens_at(), Some(at(start, 20)));
-        assert!(breaker.half_open(at(start, 20)));
-        assert_eq!(breaker.pass(), Some(Passage::Trial));
-        breaker.abandoned(Passage::Trial);
-        assert_eq!(breaker.pass(), Some(Passage::Trial), "another after one that told nothing");
-        assert!(breaker.succeeded(Passage::Trial));
-        assert_eq!((breaker.state(), breaker.pass()), (BreakerState::Closed, Some(Passage::Free)));
-    }
-
-    #[test]
-    fn one_that_may_not_open_stays_in_use() {
-        let breaker = breaker("consecutive_failures = 1");
-        assert!(!breaker.failed(Passage::Free, Instant::now(), || false));
-        assert_eq!(breaker.state(), BreakerState::Closed);
-        let off = self::breaker("enabled = false\nconsecutive_failures = 1");
-        assert!(!off.failed(Passage::Free, Instant::now(), || true));
-    }
-
-    #[test]
-    fn of_many_at_once_one_gets_the_trial() {
-        for _ in 0..200 {
-            let breaker = Arc::new(breaker("consecutive_failures = 1\nopen_for = '1ms'"));
-            let start = Instant::now();
-            breaker.failed(Passage::Free, start, || true);
-            breaker.half_open(at(start, 1));
-            let granted = AtomicUsize::new(0);
-            std::thread::scope(|scope| {
-                for _ in 0..4 {
-                    scope.spawn(|| {
-                        if breaker.pass() == Some(Passage::Trial) {
-                            granted.fetch_add(1, Ordering::Relaxed);
-                        }
-                    });
-                }
-            });
-            assert_eq!(granted.into_inner(), 1);
-        }
-    }
-}
+#[path = "breaker_tests.rs"]
+mod tests;

@@ -113,4 +113,63 @@ mod tests {
         let granted = (0..5000).take_while(|_| budget.withdraw(now)).count();
         assert_eq!(granted as i64, MOST / RETRY);
     }
+
+    proptest::proptest! {
+        /// Against one that counts in fractions, one thing at a time.
+        #[test]
+        fn it_grants_what_a_plain_account_would(
+            acts in proptest::collection::vec((0u8..3, 0u64..400), 1..200),
+            tenths in 0u32..=10,
+            floor in 0u32..20,
+        ) {
+            let start = Instant::now();
+            let share = f64::from(tenths) / 10.0;
+            let text = format!("budget = {share}\nbudget_floor = {floor}");
+            let budget = budget(&text, start);
+            // In thousandths, as it is written down; time is worth what has passed since
+            // it was last asked for a retry.
+            let (mut saved, mut now, mut filled) = (0u64, 0u64, 0u64);
+            for (act, time) in acts {
+                match act {
+                    0 => now += time,
+                    1 => {
+                        budget.deposit();
+                        saved = (saved + u64::from(tenths) * 100).min(1_000_000);
+                    }
+                    _ => {
+                        saved = (saved + (now - filled) * u64::from(floor)).min(1_000_000);
+                        filled = now;
+                        let granted = saved >= 1000;
+                        saved -= if granted { 1000 } else { 0 };
+                        let instant = start + Duration::from_millis(now);
+                        proptest::prop_assert_eq!(budget.withdraw(instant), granted);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_get_no_more_than_was_put_in() {
+        let now = Instant::now();
+        let budget = budget("budget = 0.5\nbudget_floor = 10", now);
+        let granted: u32 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let one = |n: u64| {
+                            budget.deposit();
+                            u32::from(budget.withdraw(now + Duration::from_millis(n)))
+                        };
+                        (0..1000).map(one).sum::<u32>()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        // 4,000 requests at a half, and ten a second for a second.
+        assert!(granted <= 2010, "{granted}");
+        let left = (0..5000).take_while(|_| budget.withdraw(now + Duration::from_millis(999)));
+        assert_eq!(granted as usize + left.count(), 2009, "and none is lost");
+    }
 }

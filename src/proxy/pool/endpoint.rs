@@ -9,7 +9,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use pingora::upstreams::peer::HttpPeer;
 
-use super::breaker::{Breaker, BreakerState, Passage};
+use super::breaker::{Breaker, BreakerState, Ejections, Passage};
 use crate::config::{self, Backend, Timeouts};
 
 /// The next group that no connection is in; all others are in group 0.
@@ -51,6 +51,9 @@ pub(super) enum Refusal {
     Full,
     /// Its breaker lets none through, or is trying one.
     Ejected,
+    /// Another has become its trial at this moment. The place that it had taken for
+    /// that long is free again, and somebody may have begun to wait for it.
+    Overtaken,
 }
 
 // === impl Identity ===
@@ -87,6 +90,7 @@ impl Endpoint {
         address: SocketAddr,
         pool: &config::Pool,
         timeouts: &Timeouts,
+        ejections: &Arc<Ejections>,
     ) -> Self {
         let mut peer = HttpPeer::new(address, false, String::new());
         peer.options.connection_timeout = Some(timeouts.connect.get());
@@ -101,7 +105,7 @@ impl Endpoint {
             upgraded: timeouts.upgraded.get(),
             in_flight: AtomicU32::new(0),
             most: pool.max_requests.map_or(u32::MAX, config::Count::get),
-            breaker: Breaker::new(&pool.circuit_breaker),
+            breaker: Breaker::new(&pool.circuit_breaker, Arc::clone(ejections)),
             warming_since: Mutex::new(None),
         }
     }
@@ -119,13 +123,23 @@ impl Endpoint {
     /// Takes a request on, if it may. What is taken on must be let go
     /// ([`Self::leave`]).
     pub(super) fn enter(&self) -> Result<Passage, Refusal> {
-        if self.in_flight.fetch_add(1, Ordering::AcqRel) >= self.most {
-            self.in_flight.fetch_sub(1, Ordering::AcqRel);
-            return Err(Refusal::Full);
+        if !self.breaker.lets_pass() {
+            return Err(Refusal::Ejected);
+        }
+        if self.most == u32::MAX {
+            self.in_flight.fetch_add(1, Ordering::AcqRel);
+        } else {
+            // Never more, not even for a moment: one that is refused for a place that
+            // is nobody's would wait for nobody to leave.
+            self.in_flight
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
+                    (n < self.most).then_some(n + 1)
+                })
+                .map_err(|_| Refusal::Full)?;
         }
         self.breaker.pass().ok_or_else(|| {
-            self.in_flight.fetch_sub(1, Ordering::AcqRel);
-            Refusal::Ejected
+            self.leave();
+            Refusal::Overtaken
         })
     }
 

@@ -32,7 +32,7 @@ mod turns;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -43,7 +43,9 @@ use tracing::{info, warn};
 
 use crate::config;
 
+use breaker::Ejections;
 use budget::Budget;
+use endpoint::Refusal;
 use member::Member;
 use queue::Queue;
 use rotation::{Candidate, Counters, Found, Rotation};
@@ -88,9 +90,7 @@ pub struct Pool {
     queue: Queue,
     budget: Budget,
     /// The addresses whose breakers are not closed.
-    ejected: AtomicUsize,
-    /// How many of them there may be.
-    most_ejected: AtomicUsize,
+    ejections: Arc<Ejections>,
     /// A request failed to connect: check now.
     suspicion: Notify,
     /// A breaker has opened, or a backend has come back: there is a time to wait
@@ -168,8 +168,7 @@ impl Pool {
                 members,
                 queue: Queue::new(&config.queue),
                 budget: Budget::new(&config.retries, Instant::now()),
-                ejected: AtomicUsize::new(0),
-                most_ejected: AtomicUsize::new(0),
+                ejections: Arc::default(),
                 suspicion: Notify::new(),
                 appointment: Notify::new(),
                 endpoints: Mutex::default(),
@@ -282,7 +281,11 @@ impl Pool {
     fn take(self: &Arc<Self>, target: Target, key: &[u8], tried: &[SocketAddr]) -> Found<Ticket> {
         let rotation = self.rotation.load();
         let mut take = |endpoint: &Arc<Endpoint>| {
-            let passage = endpoint.enter()?;
+            let passage = endpoint.enter().inspect_err(|refusal| {
+                if *refusal == Refusal::Overtaken {
+                    self.room_made();
+                }
+            })?;
             Ok(Ticket::new(Arc::clone(self), Arc::clone(endpoint), passage))
         };
         match target {
@@ -384,7 +387,13 @@ impl Pool {
                     let endpoint = known.map(|(_, endpoint)| Arc::clone(endpoint));
                     let endpoint = endpoint.unwrap_or_else(|| {
                         let identity = Arc::clone(&member.identity);
-                        Arc::new(Endpoint::new(identity, address, &self.config, &self.timeouts))
+                        Arc::new(Endpoint::new(
+                            identity,
+                            address,
+                            &self.config,
+                            &self.timeouts,
+                            &self.ejections,
+                        ))
                     });
                     let open = endpoint.breaker() == BreakerState::Open;
                     if healthy && !open && !member.drained.load(Ordering::Acquire) {
@@ -397,11 +406,10 @@ impl Pool {
             })
             .collect();
         let share = self.config.circuit_breaker.max_ejected.get();
-        self.most_ejected
-            .store((endpoints.len() as f64 * share).floor() as usize, Ordering::Release);
+        self.ejections.set_most((endpoints.len() as f64 * share).floor() as usize);
         // One that is gone is not ejected any more.
-        let ejected = endpoints.iter().filter(|(_, e)| e.breaker() != BreakerState::Closed).count();
-        self.ejected.store(ejected, Ordering::Release);
+        let stays = |gone: &Arc<Endpoint>| endpoints.iter().any(|(_, e)| Arc::ptr_eq(e, gone));
+        old.iter().filter(|(_, e)| !stays(e)).for_each(|(_, gone)| gone.breaker.retire());
         self.rotation.store(Arc::new(Rotation::new(self.config.balance, candidates)));
         drop(endpoints);
         // Who waits may have somebody to go to now, or nobody any more.
@@ -446,15 +454,6 @@ impl Pool {
             }
         }
         self.publish();
-    }
-
-    /// Whether one more address may be left alone by its breaker; it counts as one
-    /// from now on.
-    fn may_eject(&self) -> bool {
-        let most = self.most_ejected.load(Ordering::Acquire);
-        self.ejected
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < most).then_some(n + 1))
-            .is_ok()
     }
 
     fn breaker_opened(&self, endpoint: &Endpoint) {

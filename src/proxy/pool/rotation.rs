@@ -134,7 +134,7 @@ impl Rotation {
             match take(endpoint) {
                 Ok(taken) => return Found::Taken(taken),
                 Err(Refusal::Full) => found = Found::Full,
-                Err(Refusal::Ejected) => {}
+                Err(Refusal::Ejected | Refusal::Overtaken) => {}
             }
         }
         found
@@ -247,7 +247,7 @@ fn hashed<T>(
         match take(endpoint) {
             Ok(taken) => return Found::Taken(taken),
             Err(Refusal::Full) => found = Found::Full,
-            Err(Refusal::Ejected) => {}
+            Err(Refusal::Ejected | Refusal::Overtaken) => {}
         }
     }
     found

@@ -48,7 +48,7 @@ impl Ticket {
         // A trial that has succeeded is over, whatever comes after it.
         let passage = if self.told { Passage::Free } else { self.passage };
         self.told = true;
-        if self.endpoint.breaker.failed(passage, Instant::now(), || self.pool.may_eject()) {
+        if self.endpoint.breaker.failed(passage, Instant::now()) {
             self.pool.breaker_opened(&self.endpoint);
         }
     }
@@ -59,8 +59,12 @@ impl Drop for Ticket {
         if !self.told {
             self.endpoint.breaker.abandoned(self.passage);
         }
-        if self.endpoint.leave() || self.passage == Passage::Trial {
+        if self.endpoint.leave() || self.passage != Passage::Free {
             self.pool.room_made();
         }
     }
 }
+
+#[cfg(test)]
+#[path = "ticket_tests.rs"]
+mod tests;

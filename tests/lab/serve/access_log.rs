@@ -1,8 +1,12 @@
 //! One line a request.
 
+use std::io::Read;
+use std::path::Path;
+use std::thread;
+
 use serde_json::Value;
 
-use crate::support::{Balancer, Program, Upstream, ask, get};
+use crate::support::{Balancer, Client, Program, Upstream, ask, get};
 
 #[test]
 fn every_request_is_one_line_with_all_there_is_to_say() {
@@ -23,12 +27,18 @@ fn every_request_is_one_line_with_all_there_is_to_say() {
         ("backend", "a.test".into()),
         ("attempts", 1.into()),
         ("bytes", 6.into()),
+        ("bytes_in", 0.into()),
+        ("route", "default".into()),
+        ("protocol", "HTTP/1.1".into()),
     ] {
         assert_eq!(line[field], expected, "{field} in {line}");
     }
     let duration = line["duration_ms"].as_f64().expect("a number");
     assert!(duration > 0.0 && duration < 30_000.0, "{duration}");
+    let upstream_time = line["upstream_ms"].as_f64().expect("a number");
+    assert!(upstream_time > 0.0 && upstream_time <= duration, "{upstream_time}");
     assert_eq!(balancer.access("two")["method"], "POST");
+    assert_eq!(balancer.access("two")["bytes_in"], 1);
     assert_eq!(balancer.access("three")["reason"], "invalid_host");
     balancer.program().signal(libc::SIGINT);
     balancer.program().wait();
@@ -76,4 +86,163 @@ fn rust_log_says_what_is_logged() {
     let lines = quiet.stderr();
     assert!(lines.iter().any(|line| line.contains("finishing what is in flight")), "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains("access")), "{lines:?}");
+}
+
+/// A configuration with one pool, over one backend, and more.
+fn configuration(upstream: &Upstream, more: &str) -> String {
+    format!("{more}\n[[pool]]\n[[pool.backend]]\nname = 'a'\naddress = '{}'\n", upstream.address)
+}
+
+/// An access log in a file.
+fn to_file(path: &Path) -> String {
+    format!("[access_log]\nto = {{ file = '{}' }}\nformat = 'json'\n", path.display())
+}
+
+/// The ids in a file, each line of which must be whole.
+fn ids(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'), "{text}");
+    text.lines()
+        .map(|line| {
+            let event: Value =
+                serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in {line}"));
+            event["request_id"].as_str().unwrap().to_owned()
+        })
+        .collect()
+}
+
+/// Sends requests with ids `NAME-0` to `NAME-(count-1)` over one connection.
+fn send_many(address: std::net::SocketAddr, name: &str, count: usize) {
+    let mut client = Client::connect(address);
+    for number in 0..count {
+        client.send(format!(
+            "GET /{number} HTTP/1.1\r\nHost: x\r\nX-Request-Id: {name}-{number}\r\n\r\n"
+        ));
+        assert_eq!(client.answer().expect("an answer").status, 200);
+    }
+}
+
+#[test]
+fn a_file_that_is_rotated_under_load_loses_and_tears_no_line() {
+    let upstream = Upstream::named("a");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let balancer = Balancer::configured(&configuration(&upstream, &to_file(&path)));
+    let address = balancer.address;
+    let clients = ["a", "b", "c"].map(|name| thread::spawn(move || send_many(address, name, 400)));
+    let mut rotations = 0;
+    while clients.iter().any(|client| !client.is_finished()) {
+        rotations += 1;
+        std::fs::rename(&path, folder.path().join(format!("access.log.{rotations}"))).unwrap();
+        balancer.signal(libc::SIGUSR1);
+        while !path.exists() {
+            thread::yield_now();
+        }
+    }
+    for client in clients {
+        client.join().unwrap();
+    }
+    // All is written at the end.
+    assert_eq!(balancer.end_with(libc::SIGTERM).0, Some(0));
+    let files = (1..=rotations).map(|number| folder.path().join(format!("access.log.{number}")));
+    let all: Vec<String> = files.chain([path]).flat_map(|path| ids(&path)).collect();
+    assert!(rotations > 2, "{rotations}");
+    assert_eq!(all.len(), 3 * 400);
+    for name in ["a-", "b-", "c-"] {
+        let numbers = all.iter().filter_map(|id| id.strip_prefix(name)?.parse::<usize>().ok());
+        // Those of one connection are in their order.
+        assert!(numbers.eq(0..400), "{name} {all:?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_an_error_with_its_place() {
+    let upstream = Upstream::named("a");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lab.toml");
+    for path in [folder.path().join("nowhere/access.log"), folder.path().to_owned()] {
+        std::fs::write(&file, configuration(&upstream, &to_file(&path))).unwrap();
+        for flags in [&["--check"][..], &[]] {
+            let args = ["serve", "--config", file.to_str().unwrap()];
+            let (code, _, stderr) = Program::run(args.iter().chain(flags));
+            assert_eq!(code, 1, "{stderr}");
+            assert!(stderr.contains("lab.toml:2:15: cannot open the access log"), "{stderr}");
+        }
+    }
+    let path = folder.path().join("access.log");
+    std::fs::write(&file, configuration(&upstream, &to_file(&path))).unwrap();
+    let (code, ..) = Program::run(["serve", "--config", file.to_str().unwrap(), "--check"]);
+    assert_eq!(code, 0);
+    assert!(!path.exists(), "a check makes no file");
+}
+
+#[test]
+fn a_full_disk_is_told_once_and_requests_go_on() {
+    let upstream = Upstream::named("a");
+    let mut balancer =
+        Balancer::configured(&configuration(&upstream, &to_file(Path::new("/dev/full"))));
+    for number in 0..20 {
+        send_many(balancer.address, &number.to_string(), 10);
+    }
+    let told = |line: &str| line.contains("the access log cannot be written");
+    balancer.stderr_line(|line| told(line).then_some(()));
+    balancer.program().signal(libc::SIGTERM);
+    assert_eq!(balancer.program().wait().code(), Some(0));
+    assert_eq!(balancer.stderr().iter().filter(|line| told(line)).count(), 1);
+}
+
+#[test]
+fn a_reader_that_stops_reading_holds_up_no_request() {
+    let upstream = Upstream::named("a");
+    let (mut reader, stdout) = std::io::pipe().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lab.toml");
+    let log = "[access_log]\nto = 'stdout'\nformat = 'json'\n";
+    std::fs::write(&file, configuration(&upstream, log)).unwrap();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()];
+    let mut program = Program::start_with(args, |command| {
+        command.stdout(stdout);
+    });
+    let address = program.stderr_line(|line| {
+        line.contains("listening").then(|| line.split_once("address=")?.1.trim().parse().ok())?
+    });
+    // More than a pipe holds, and more than may wait (16 MiB) in lines of 50 KB.
+    let path = "x".repeat(50_000);
+    let mut client = Client::connect(address);
+    for number in 0..400 {
+        client.send(format!("GET /{path} HTTP/1.1\r\nHost: x\r\nX-Request-Id: {number}\r\n\r\n"));
+        assert_eq!(client.answer().expect("an answer").status, 200);
+    }
+    let rest = thread::spawn(move || {
+        let mut text = Vec::new();
+        reader.read_to_end(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    });
+    let lost: usize = program.stderr_line(|line| {
+        line.contains("some are lost")
+            .then(|| line.split_once("lost=")?.1.split_whitespace().next()?.parse().ok())?
+    });
+    send_many(address, "last", 1);
+    program.signal(libc::SIGTERM);
+    assert_eq!(program.wait().code(), Some(0));
+    let text = rest.join().unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).expect("each line is whole"))
+        .collect();
+    assert!(lost > 0);
+    assert_eq!(lines.len() + lost, 401);
+    assert_eq!(lines.last().unwrap()["request_id"], "last-0");
+}
+
+#[test]
+fn switched_off_there_is_none() {
+    let upstream = Upstream::named("a");
+    let mut balancer =
+        Balancer::configured(&configuration(&upstream, "access_log = { enabled = false }\n"));
+    get(balancer.address, "/", &[]);
+    balancer.program().signal(libc::SIGTERM);
+    balancer.program().wait();
+    assert!(!balancer.stderr().iter().any(|line| line.contains("\"access\"")));
 }

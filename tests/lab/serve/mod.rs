@@ -1,5 +1,6 @@
 //! `pingora-lab serve`.
 
+mod access;
 mod access_log;
 mod balancing;
 mod command_line;
@@ -12,3 +13,4 @@ mod nginx;
 mod pools;
 mod reload;
 mod routing;
+mod tls;

@@ -4,12 +4,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::certificates::{Secured, Wire};
+
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection that requests are written to byte by byte.
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Wire>>,
 }
 
 /// An answer.
@@ -26,9 +28,30 @@ impl Client {
         Self::from(TcpStream::connect(address).expect("the server accepts"))
     }
 
+    /// From this address of the machine, any of 127.0.0.0/8.
+    pub fn connect_from(source: [u8; 4], address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("a free port");
+        socket.connect(&address.into()).expect("the server accepts");
+        Self::from(TcpStream::from(socket))
+    }
+
+    /// GET with these further header lines, over this connection.
+    pub fn get(&mut self, path: &str, fields: &[&str]) -> Answer {
+        let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"));
+        self.answer().expect("an answer")
+    }
+
     /// Sends what the server may no longer want.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.get_mut().write_all(bytes.as_ref());
+    }
+
+    /// Reads what there is, once there is something.
+    pub fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.read(bytes)
     }
 
     /// Reads everything up to the end of the connection.
@@ -69,7 +92,7 @@ impl Client {
     pub fn is_closed(&mut self) -> bool {
         match self.stream.fill_buf() {
             Ok(bytes) => bytes.is_empty(),
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+            Err(error) => is_gone(&error),
         }
     }
 
@@ -92,7 +115,7 @@ impl Client {
         match self.stream.read_line(&mut line) {
             Ok(0) => None,
             Ok(_) => Some(line.trim_end_matches(['\r', '\n']).to_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => None,
+            Err(error) if is_gone(&error) => None,
             Err(error) => panic!("the answer does not come: {error}"),
         }
     }
@@ -102,8 +125,19 @@ impl From<TcpStream> for Client {
     fn from(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
         stream.set_nodelay(true).expect("no delay");
-        Self { stream: BufReader::new(stream) }
+        Self { stream: BufReader::new(Box::new(stream)) }
     }
+}
+
+impl From<Secured> for Client {
+    fn from(stream: Secured) -> Self {
+        Self { stream: BufReader::new(Box::new(stream)) }
+    }
+}
+
+/// Whether the other side has gone: with a reset, or, over TLS, without a word.
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::UnexpectedEof)
 }
 
 impl Answer {

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 mod balancer;
+pub mod certificates;
 mod client;
 pub mod lab;
 mod program;

@@ -1,0 +1,110 @@
+//! The one line that is left of a request.
+//!
+//! It is written by hand into memory that the thread keeps, and appended to a
+//! [`Queue`] that a thread of the server's empties: a request neither waits for the
+//! place that lines go to nor pays for it. The path is logged without its query, which
+//! may hold what no log should; of the header fields only `Host` is logged. Requests
+//! that Pingora's parser refuses (400) never reach this place.
+
+mod clock;
+mod escape;
+mod line;
+mod queue;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use http::Version;
+use pingora::Error;
+use pingora_proxy::Session;
+
+use super::context::RequestContext;
+use super::retry;
+use clock::Clock;
+
+pub use line::{Form, Line};
+pub use queue::{Next, Queue};
+
+/// A line longer than this does not keep its memory: its path was as long as a header
+/// may be.
+const KEPT: usize = 16 * 1024;
+
+/// The access log, as far as requests see it.
+#[derive(Clone)]
+pub struct AccessLog {
+    form: Form,
+    queue: Arc<Queue>,
+}
+
+/// What a thread keeps from line to line.
+struct Desk {
+    clock: Clock,
+    line: Vec<u8>,
+}
+
+thread_local! {
+    static DESK: RefCell<Desk> =
+        const { RefCell::new(Desk { clock: Clock::new(), line: Vec::new() }) };
+}
+
+// === impl AccessLog ===
+
+impl AccessLog {
+    /// Lines of this form, on their way through this queue.
+    pub fn new(form: Form, queue: Arc<Queue>) -> Self {
+        Self { form, queue }
+    }
+
+    /// Writes the line of a request that has ended.
+    pub fn write(&self, session: &Session, error: Option<&Error>, context: &RequestContext) {
+        let line = line(session, error, context);
+        DESK.with_borrow_mut(|Desk { clock, line: text }| {
+            text.clear();
+            line.write(text, clock.now(), self.form);
+            self.queue.push(text);
+            text.shrink_to(KEPT);
+        });
+    }
+}
+
+/// What there is to say of a request that has ended.
+fn line<'a>(session: &'a Session, error: Option<&Error>, context: &'a RequestContext) -> Line<'a> {
+    let request = session.req_header();
+    let reason = context.failure.or_else(|| error.map(retry::reason));
+    let status = match (session.response_written(), reason) {
+        (Some(answer), _) => answer.status.as_u16(),
+        (None, Some(reason)) => reason.logged_status(),
+        (None, None) => 0,
+    };
+    let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = host.or_else(|| Some(request.headers.get(http::header::HOST)?.as_bytes()));
+    let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+    Line {
+        method: request.method.as_str(),
+        host: host.unwrap_or(b"-"),
+        path: request.uri.path().as_bytes(),
+        status,
+        route: context.route.as_ref().map_or("-", |route| route.name()),
+        backend: context.endpoint().map_or("-", |e| e.identity.label.as_str()),
+        attempts: context.attempts,
+        duration: context.duration(),
+        upstream: context.upstream_time,
+        bytes: session.body_bytes_sent(),
+        bytes_in: session.body_bytes_read(),
+        protocol: protocol(request.version),
+        tls: tls.map(|tls| &*tls.version),
+        client: session.client_addr().and_then(|client| client.as_inet()).copied(),
+        user: None,
+        request_id: context.request_id.as_bytes(),
+        trace_id: None,
+        reason: reason.map(super::answer::Reason::id),
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
