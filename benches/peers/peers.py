@@ -78,7 +78,7 @@ def resident(pid):
 class Program:
     """A process in a group of its own, ended with everything that came of it."""
 
-    def __init__(self, command, cpu=None, environment=None):
+    def __init__(self, command, cpu=None):
         self.log = tempfile.TemporaryFile()
         if cpu is not None:
             command = ["taskset", "-c", str(cpu), *command]
@@ -87,7 +87,6 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
-            env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
         self.pid = self.process.pid
@@ -106,7 +105,7 @@ class Program:
     def said(self):
         """The end of what it has printed."""
         self.log.seek(0)
-        return self.log.read()[-2000:].decode(errors="replace").strip()
+        return self.log.read()[-500:].decode(errors="replace").strip()
 
     def end(self, first=signal.SIGINT):
         """Asks it to end, and sees to it that it does."""

@@ -7,14 +7,15 @@ use parking_lot::Mutex;
 use pingora_proxy::Session;
 use tokio::sync::watch;
 
-use super::Terms;
 use super::chunks::{Chunks, Malformed};
+use super::{Peer, Terms};
 
 /// Where the exchange on a connection stands. The phases find it by
 /// [`Dialogue::of`].
 #[derive(Debug)]
 pub struct Dialogue {
     terms: Arc<Terms>,
+    peer: Option<Peer>,
     stage: AtomicU8,
     /// Bytes read since the header began, those that came with its end included.
     header_bytes: AtomicUsize,
@@ -77,9 +78,10 @@ struct Chunked {
 }
 
 impl Dialogue {
-    pub(super) fn new(terms: Arc<Terms>) -> Self {
+    pub(super) fn new(terms: Arc<Terms>, peer: Option<Peer>) -> Self {
         Self {
             terms,
+            peer,
             stage: AtomicU8::new(Stage::Opening as u8),
             header_bytes: AtomicUsize::new(0),
             requests: AtomicU32::new(0),
@@ -99,6 +101,11 @@ impl Dialogue {
     /// The terms on which the connection was accepted.
     pub fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// Who is at the other end; `None` where it has no IP address.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
     }
 
     /// Whether several requests share the connection (HTTP/2).

@@ -14,6 +14,7 @@
 mod chunks;
 mod dialogue;
 mod pace;
+mod peer;
 mod refusal;
 mod stream;
 mod timer;
@@ -25,6 +26,7 @@ use http::HeaderValue;
 use crate::config::{Hsts, Limits, Listener};
 
 pub use dialogue::{BadFraming, Body, Dialogue};
+pub use peer::Peer;
 pub use refusal::refusal;
 pub use stream::Connection;
 

@@ -17,11 +17,11 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::Terms;
 use super::dialogue::{Dialogue, Stage};
 use super::pace::Pace;
 use super::refusal::refusal;
 use super::timer::Timer;
+use super::{Peer, Terms};
 use crate::config::Rate;
 use crate::proxy::answer::Reason;
 
@@ -66,7 +66,10 @@ impl Connection {
     ///
     /// None in practice: Pingora could not make an empty header.
     pub fn new(inner: Stream, terms: Arc<Terms>) -> pingora::Result<Self> {
-        let dialogue = Arc::new(Dialogue::new(terms));
+        let socket = inner.get_socket_digest();
+        let address = socket.as_ref().and_then(|socket| socket.peer_addr()?.as_inet());
+        let peer = address.map(|address| Peer::from(address.ip()));
+        let dialogue = Arc::new(Dialogue::new(terms, peer));
         // The one thing of a connection that Pingora shows to the phases of both
         // HTTP/1 and HTTP/2, and that can hold data of our own.
         let header = Box::new(ResponseHeader::build(200, Some(0))?);
