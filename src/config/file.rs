@@ -62,8 +62,18 @@ impl Config {
     pub fn from_file(path: &Path) -> Result<(Self, Source), ConfigError> {
         let bytes = std::fs::read(path)
             .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+        Self::parse(path, &bytes)
+    }
+
+    /// The same, of the content of a file. Secrets and other files that it names are
+    /// read all the same.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfigError`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<(Self, Source), ConfigError> {
         // Editors on Windows begin a file with a byte order mark.
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
             let (line, column, _) = place(&before, before.len()..before.len());

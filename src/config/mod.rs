@@ -59,7 +59,8 @@ pub use secret::Secret;
 pub use size::Size;
 pub use timeouts::{PoolTimeouts, Timeouts};
 pub use tls::{
-    CertificateFiles, ClientCertificates, Hsts, ListenerTls, MaxAge, ServerName, UpstreamTls,
+    CertificateFiles, ClientCertificates, Hsts, ListenerTls, MaxAge, NamedFile, ServerName,
+    UpstreamTls,
 };
 pub use validate::{Misfit, Step};
 

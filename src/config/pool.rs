@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bounded::{Count, Share, Weight};
 use super::written::written_as_string;
-use super::{HostPort, Invalid, PoolTimeouts, Span};
+use super::{HostPort, Invalid, PoolTimeouts, ServerName, Span, UpstreamTls};
 
 /// A group of backends that requests are balanced over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +49,13 @@ pub struct Pool {
     /// Time limits that differ from those of `[timeouts]`.
     #[serde(default)]
     pub timeouts: PoolTimeouts,
+    /// Whether HTTP/2 is spoken with the backends: over TLS with those that agree to it
+    /// (ALPN), without TLS with all of them, which must speak it (prior knowledge).
+    #[serde(default)]
+    pub http2: bool,
+    /// TLS with the backends; without it, connections are plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<UpstreamTls>,
     /// The backends.
     #[serde(rename = "backend", default)]
     pub backends: Vec<Backend>,
@@ -261,7 +268,20 @@ impl Pool {
             circuit_breaker: CircuitBreaker::default(),
             retries: Retries::default(),
             timeouts: PoolTimeouts::default(),
+            http2: false,
+            tls: None,
             backends,
+        }
+    }
+
+    /// What a backend is asked for over TLS, and what its certificate must have: a DNS
+    /// name, or the address where there is no name.
+    pub fn server_name(&self, backend: &Backend) -> String {
+        let own = self.tls.as_ref().and_then(|tls| tls.sni.as_ref()).map(ServerName::as_str);
+        let own = own.or(backend.name.as_ref().map(BackendName::as_str));
+        match (own.or(backend.address.name()), backend.address.ip()) {
+            (None, Some(ip)) => ip.to_string(),
+            (name, _) => name.unwrap_or_default().trim_end_matches('.').to_owned(),
         }
     }
 

@@ -1,15 +1,15 @@
 //! TLS with clients, and TLS with backends.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Invalid;
 use super::written::written_as_string;
+use super::{Invalid, Step};
 
 /// TLS of a listener: versions 1.2 and 1.3. The files are read at start, and again
 /// when they change.
@@ -98,6 +98,15 @@ pub struct UpstreamTls {
 #[serde(try_from = "String")]
 pub struct ServerName(String);
 
+/// A file that a table of the configuration names.
+#[derive(Clone, Debug)]
+pub struct NamedFile<'a> {
+    /// The way to the key, from the table.
+    pub at: Vec<Step>,
+    /// The file.
+    pub path: &'a Path,
+}
+
 written_as_string!(MaxAge, "MaxAge", "A length of time, from 0s to 10years", "365days");
 written_as_string!(ServerName, "ServerName", "A DNS name", "backend.example.com");
 
@@ -107,6 +116,15 @@ const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 // === impl ListenerTls ===
 
 impl ListenerTls {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = NamedFile<'_>> {
+        let pairs = self.certificates.iter().enumerate();
+        let pairs = pairs.flat_map(|(index, pair)| {
+            pair.files(vec![Step::from("certificates"), Step::from(index)])
+        });
+        pairs.chain(self.client_ca.as_deref().map(|ca| NamedFile::new("client_ca", ca)))
+    }
+
     /// What the settings say together that cannot be meant: the key concerned, and
     /// what to do.
     pub(super) fn misfit(&self) -> Option<(&'static str, &'static str)> {
@@ -125,6 +143,25 @@ impl ListenerTls {
             )),
             _ => None,
         }
+    }
+}
+
+// === impl CertificateFiles ===
+
+impl CertificateFiles {
+    fn files(&self, way: Vec<Step>) -> [NamedFile<'_>; 2] {
+        [("certificate", &self.certificate), ("key", &self.key)].map(|(key, path)| NamedFile {
+            at: [way.clone(), vec![Step::from(key)]].concat(),
+            path,
+        })
+    }
+}
+
+// === impl NamedFile ===
+
+impl<'a> NamedFile<'a> {
+    fn new(key: &str, path: &'a Path) -> Self {
+        Self { at: vec![Step::from(key)], path }
     }
 }
 
@@ -168,6 +205,15 @@ impl fmt::Display for MaxAge {
 }
 
 // === impl UpstreamTls ===
+
+impl UpstreamTls {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = NamedFile<'_>> {
+        let pair = self.client_certificate.iter();
+        let pair = pair.flat_map(|pair| pair.files(vec![Step::from("client_certificate")]));
+        pair.chain(self.ca.as_deref().map(|ca| NamedFile::new("ca", ca)))
+    }
+}
 
 impl Default for UpstreamTls {
     fn default() -> Self {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::{Backend, Config, ListenerTls, PolicyName, Pool, Route};
+use super::{Backend, Config, ListenerTls, PolicyName, Pool, Route, UpstreamTls};
 
 /// A mistake that no single value shows. Its text names the values itself;
 /// where it stands in a file, its place can be found by `at`.
@@ -198,11 +198,33 @@ fn validate_pool(index: usize, pool: &Pool) -> Result<(), Misfit> {
             ));
         }
     }
+    if let Some(tls) = &pool.tls {
+        validate_tls(index, pool, tls)?;
+    }
     if pool.health_check.status.is_empty() {
         return Err(misfit(
             at!["pool", index, "health_check", "status"],
             format!("pool \"{name}\" could never be healthy: name a status, like 200"),
         ));
+    }
+    Ok(())
+}
+
+fn validate_tls(index: usize, pool: &Pool, tls: &UpstreamTls) -> Result<(), Misfit> {
+    if !tls.verify && tls.ca.is_some() {
+        return Err(misfit(
+            at!["pool", index, "tls", "ca"],
+            "nothing is verified, so ca has no use: remove verify = false, or ca",
+        ));
+    }
+    for (place, backend) in pool.backends.iter().enumerate() {
+        let name = pool.server_name(backend);
+        if rustls::pki_types::ServerName::try_from(name.as_str()).is_err() {
+            return Err(misfit(
+                at!["pool", index, "backend", place],
+                format!("\"{name}\" cannot be asked for over TLS: give the pool's tls an sni"),
+            ));
+        }
     }
     Ok(())
 }

@@ -44,6 +44,9 @@ pub enum Reason {
     Overloaded,
     /// Every backend refused the connection or could not be reached.
     ConnectFailed,
+    /// No backend could be spoken to over TLS: its certificate is not the right one, or
+    /// it refused ours.
+    TlsFailed,
     /// No connection in time.
     ConnectTimeout,
     /// The backend did not answer in time.
@@ -126,6 +129,11 @@ impl Reason {
             Self::ConnectFailed => {
                 (S::BAD_GATEWAY, "connect_failed", "No backend accepted a connection.")
             }
+            Self::TlsFailed => (
+                S::BAD_GATEWAY,
+                "tls_failed",
+                "No backend could be spoken to over TLS; the log says why.",
+            ),
             Self::ConnectTimeout => {
                 (S::GATEWAY_TIMEOUT, "connect_timeout", "No backend accepted a connection in time.")
             }

@@ -15,6 +15,7 @@
 //! | [`route`] | what is done with the requests of a route |
 //! | [`policies`] | what a route asks of a request first |
 //! | [`access`] | which clients may come, by their addresses |
+//! | [`pem`] | what certificates and keys are in a file |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
@@ -39,6 +40,7 @@ pub mod framing;
 pub mod headers;
 pub mod host;
 pub mod path;
+pub mod pem;
 pub mod policies;
 pub mod pool;
 pub mod request_id;

@@ -44,15 +44,9 @@ pub fn reason(error: &Error) -> Reason {
         (_, E::WriteTimedout) => Reason::WriteTimeout,
         (
             _,
-            E::ConnectRefused
-            | E::ConnectNoRoute
-            | E::ConnectError
-            | E::SocketError
-            | E::BindError
-            | E::TLSHandshakeFailure
-            | E::InvalidCert
-            | E::HandshakeError,
+            E::ConnectRefused | E::ConnectNoRoute | E::ConnectError | E::SocketError | E::BindError,
         ) => Reason::ConnectFailed,
+        (_, E::TLSHandshakeFailure | E::InvalidCert | E::HandshakeError) => Reason::TlsFailed,
         (ErrorSource::Upstream, E::ConnectionClosed | E::ReadError | E::WriteError) => {
             Reason::ConnectionBroken
         }
@@ -80,6 +74,7 @@ pub fn cause(error: &Error) -> String {
     match error.root_etype() {
         ErrorType::ConnectRefused => "connection refused".to_owned(),
         ErrorType::ConnectTimedout => "no connection in time".to_owned(),
+        ErrorType::TLSHandshakeFailure => handshake_cause(&error.to_string()).to_owned(),
         etype => {
             let cause = error.root_cause();
             if cause.is::<Error>() || cause.is::<Box<Error>>() {
@@ -89,6 +84,13 @@ pub fn cause(error: &Error) -> String {
             }
         }
     }
+}
+
+/// What rustls says, out of what Pingora makes of it: a chain of causes, which the name
+/// that was asked for and the address that was asked from follow.
+fn handshake_cause(chain: &str) -> &str {
+    let chain = chain.split_once(", SNI: ").map_or(chain, |(chain, _)| chain);
+    chain.rsplit_once("cause: ").map_or(chain, |(_, last)| last).trim()
 }
 
 #[cfg(test)]
@@ -106,6 +108,20 @@ mod tests {
         let total = Error::new_in(ErrorType::Custom(TOTAL_LIMIT));
         assert_eq!(reason(&total), Reason::TotalTimeout);
         assert_eq!(reason(&Error::new_down(ErrorType::ReadError)), Reason::ClientClosed);
+    }
+
+    #[test]
+    fn the_cause_of_a_failed_handshake_is_what_tls_says() {
+        let inner = Error::because(
+            ErrorType::TLSHandshakeFailure,
+            "tls connect error",
+            io::Error::other("invalid peer certificate: Expired"),
+        );
+        let said = format!("TLS connect() failed: {inner}, SNI: a.test");
+        let from = io::Error::other("local address 127.0.0.1:1");
+        let error = Error::because(ErrorType::TLSHandshakeFailure, said, from);
+        assert_eq!(cause(&error), "invalid peer certificate: Expired");
+        assert_eq!(reason(&error), Reason::TlsFailed);
     }
 
     #[test]

@@ -347,6 +347,10 @@ impl ProxyHttp for Proxy {
         context.failure = Some(reason(&error, context));
         if let Some(pool) = self.route(context).pool() {
             pool.suspect();
+            if let (Some(Reason::TlsFailed), Some(endpoint)) = (context.failure, context.endpoint())
+            {
+                endpoint.tls_failed(pool.name(), &error);
+            }
         }
         error.set_retry(self.may_try_another(context));
         error

@@ -10,10 +10,10 @@ use arc_swap::ArcSwap;
 
 use super::forwarded::TrustedProxies;
 use super::policies::Prepared;
-use super::pool::Pool;
+use super::pool::{Pool, Tls};
 use super::route::Route;
 use super::routes::Routes;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Misfit, Step};
 
 /// A configuration, prepared.
 pub struct Snapshot {
@@ -38,24 +38,27 @@ impl Snapshot {
     /// Prepares a configuration that has been validated. What has not changed
     /// since `earlier` is taken over: a pool with all that it knows of its
     /// backends, a policy with all that it has counted.
-    pub fn prepare(config: &Config, earlier: Option<&Self>) -> Self {
-        let pools: Box<[_]> = config
-            .pools
-            .iter()
-            .map(|written| {
-                let known = earlier.and_then(|earlier| earlier.pool(&written.name));
-                match known {
-                    Some(known) if known.is_of(written, &config.timeouts) => Arc::clone(known),
-                    known => {
-                        let pool = Pool::new(written, &config.timeouts);
-                        if let Some(known) = known {
-                            pool.inherit(known);
-                        }
-                        pool
-                    }
+    ///
+    /// # Errors
+    ///
+    /// A file that the configuration names cannot be used.
+    pub fn prepare(config: &Config, earlier: Option<&Self>) -> Result<Self, Misfit> {
+        let pools = config.pools.iter().zip(pool_tls(config)?).map(|(written, tls)| {
+            let known = earlier.and_then(|earlier| earlier.pool(&written.name));
+            match known {
+                Some(known) if known.is_of(written, &config.timeouts, tls.as_ref()) => {
+                    Arc::clone(known)
                 }
-            })
-            .collect();
+                known => {
+                    let pool = Pool::new(written, &config.timeouts, tls);
+                    if let Some(known) = known {
+                        pool.inherit(known);
+                    }
+                    pool
+                }
+            }
+        });
+        let pools: Box<[_]> = pools.collect();
         let by_name: HashMap<_, _> = pools.iter().map(|pool| (pool.name(), pool)).collect();
         let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies));
         let implicit = config.routes.is_empty().then(|| to_the_pool(config));
@@ -71,7 +74,7 @@ impl Snapshot {
             (written.clone(), Arc::new(route))
         });
         let routes = Routes::new(routes.collect::<Vec<_>>());
-        Self {
+        Ok(Self {
             policies,
             routes,
             not_found: Arc::new(Route::not_found(config)),
@@ -79,7 +82,17 @@ impl Snapshot {
                 config.trusted_proxies.iter().map(|network| network.plain()),
             ),
             pools,
-        }
+        })
+    }
+
+    /// Reads the files that a configuration names for what is prepared here, and says
+    /// whether they can be used.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot, and where it is named.
+    pub fn inspect(config: &Config) -> Result<(), Misfit> {
+        pool_tls(config).map(|_| ())
     }
 
     /// The pools, in the configuration's order.
@@ -91,6 +104,18 @@ impl Snapshot {
     pub fn pool(&self, name: &str) -> Option<&Arc<Pool>> {
         self.pools.iter().find(|pool| pool.name() == name)
     }
+}
+
+/// TLS with the backends of each pool.
+fn pool_tls(config: &Config) -> Result<Vec<Option<Tls>>, Misfit> {
+    let load = |(index, pool): (usize, &config::Pool)| {
+        let Some(written) = &pool.tls else { return Ok(None) };
+        Tls::load(written).map_err(|error| {
+            let way = vec![Step::from("pool"), Step::from(index), Step::from("tls")];
+            error.misfit(way, written.files())
+        })
+    };
+    config.pools.iter().enumerate().map(load).collect()
 }
 
 /// The route of a configuration that has none: everything goes to the one pool.

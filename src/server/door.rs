@@ -27,12 +27,13 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::connections::{Connections, Full};
-use super::tls::{self, TlsError};
+use super::tls;
 use crate::config::{Config, Limits, Listener, ListenerTls};
 use crate::proxy::Proxy;
 use crate::proxy::answer::Reason;
 use crate::proxy::connection::{Connection, Dialogue, Terms, refusal};
 use crate::proxy::forwarded::TrustedProxies;
+use crate::proxy::pem::TlsError;
 
 /// How long a client that is turned away may take for the answer.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -13,6 +13,10 @@ use tracing::warn;
 /// read.
 const SETTLE: Duration = Duration::from_millis(50);
 
+/// However long steps follow each other, it is read after this: they may be those of
+/// another file in the folder, such as a log.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Tells each change of any of some files.
 #[derive(Default)]
 pub struct FileWatches(Vec<FileWatch>);
@@ -90,7 +94,10 @@ impl FileWatch {
                 // Nobody watches.
                 return std::future::pending().await;
             }
-            while let Ok(Some(())) = tokio::time::timeout(SETTLE, self.changes.recv()).await {}
+            let settled = async {
+                while let Ok(Some(())) = tokio::time::timeout(SETTLE, self.changes.recv()).await {}
+            };
+            let _ = tokio::time::timeout(PATIENCE, settled).await;
             // A file that is away for a moment is about to come back.
             let content = std::fs::read(&self.file).ok();
             if content.is_some() && content != self.content {

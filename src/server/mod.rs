@@ -12,6 +12,7 @@
 
 mod access_log;
 mod connections;
+mod descriptors;
 mod door;
 mod file_watch;
 mod listener;
@@ -38,9 +39,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, LogTarget, Misfit, Span, Step};
+use crate::config::{Config, ListenerTls, LogTarget, Misfit, Span, Step};
 use crate::proxy::access_log::AccessLog;
-use crate::proxy::{BackendState, InFlight, Proxy};
+use crate::proxy::pem::TlsError;
+use crate::proxy::{BackendState, InFlight, Proxy, Snapshot};
 
 use access_log::AccessLogWriter;
 use connections::Connections;
@@ -52,7 +54,6 @@ use signals::{Asked, Signals};
 pub use listener::BindError;
 pub use log::{LogGuard, start as start_log};
 pub use operator::{Origin, Reader};
-pub use tls::TlsError;
 
 /// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -92,6 +93,7 @@ impl Server {
     /// A listener's address cannot be bound ([`BindError`]), the access log cannot be
     /// opened, or the system has no threads or signal handlers to give.
     pub fn bind(config: Config, mut origin: Origin, colour: Option<bool>) -> anyhow::Result<Self> {
+        descriptors::raise_limit(&config.limits);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.get())
             .thread_name("proxy")
@@ -252,9 +254,9 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
 /// What is wrong with the first file that cannot be used, and where it is named.
 pub fn inspect(config: &Config) -> Result<(), Misfit> {
     for (index, listener) in config.listeners.iter().enumerate() {
-        Rules::load(listener, config).map_err(|error| Misfit {
-            message: error.to_string(),
-            at: vec![Step::from("listener"), Step::from(index), Step::from("tls")],
+        Rules::load(listener, config).map_err(|error| {
+            let way = vec![Step::from("listener"), Step::from(index), Step::from("tls")];
+            error.misfit(way, listener.tls.iter().flat_map(ListenerTls::files))
         })?;
     }
     if let LogTarget::File(path) = &config.access_log.to
@@ -268,7 +270,7 @@ pub fn inspect(config: &Config) -> Result<(), Misfit> {
             at: vec![Step::from("access_log"), Step::from("to"), Step::from("file")],
         })?;
     }
-    Ok(())
+    Snapshot::inspect(config)
 }
 
 /// What holds for the clients of each listener, in their order.

@@ -12,9 +12,8 @@ use tracing::{error, info, warn};
 
 use super::door::{Entrance, Rules};
 use super::file_watch::FileWatches;
-use super::tls;
-use crate::config::Config;
-use crate::proxy::{Current, Pool, Snapshot, Unresolved};
+use crate::config::{Config, ListenerTls, UpstreamTls};
+use crate::proxy::{Current, Pool, Snapshot};
 
 /// How long the first check of a reload's new pools may hold it up; each
 /// connection has its own, shorter limit.
@@ -77,8 +76,12 @@ impl Origin {
 
     /// The file that the configuration is read from, and those that it names.
     fn files(&self, config: &Config) -> Vec<PathBuf> {
-        let named = config.listeners.iter().filter_map(|l| l.tls.as_ref()).flat_map(tls::files);
-        self.file.as_deref().into_iter().chain(named).map(Path::to_owned).collect()
+        let listeners = config.listeners.iter().filter_map(|l| l.tls.as_ref());
+        let pools = config.pools.iter().filter_map(|pool| pool.tls.as_ref());
+        let named =
+            listeners.flat_map(ListenerTls::files).chain(pools.flat_map(UpstreamTls::files));
+        let file = self.file.as_deref().into_iter();
+        file.chain(named.map(|named| named.path)).map(Path::to_owned).collect()
     }
 
     /// Begins to watch what the configuration names too, before it is read.
@@ -99,13 +102,14 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// A backend's name does not resolve.
+    /// A backend's name does not resolve ([`Unresolved`](crate::proxy::Unresolved)), or a
+    /// file can no longer be used.
     pub async fn begin(
         config: Config,
         origin: Origin,
         entrances: &[Arc<Entrance>],
-    ) -> Result<Arc<Self>, Unresolved> {
-        let snapshot = Snapshot::prepare(&config, None);
+    ) -> anyhow::Result<Arc<Self>> {
+        let snapshot = Snapshot::prepare(&config, None)?;
         for pool in snapshot.pools() {
             pool.resolve().await?;
         }
@@ -160,13 +164,13 @@ impl Operator {
 
     async fn prepare_and_replace(&self, config: &mut Config) -> Result<Vec<&'static str>, String> {
         // A file on a slow disk must not hold up requests.
-        let (new, rules) = tokio::task::block_in_place(|| {
+        let (new, rules, earlier, snapshot) = tokio::task::block_in_place(|| {
             let new = self.origin.read()?;
             let rules = self.entrance_rules(&new)?;
-            Ok::<_, String>((new, rules))
+            let earlier = Arc::clone(&self.current.load());
+            let snapshot = Snapshot::prepare(&new, Some(&earlier)).map_err(|e| e.to_string())?;
+            Ok::<_, String>((new, rules, earlier, snapshot))
         })?;
-        let earlier = Arc::clone(&self.current.load());
-        let snapshot = Snapshot::prepare(&new, Some(&earlier));
         let known = |pool: &&Arc<Pool>| !earlier.pools().iter().any(|old| Arc::ptr_eq(old, pool));
         let added: Vec<_> = snapshot.pools().iter().filter(known).cloned().collect();
         for pool in &added {

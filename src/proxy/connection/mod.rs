@@ -11,7 +11,7 @@
 //! parser takes and RFC 9112 does not would let two servers see two different
 //! ends of one request.
 
-mod chunks;
+pub mod chunks;
 mod dialogue;
 mod pace;
 mod peer;

@@ -152,3 +152,25 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn pool(check: &str) -> Arc<Pool> {
+        let text = format!("health_check = {{ {check} }}\n[[backend]]\naddress = '127.0.0.1:9'\n");
+        Pool::new(&toml::from_str(&text).unwrap(), &config::Timeouts::default())
+    }
+
+    #[test]
+    fn checks_are_spread_over_the_jitter_and_no_further() {
+        let jittered = pool("interval = '10s', jitter = 0.1");
+        let waits: Vec<_> = (0..500).map(|_| jittered.until_next_check().as_secs_f64()).collect();
+        assert!(waits.iter().all(|wait| (9.0..=11.0).contains(wait)), "{waits:?}");
+        let [early, late] = [9.5, 10.5].map(|at| waits.iter().filter(|wait| **wait < at).count());
+        assert!((60..190).contains(&early) && (310..440).contains(&late), "{early}, {late}");
+        let exact = pool("interval = '10s', jitter = 0");
+        assert!((0..20).all(|_| exact.until_next_check() == Duration::from_secs(10)));
+    }
+}

@@ -7,13 +7,20 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
+use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::upstreams::peer::HttpPeer;
+use tracing::warn;
 
 use super::breaker::{Breaker, BreakerState, Ejections, Passage};
+use super::peer;
 use crate::config::{self, Backend, Timeouts};
 
-/// The next group that no connection is in; all others are in group 0.
+/// The next group that no connection is in. All others are in group 0, but for what
+/// TLS and the version of HTTP add to it in high bits.
 static FRESH_GROUP: AtomicU64 = AtomicU64::new(1);
+
+/// How often the log says that TLS with an address fails.
+const TLS_REPORTS: Duration = Duration::from_secs(10);
 
 /// What a backend is called, prepared for the places that name it.
 #[derive(Debug)]
@@ -42,6 +49,8 @@ pub struct Endpoint {
     pub(super) breaker: Breaker,
     /// When it came back, while it is given less than its share.
     pub(super) warming_since: Mutex<Option<Instant>>,
+    /// When the log said last that TLS fails.
+    tls_reported: Mutex<Option<Instant>>,
 }
 
 /// Why an address does not take a request that would be its.
@@ -59,7 +68,7 @@ pub(super) enum Refusal {
 // === impl Identity ===
 
 impl Identity {
-    pub(super) fn of(backend: &Backend) -> Self {
+    pub(super) fn of(backend: &Backend, tls: bool) -> Self {
         let label = backend.label();
         let label_value = HeaderValue::from_str(&label).expect("a backend's label is ASCII");
         // A name without an address of its own is what clients know the backend
@@ -70,7 +79,7 @@ impl Identity {
                 // The name is the place: the port belongs to it (RFC 9110, 7.2).
                 Some(place)
                     if place.trim_end_matches('.') == name.as_str()
-                        && backend.address.port() != 80 =>
+                        && backend.address.port() != if tls { 443 } else { 80 } =>
                 {
                     format!("{}:{}", name.as_str(), backend.address.port())
                 }
@@ -88,11 +97,13 @@ impl Endpoint {
     pub(super) fn new(
         identity: Arc<Identity>,
         address: SocketAddr,
+        template: &HttpPeer,
         pool: &config::Pool,
         timeouts: &Timeouts,
         ejections: &Arc<Ejections>,
     ) -> Self {
-        let mut peer = HttpPeer::new(address, false, String::new());
+        let mut peer = template.clone();
+        peer._address = PeerAddr::Inet(address);
         peer.options.connection_timeout = Some(timeouts.connect.get());
         peer.options.total_connection_timeout = Some(timeouts.connect.get());
         peer.options.read_timeout = Some(timeouts.read.get());
@@ -107,6 +118,7 @@ impl Endpoint {
             most: pool.max_requests.map_or(u32::MAX, config::Count::get),
             breaker: Breaker::new(&pool.circuit_breaker, Arc::clone(ejections)),
             warming_since: Mutex::new(None),
+            tls_reported: Mutex::new(None),
         }
     }
 
@@ -148,10 +160,25 @@ impl Endpoint {
         self.in_flight.fetch_sub(1, Ordering::AcqRel) >= self.most
     }
 
+    /// TLS with it failed. Says why in the log, but not for each request.
+    pub fn tls_failed(&self, pool: &str, error: &pingora::Error) {
+        let now = Instant::now();
+        let mut reported = self.tls_reported.lock();
+        if reported.is_none_or(|last| now.duration_since(last) >= TLS_REPORTS) {
+            *reported = Some(now);
+            let reason = crate::proxy::retry::cause(error);
+            warn!(target: "tls", pool, backend = self.identity.label, address = %self.address,
+                reason, "TLS with a backend failed");
+        }
+    }
+
     /// The peer to connect to, with no limit longer than what is left of the
     /// total. A `fresh` one is connected to anew.
     pub fn peer(&self, left: Duration, upgrade: bool, fresh: bool) -> Box<HttpPeer> {
         let mut peer = Box::new(self.peer.clone());
+        if upgrade {
+            peer::upgradable(&mut peer);
+        }
         if fresh {
             // Pingora keeps connections by group: this one is in a group of its own,
             // and is not kept there.

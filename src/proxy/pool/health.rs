@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
@@ -29,13 +30,14 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn new(
         config: &config::HealthCheck,
+        template: &HttpPeer,
         identity: Arc<Identity>,
         member: usize,
         pool: Weak<Pool>,
     ) -> Self {
         let check: Box<dyn HealthCheck + Send + Sync> = match config.kind {
             CheckKind::Tcp => Box::new(tcp(config)),
-            CheckKind::Http => Box::new(http(config, &identity)),
+            CheckKind::Http => Box::new(http(config, template, &identity)),
         };
         Self { check, identity, member, pool, last_error: Mutex::new(None) }
     }
@@ -50,12 +52,13 @@ fn tcp(config: &config::HealthCheck) -> TcpHealthCheck {
     check
 }
 
-fn http(config: &config::HealthCheck, identity: &Identity) -> HttpHealthCheck {
+fn http(config: &config::HealthCheck, template: &HttpPeer, identity: &Identity) -> HttpHealthCheck {
     let own = identity.host.as_ref().and_then(|host| host.to_str().ok());
     let host = config.host.as_ref().map(|host| host.as_str()).or(own).unwrap_or(&identity.label);
     let mut check = HttpHealthCheck::new(host, false);
     check.consecutive_success = config.rise.get() as usize;
     check.consecutive_failure = config.fall.get() as usize;
+    check.peer_template = template.clone();
     let options = &mut check.peer_template.options;
     options.connection_timeout = Some(config.timeout.get());
     options.total_connection_timeout = Some(config.timeout.get());

@@ -7,12 +7,15 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora::upstreams::peer::HttpPeer;
 use pingora_load_balancing::{Backend, Backends};
 
 use super::Pool;
 use super::discovery::Resolver;
 use super::endpoint::Identity;
 use super::health::Check;
+use super::peer;
+use super::tls::Tls;
 use crate::config;
 
 /// One backend of a pool.
@@ -21,6 +24,8 @@ pub(super) struct Member {
     /// As configured.
     pub(super) address: config::HostPort,
     pub(super) weight: u16,
+    /// How its addresses are connected to.
+    pub(super) template: HttpPeer,
     pub(super) addresses: Backends,
     /// Its name did not resolve the last time.
     pub(super) lost: AtomicBool,
@@ -36,12 +41,15 @@ impl Member {
         backend: &config::Backend,
         index: usize,
         pool: &config::Pool,
+        tls: Option<&Tls>,
         owner: Weak<Pool>,
     ) -> Self {
-        let identity = Arc::new(Identity::of(backend));
+        let identity = Arc::new(Identity::of(backend, tls.is_some()));
+        let template = peer::template(backend, pool, tls);
         let mut addresses = Backends::new(Box::new(Resolver::new(backend.address.clone())));
         addresses.set_health_check(Box::new(Check::new(
             &pool.health_check,
+            &template,
             Arc::clone(&identity),
             index,
             owner,
@@ -54,6 +62,7 @@ impl Member {
             identity,
             address: backend.address.clone(),
             weight: backend.weight.get(),
+            template,
             addresses,
             lost: AtomicBool::new(false),
             drained: AtomicBool::new(false),

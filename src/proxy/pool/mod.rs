@@ -3,7 +3,8 @@
 //! | file | what it decides |
 //! | --- | --- |
 //! | `member` | a backend as configured, and the addresses that it has now |
-//! | `endpoint` | how one address is connected to, and what it has to do |
+//! | `peer`, `tls` | how the addresses of a backend are connected to |
+//! | `endpoint` | one address, and what it has to do |
 //! | `discovery` | which addresses a backend's name has now |
 //! | `health` | which addresses take connections, and answer |
 //! | `breaker` | which addresses fail requests |
@@ -24,9 +25,11 @@ mod discovery;
 mod endpoint;
 mod health;
 mod member;
+mod peer;
 mod queue;
 mod rotation;
 mod ticket;
+mod tls;
 mod turns;
 
 use std::collections::HashMap;
@@ -53,6 +56,7 @@ use rotation::{Candidate, Counters, Found, Rotation};
 pub use breaker::BreakerState;
 pub use endpoint::{Endpoint, Identity};
 pub use ticket::Ticket;
+pub use tls::Tls;
 
 /// The least share of its weight that a backend begins with when it has come
 /// back.
@@ -82,6 +86,8 @@ pub enum NoBackend {
 /// their breakers along.
 pub struct Pool {
     config: config::Pool,
+    /// What the files of its TLS held.
+    tls: Option<Tls>,
     timeouts: config::Timeouts,
     members: Box<[Member]>,
     by_name: HashMap<Box<[u8]>, usize>,
@@ -145,13 +151,15 @@ pub struct Unresolved {
 
 impl Pool {
     /// A pool that knows no addresses yet; limits that it does not set itself are
-    /// those of `all`.
-    pub fn new(config: &config::Pool, all: &config::Timeouts) -> Arc<Self> {
+    /// those of `all`. `tls` is what the files of its TLS hold.
+    pub fn new(config: &config::Pool, all: &config::Timeouts, tls: Option<Tls>) -> Arc<Self> {
         Arc::new_cyclic(|pool| {
             let backends = config.backends.iter().enumerate();
             let members: Box<[Member]> = backends
                 .clone()
-                .map(|(index, backend)| Member::new(backend, index, config, pool.clone()))
+                .map(|(index, backend)| {
+                    Member::new(backend, index, config, tls.as_ref(), pool.clone())
+                })
                 .collect();
             let by_name = backends
                 .filter_map(|(index, backend)| {
@@ -173,6 +181,7 @@ impl Pool {
                 appointment: Notify::new(),
                 endpoints: Mutex::default(),
                 config: config.clone(),
+                tls,
             }
         })
     }
@@ -192,9 +201,12 @@ impl Pool {
         &self.config
     }
 
-    /// Whether a pool of this configuration would be this one.
-    pub fn is_of(&self, config: &config::Pool, all: &config::Timeouts) -> bool {
-        self.config == *config && self.timeouts == config.timeouts.over(all)
+    /// Whether a pool of this configuration, with TLS of these files, would be this
+    /// one.
+    pub fn is_of(&self, config: &config::Pool, all: &config::Timeouts, tls: Option<&Tls>) -> bool {
+        self.config == *config
+            && self.timeouts == config.timeouts.over(all)
+            && self.tls.as_ref() == tls
     }
 
     /// Takes over what somebody said of the backends of an earlier configuration.
@@ -390,6 +402,7 @@ impl Pool {
                         Arc::new(Endpoint::new(
                             identity,
                             address,
+                            &member.template,
                             &self.config,
                             &self.timeouts,
                             &self.ejections,

@@ -14,7 +14,7 @@ async fn pool(keys: &str, backends: u8) -> Arc<Pool> {
         .map(|n| format!("[[backend]]\nname = 'b{n}'\naddress = '127.0.0.{n}:9'\n"))
         .collect();
     let text = format!("health_check = {{ initial = 'healthy' }}\n{keys}\n{backends}");
-    let pool = Pool::new(&toml::from_str(&text).unwrap(), &config::Timeouts::default());
+    let pool = Pool::new(&toml::from_str(&text).unwrap(), &config::Timeouts::default(), None);
     pool.resolve().await.unwrap();
     pool.publish();
     pool

@@ -14,3 +14,4 @@ mod pools;
 mod reload;
 mod routing;
 mod tls;
+mod upstream_tls;

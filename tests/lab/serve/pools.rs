@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::support::{Balancer, Client, Upstream, get};
 
@@ -168,6 +169,148 @@ fn who_waits_too_long_is_sent_away() {
     assert_eq!(get(address, "/", &[]).json()["error"]["reason"], "overloaded");
     open.send(()).unwrap();
     assert_eq!(first.join().unwrap(), 200);
+}
+
+#[test]
+fn a_heavy_backend_that_is_down_leaves_the_others_even() {
+    let mut upstreams = ["a", "b", "c"].map(Upstream::named);
+    let balancer = Balancer::configured(&pool(
+        "health_check = { interval = '100ms', unhealthy_interval = '10s', jitter = 0 }",
+        &[("a", &upstreams[0], "weight = 5"), ("b", &upstreams[1], ""), ("c", &upstreams[2], "")],
+    ));
+    upstreams[0].stop();
+    balancer.wait_for_health("a", "backend is unhealthy");
+    let order: String = (0..8).map(|_| get(balancer.address, "/", &[]).text()).collect();
+    assert!(["bcbcbcbc", "cbcbcbcb"].contains(&order.as_str()), "{order}");
+}
+
+#[test]
+fn a_slow_backend_gets_fewer_requests_where_those_in_flight_are_counted() {
+    let slow = Upstream::scripted(|_, stream| {
+        thread::sleep(Duration::from_millis(30));
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").is_ok()
+    });
+    let quick = ["one", "two"].map(Upstream::named);
+    let balancer = Balancer::configured(&pool(
+        "balance = 'least_requests'",
+        &[("slow", &slow, ""), ("one", &quick[0], ""), ("two", &quick[1], "")],
+    ));
+    let address = balancer.address;
+    let clients = [(); 8].map(|()| {
+        thread::spawn(move || {
+            let mut client = Client::connect(address);
+            for _ in 0..50 {
+                client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+                assert_eq!(client.answer().unwrap().status, 200);
+            }
+        })
+    });
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    // In turn it would get 133 of 400.
+    let share = slow.received().len();
+    assert!(share < 100, "the slow one had {share} of 400");
+    let [one, two] = quick.each_ref().map(|quick| quick.received().len());
+    assert!(one.abs_diff(two) < 100, "{one} and {two}");
+}
+
+#[test]
+fn one_that_has_come_back_begins_with_a_small_share_and_gets_its_own_in_the_end() {
+    let shares = |slow_start: &str| {
+        let mut upstreams = ["a", "b"].map(Upstream::named);
+        let text = pool(
+            &format!(
+                "slow_start = '{slow_start}'\nhealth_check = {{ interval = '100ms', \
+                 unhealthy_interval = '50ms', jitter = 0 }}"
+            ),
+            &[("a", &upstreams[0], ""), ("b", &upstreams[1], "")],
+        );
+        let balancer = Balancer::configured(&text);
+        upstreams[1].stop();
+        balancer.wait_for_health("b", "backend is unhealthy");
+        upstreams[1].start();
+        balancer.wait_for_health("b", "backend is healthy again");
+        (upstreams, balancer)
+    };
+    let b_of = |balancer: &Balancer, many: usize| {
+        (0..many).filter(|_| get(balancer.address, "/", &[]).text() == "b").count()
+    };
+    let (_upstreams, balancer) = shares("10m");
+    let first = b_of(&balancer, 44);
+    assert!((1..=8).contains(&first), "{first} of 44 at a tenth of its weight");
+    let (_upstreams, balancer) = shares("200ms");
+    let end = Instant::now() + Duration::from_secs(30);
+    while b_of(&balancer, 20) != 10 {
+        assert!(Instant::now() < end, "it never gets its share");
+    }
+}
+
+#[test]
+fn retries_end_with_their_budget() {
+    let breaking = Upstream::scripted(|_, _| false);
+    let alive = Upstream::named("alive");
+    let balancer = Balancer::configured(&pool(
+        "retries = { budget = 0, budget_floor = 0 }\ncircuit_breaker = { enabled = false }",
+        &[("breaking", &breaking, ""), ("alive", &alive, "")],
+    ));
+    let mut failed = 0;
+    for _ in 0..260 {
+        let answer = get(balancer.address, "/", &[]);
+        match answer.status {
+            200 => assert_eq!(failed, 0, "what is spent does not come back"),
+            502 => failed += 1,
+            status => panic!("{status}"),
+        }
+        if failed > 0 {
+            break;
+        }
+    }
+    // A hundred are there at the beginning.
+    assert_eq!((failed, breaking.received().len()), (1, 101));
+    let answer = get(balancer.address, "/", &["Host: breaking"]);
+    assert_eq!(answer.json()["error"]["reason"], "connection_broken");
+}
+
+#[test]
+fn a_breaker_opens_when_too_large_a_share_fails() {
+    let turn = AtomicU16::new(0);
+    let bad = Upstream::scripted(move |_, stream| {
+        let status = if turn.fetch_add(1, Ordering::SeqCst) % 2 == 0 { 200 } else { 503 };
+        write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 1\r\n\r\nb").is_ok()
+    });
+    let good = Upstream::named("good");
+    let balancer = Balancer::configured(&pool(
+        "circuit_breaker = { consecutive_failures = 1000, failure_rate = 0.5, \
+         minimum_requests = 10, window = '1m', open_for = '1m', statuses = [503] }",
+        &[("bad", &bad, ""), ("good", &good, "")],
+    ));
+    let statuses: Vec<_> = (0..60).map(|_| get(balancer.address, "/", &[]).status).collect();
+    // The window begins with the first failure: 5 of 9, then 5 of 10 and 6 of 11.
+    assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 6, "{statuses:?}");
+    assert_eq!(bad.received().len(), 12);
+}
+
+#[test]
+fn a_backend_leaves_and_returns_after_so_many_checks_in_a_row() {
+    // Two checks fail, which are too few, then three, then all succeed.
+    let number = AtomicUsize::new(0);
+    let checked = Upstream::scripted(move |_, stream| {
+        let status = match number.fetch_add(1, Ordering::SeqCst) {
+            1 | 2 | 4..7 => 500,
+            _ => 200,
+        };
+        write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n").is_ok()
+    });
+    let balancer = Balancer::configured(&pool(
+        "health_check = { kind = 'http', interval = '20ms', unhealthy_interval = '20ms', \
+         fall = 3, rise = 4 }",
+        &[("checked", &checked, "")],
+    ));
+    balancer.wait_for_health("checked", "backend is unhealthy");
+    assert!(checked.received().len() >= 7, "{}", checked.received().len());
+    balancer.wait_for_health("checked", "backend is healthy again");
+    assert!(checked.received().len() >= 11, "{}", checked.received().len());
+    let left = balancer.stderr().iter().filter(|line| line.contains("is unhealthy")).count();
+    assert_eq!(left, 1);
 }
 
 /// A backend whose status can be changed.

@@ -75,6 +75,13 @@ impl Authority {
         Issued { certificate: certificate.der().clone(), certificate_pem, key }
     }
 
+    /// As the only one that is believed.
+    pub fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).expect("an authority");
+        roots
+    }
+
     /// Its own certificate, in this folder.
     pub fn write(&self, folder: &Path, name: &str) -> PathBuf {
         let path = folder.join(format!("{name}.pem"));
@@ -95,6 +102,14 @@ fn leaf(names: &[&str]) -> CertificateParams {
 }
 
 impl Issued {
+    /// One that nobody but itself vouches for.
+    pub fn self_signed(names: &[&str]) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = leaf(names).self_signed(&key).expect("a certificate");
+        let certificate_pem = certificate.pem();
+        Self { certificate: certificate.der().clone(), certificate_pem, key }
+    }
+
     /// As files of this name, in this folder.
     pub fn write(&self, folder: &Path, name: &str) -> Files {
         let files = Files {
@@ -133,8 +148,7 @@ impl Files {
 impl Trust {
     /// Trusts one authority, speaks TLS 1.2 and 1.3, and names no protocol.
     pub fn in_authority(authority: &Authority) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.0.der().clone()).expect("an authority");
+        let roots = authority.roots();
         let versions = vec![&rustls::version::TLS13, &rustls::version::TLS12];
         Self { roots, versions, shown: None, protocols: Vec::new() }
     }

@@ -6,6 +6,7 @@ mod client;
 pub mod lab;
 mod program;
 mod say;
+pub mod secure;
 mod upstream;
 
 pub use balancer::Balancer;

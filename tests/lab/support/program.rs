@@ -82,6 +82,11 @@ impl Program {
         self.stderr.lines()
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by number.
     pub fn signal(&self, signal: i32) {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid fits"));

@@ -1,5 +1,6 @@
 //! A backend that does what a test tells it to, and keeps what it received.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
@@ -41,7 +42,8 @@ pub struct Upstream {
 struct Log {
     received: Mutex<Vec<Received>>,
     connections: AtomicUsize,
-    open: Mutex<Vec<TcpStream>>,
+    /// By the number of the connection.
+    open: Mutex<HashMap<usize, TcpStream>>,
 }
 
 impl Upstream {
@@ -98,10 +100,14 @@ impl Upstream {
                     return;
                 }
                 let Ok(stream) = stream else { return };
-                log.connections.fetch_add(1, Ordering::SeqCst);
-                log.open.lock().unwrap().push(stream.try_clone().expect("a second handle"));
+                let number = log.connections.fetch_add(1, Ordering::SeqCst);
+                let second = stream.try_clone().expect("a second handle");
+                log.open.lock().unwrap().insert(number, second);
                 let (script, log) = (Arc::clone(&script), Arc::clone(&log));
-                thread::spawn(move || serve(stream, &*script, &log));
+                thread::spawn(move || {
+                    serve(stream, &*script, &log);
+                    log.open.lock().unwrap().remove(&number);
+                });
             }
         }));
     }
@@ -113,7 +119,7 @@ impl Upstream {
         // Wakes the acceptor; if it is gone already, nobody answers.
         let _ = TcpStream::connect(self.address);
         let _ = acceptor.join();
-        for stream in self.log.open.lock().unwrap().drain(..) {
+        for (_, stream) in self.log.open.lock().unwrap().drain() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }

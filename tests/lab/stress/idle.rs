@@ -1,0 +1,108 @@
+//! Connections that nobody uses cost little, and nothing once they are closed.
+
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+
+use tokio::net::TcpStream;
+
+use super::load::{Load, exchange};
+use super::process::{Process, raise_own_limit};
+use super::{alone, count, is_full, measured};
+use crate::support::{Balancer, Program, Upstream, get};
+
+/// What may stay after all are closed that was not there before: allocators keep
+/// some of what they are given back.
+const KEPT: u64 = 4 * 1024;
+
+/// What one connection may cost, in KiB, where the program is built for speed; not
+/// so it costs a little more.
+const EACH: u64 = if cfg!(debug_assertions) { 100 } else { 42 };
+
+fn balancer(upstream: &Upstream) -> Balancer {
+    Balancer::configured(&format!(
+        "limits = {{ connections_per_address = 10000, idle_timeout = '10m' }}\n\
+         [[pool]]\n[[pool.backend]]\naddress = '{}'\n",
+        upstream.address
+    ))
+}
+
+/// Connections that have had one request answered each.
+async fn idle(address: SocketAddr, many: usize) -> Vec<TcpStream> {
+    let mut streams = Vec::with_capacity(many);
+    for _ in 0..many {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let reply = exchange(&mut stream, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert_eq!(reply.expect("an answer").status, 200);
+        streams.push(stream);
+    }
+    streams
+}
+
+#[test]
+fn five_thousand_idle_connections_are_borne_and_leave_nothing_behind() {
+    let _alone = alone();
+    raise_own_limit();
+    let upstream = Upstream::named("one");
+    let balancer = balancer(&upstream);
+    let (address, process) = (balancer.address, Process(balancer.id()));
+    let many = count(5000).max(500);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let round = || {
+        runtime.block_on(async {
+            let streams = idle(address, many).await;
+            let held = (process.resident(), process.descriptors());
+            // Whoever comes now is served as well.
+            let busy = Load { per_connection: 1, ..Load::of(address) }.start(2);
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            busy.end().assert_none_failed();
+            drop(streams);
+            held
+        })
+    };
+    let begun = (process.resident(), process.descriptors());
+    let first = round();
+    assert!(first.1 >= begun.1 + many, "{} connections are open", first.1 - begun.1);
+    // Those to the backend stay for a while.
+    let open = process.wait_for_descriptors(begun.1 + 16);
+    let after_first = process.resident();
+    for _ in 0..2 {
+        round();
+        process.wait_for_descriptors(open);
+    }
+    let (after, left) = (process.resident(), process.wait_for_descriptors(open));
+
+    let each = (first.0 - begun.0) / many as u64;
+    let run = format!("{many} idle connections");
+    let growth = after.saturating_sub(after_first);
+    measured(&run, "memory of each", format!("{each} KiB"), &format!("{EACH} KiB"));
+    measured(&run, "descriptors before and after", format!("{}, {left}", begun.1), "+ 16");
+    measured(&run, "growth over two more rounds", format!("{growth} KiB"), &format!("{KEPT} KiB"));
+    assert!(left <= begun.1 + 16, "{left} descriptors are open, {} were before", begun.1);
+    assert!(growth <= KEPT, "{after_first} KiB have become {after} KiB");
+    assert!(each <= EACH, "{each} KiB for each");
+    assert!(is_full() || many < 5000);
+}
+
+#[test]
+fn as_many_descriptors_are_used_as_the_system_allows() {
+    let upstream = Upstream::named("one");
+    let backend = upstream.address.to_string();
+    let binary = env!("CARGO_BIN_EXE_pingora-lab");
+    let serve = "ulimit -S -n 64 && exec \"$0\" serve --listen 127.0.0.1:0 --log json --backends";
+    let program = Program::start_with(["unused"], |command| {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("{serve} {backend}"), binary]);
+        shell.stdin(std::process::Stdio::null()).env_remove("RUST_LOG").process_group(0);
+        shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        *command = shell;
+    });
+    let address: SocketAddr = program.stderr_line(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).ok()?;
+        (event["message"] == "listening").then(|| event["address"].as_str()?.parse().ok())?
+    });
+    let (soft, hard) = Process(program.id()).descriptor_limits();
+    assert_eq!(soft, hard);
+    let held: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    assert_eq!(get(address, "/", &[]).status, 200);
+    drop(held);
+}
