@@ -292,6 +292,31 @@ mod tests {
                 "[access.a]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"::1\", \"10.1.0.0/8\"]\n[[route]]\nanswer = {}\n",
                 "lab.toml:3:16: access \"a\": 10.0.0.0/8 is allowed and denied: remove one",
             ),
+            (
+                "[rate_limit.a]\nrequests = 1000\nper = \"1us\"\n",
+                "lab.toml:3:7: \"1us\" is out of range",
+            ),
+            ("[rate_limit.a]\nper = \"1s\"\n", "lab.toml:1:1: missing field `requests`"),
+            (
+                "[rate_limit.a]\nrequests = 1\nby = \"adress\"\n",
+                "lab.toml:3:6: unknown word `adress`: there are",
+            ),
+            (
+                "[rate_limit.a]\nrequests = 2000\nper = \"1ms\"\n[[route]]\nanswer = {}\n",
+                "lab.toml:2:12: rate_limit \"a\": it lets through more than a request each µs",
+            ),
+            (
+                "[rate_limit.a]\nrequests = 1\nper = \"1h\"\nburst = 10000\n[[route]]\nanswer = {}\n",
+                "lab.toml:4:9: rate_limit \"a\": after a burst it would take more than a year",
+            ),
+            (
+                "[rate_limit.a]\nrequests = 1\nby = \"identity\"\n[[route]]\nanswer = {}\nrate_limit = [\"a\"]\n",
+                "lab.toml:6:15: rate limit \"a\" goes by identity, which nobody asks for: add auth",
+            ),
+            (
+                "[rate_limit.a]\nrequests = 1\n[[route]]\nanswer = {}\nrate_limit = [\"a\", \"a\"]\n",
+                "lab.toml:5:20: rate limit \"a\" is named twice",
+            ),
             ("[access.'a b']\n", "lab.toml:1:9: \"a b\" is no name of a policy"),
             (
                 "[[route]]\nanswer = {}\n[route.redirect]\n",

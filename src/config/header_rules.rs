@@ -389,8 +389,9 @@ written_as_string!(
 impl fmt::Display for HeaderTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|part| match part {
+            // It was text, whatever alphabet it is in.
             Part::Literal(text) => {
-                f.write_str(&text.to_str().unwrap_or_default().replace('$', "$$"))
+                f.write_str(&String::from_utf8_lossy(text.as_bytes()).replace('$', "$$"))
             }
             Part::Variable(variable) => write!(f, "${}", variable.name()),
         })

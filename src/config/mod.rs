@@ -21,6 +21,7 @@ mod limits;
 mod listener;
 mod policy;
 mod pool;
+mod rate_limit;
 mod route;
 mod secret;
 mod size;
@@ -51,6 +52,7 @@ pub use pool::{
     Backend, BackendName, Balance, CheckKind, CheckPath, CircuitBreaker, FieldName, HashBy,
     HealthCheck, InitialState, Pool, Queue, Retries, StatusCode,
 };
+pub use rate_limit::{LimitBy, LimitFields, RateLimit};
 pub use route::{
     FieldValues, FixedAnswer, HostPattern, MethodName, Redirect, RedirectStatus, Route, RoutePath,
     Scheme,
@@ -86,6 +88,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Which clients may come, by their addresses; routes name them in `access`.
     pub access: BTreeMap<PolicyName, Access>,
+    /// How many requests go through; routes name them in `rate_limit`.
+    pub rate_limit: BTreeMap<PolicyName, RateLimit>,
     /// Header fields that are set and removed on the way.
     pub headers: Headers,
     /// How long each part of an exchange with a backend may take.
@@ -172,6 +176,7 @@ impl Default for Config {
             pools: Vec::new(),
             routes: Vec::new(),
             access: BTreeMap::new(),
+            rate_limit: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),

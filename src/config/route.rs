@@ -304,8 +304,8 @@ impl From<FieldValues> for BTreeMap<String, String> {
             .0
             .into_iter()
             .map(|(name, value)| {
-                let value = value.as_ref().map_or("*", |value| value.to_str().unwrap_or_default());
-                (name.to_string(), value.to_owned())
+                let text = |value: HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
+                (name.to_string(), value.map_or_else(|| "*".to_owned(), text))
             })
             .collect()
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::{Backend, Config, ListenerTls, PolicyName, Pool, Route, UpstreamTls};
+use super::{Backend, Config, LimitBy, ListenerTls, PolicyName, Pool, Route, UpstreamTls};
 
 /// A mistake that no single value shows. Its text names the values itself;
 /// where it stands in a file, its place can be found by `at`.
@@ -121,16 +121,42 @@ impl Config {
                 return Err(misfit(at, format!("access \"{name}\": {message}")));
             }
         }
+        for (name, limit) in &self.rate_limit {
+            if let Some((key, message)) = limit.misfit() {
+                let at = at!["rate_limit", name.as_str(), key];
+                return Err(misfit(at, format!("rate_limit \"{name}\": {message}")));
+            }
+        }
         Ok(())
     }
 
     /// The policies that a route names must be there.
     fn validate_named(&self, index: usize, route: &Route) -> Result<(), Misfit> {
-        let lists = [("access", "access policy", &route.access, names(&self.access))];
+        let lists = [
+            ("access", "access policy", &route.access, names(&self.access)),
+            ("rate_limit", "rate limit", &route.rate_limit, names(&self.rate_limit)),
+        ];
         for (key, kind, wanted, known) in lists {
             for (place, name) in wanted.iter().enumerate() {
                 let at = at!["route", index, key, place];
+                if wanted[..place].contains(name) {
+                    return Err(misfit(
+                        at,
+                        format!("{kind} \"{name}\" is named twice: once is enough"),
+                    ));
+                }
                 known_name(name, known.iter().copied(), kind, at)?;
+            }
+        }
+        for (place, name) in route.rate_limit.iter().enumerate() {
+            let by = self.rate_limit.get(name.as_str()).map(|limit| &limit.by);
+            if by == Some(&LimitBy::Identity) && route.auth.is_none() {
+                return Err(misfit(
+                    at!["route", index, "rate_limit", place],
+                    format!(
+                        "rate limit \"{name}\" goes by identity, which nobody asks for: add auth"
+                    ),
+                ));
             }
         }
         Ok(())

@@ -36,6 +36,8 @@ pub enum Reason {
     NoRoute,
     /// An access list keeps the client out.
     Forbidden,
+    /// The client has sent as many requests as it may.
+    RateLimited,
     /// A path that different servers would read differently.
     AmbiguousPath,
     /// No backend is healthy, or the one that was asked for is not.
@@ -113,6 +115,11 @@ impl Reason {
             Self::Forbidden => {
                 (S::FORBIDDEN, "forbidden", "Clients of this address may not come here.")
             }
+            Self::RateLimited => (
+                S::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "Too many requests; try again after the time in Retry-After.",
+            ),
             Self::AmbiguousPath => {
                 (S::BAD_REQUEST, "ambiguous_path", "The path can be read in more than one way.")
             }
@@ -167,7 +174,14 @@ impl Reason {
     /// Whether it is a decision about a request that was understood, so that the
     /// connection may go on.
     const fn is_of_route(self) -> bool {
-        matches!(self, Self::NoRoute | Self::Forbidden | Self::NoHealthyBackend | Self::Overloaded)
+        matches!(
+            self,
+            Self::NoRoute
+                | Self::Forbidden
+                | Self::RateLimited
+                | Self::NoHealthyBackend
+                | Self::Overloaded
+        )
     }
 
     /// The status to log where none was sent.
@@ -360,6 +374,14 @@ impl Answer {
         }
         Ok(())
     }
+}
+
+/// Whether the client has been sent the beginning of an answer. 1xx are none, but for
+/// 101, after which there is no HTTP any more.
+pub fn has_begun(session: &Session) -> bool {
+    session.response_written().is_some_and(|answer| {
+        !answer.status.is_informational() || answer.status == StatusCode::SWITCHING_PROTOCOLS
+    })
 }
 
 /// Reads on for a moment where the client is still sending: closing a socket

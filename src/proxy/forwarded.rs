@@ -131,7 +131,8 @@ impl<'a> Forwarded<'a> {
     }
 }
 
-/// Removes what an untrusted peer says of the client.
+/// Removes what an untrusted peer says of the client, and what only a proxy says of
+/// itself (`x-proxy-…`).
 pub fn remove_claims(request: &mut RequestHeader) {
     // Most requests make none, and to look at the names that are there costs less
     // than to look for those that are not.
@@ -140,6 +141,10 @@ pub fn remove_claims(request: &mut RequestHeader) {
     }
     for name in &CLAIMS {
         request.remove_header(name);
+    }
+    let own = |name: &&HeaderName| name.as_str().starts_with("x-proxy-");
+    while let Some(name) = request.headers.keys().find(own).cloned() {
+        request.remove_header(&name);
     }
 }
 
@@ -217,10 +222,7 @@ mod tests {
         headers.insert(PROTO, HeaderValue::from_static("https"));
         let from = Peer::from(peer("10.0.0.1").unwrap());
         let believed = Forwarded::of(&headers, true, false);
-        assert_eq!(
-            believed.for_value(Some(&from)).unwrap(),
-            "203.0.113.7, 198.51.100.2, 10.0.0.1"
-        );
+        assert_eq!(believed.for_value(Some(&from)).unwrap(), "203.0.113.7, 198.51.100.2, 10.0.0.1");
         assert_eq!(believed.proto(), "https");
         let not = Forwarded::of(&headers, false, false);
         assert_eq!(not.for_value(Some(&from)).unwrap(), "10.0.0.1");

@@ -18,51 +18,68 @@ use super::connection::{BadFraming, Body, Dialogue};
 pub const BODY_LIMIT: &str = "BodyLimit";
 
 /// Looks at a request that has just been read, and tells its connection. Fields
-/// that only look like others are removed.
+/// that only look like others are removed. Returns what the request says of the
+/// length of its body.
 ///
 /// # Errors
 ///
 /// Why the request is refused.
-pub fn admit(session: &mut Session) -> Result<(), Reason> {
-    let (checked, last) = match Dialogue::of(session) {
-        Some(dialogue) => (check(session, dialogue), dialogue.count_request()),
+pub fn admit(session: &mut Session) -> Result<Option<u64>, Reason> {
+    let length = length(session.req_header());
+    let (checked, last, patience) = match Dialogue::of(session) {
+        Some(dialogue) => (
+            check(session, dialogue, length),
+            dialogue.count_request(),
+            dialogue.terms().limits.write_timeout,
+        ),
         // Only a connection of a test has none.
-        None => return Ok(()),
+        None => return length,
     };
-    let Checked { watched, length } = checked?;
-    if last || !watched {
+    let watched = checked?;
+    if session.as_http1().is_none() {
+        // Its answers share one connection, so a client that takes nothing of one
+        // of them does not show there.
+        session.set_write_timeout(Some(patience.get()));
+    } else if last || !watched {
         session.set_keepalive(None);
+    } else if session.get_keepalive().is_some() {
+        // The connection knows how long it may be idle.
+        session.set_keepalive(Some(0));
     }
     // The connection has limits of its own, which begin when they should.
     session.set_read_timeout(None);
+    // A 100 (Continue) comes before the body and ends nothing; [`answered`] sees to
+    // the other answers that do.
+    session.set_close_on_response_before_downstream_finish(false);
     let request = session.req_header_mut();
     remove_look_alikes(request);
-    length.map_or(Ok(()), |length| collapse_lengths(request, length))
+    if let Ok(Some(length)) = length {
+        collapse_lengths(request, length)?;
+    }
+    length
 }
 
-/// What is known of a request that may pass.
-struct Checked {
-    /// Whether the framing of the body is watched.
-    watched: bool,
-    /// What the request says of the length of its body.
-    length: Option<u64>,
-}
-
-fn check(session: &Session, dialogue: &Dialogue) -> Result<Checked, Reason> {
+/// Whether the framing of the body is watched, if the request may pass.
+fn check(
+    session: &Session,
+    dialogue: &Dialogue,
+    length: Result<Option<u64>, Reason>,
+) -> Result<bool, Reason> {
     let limits = &dialogue.terms().limits;
     let request = session.req_header();
-    let length = length(request);
     let mut watched = true;
     if let Some(http1) = session.as_http1() {
         let raw = http1.get_headers_raw_bytes();
-        let body = body(request, length?);
-        watched = dialogue.header_read(raw.len(), body).map_err(|BadFraming| Reason::BadRequest)?;
+        let body = length.and_then(|length| body(request, &raw, length));
+        // Whatever is wrong with it, its header has ended.
+        let read = dialogue.header_read(raw.len(), body.unwrap_or(Body::None));
         if raw.len() as u64 > limits.header_size.get() {
             return Err(Reason::HeaderTooLarge);
         }
-        if !is_clean(&raw) {
+        if body.is_err() || !is_clean(&raw) {
             return Err(Reason::BadRequest);
         }
+        watched = read.map_err(|BadFraming| Reason::BadRequest)?;
     }
     if request.headers.len() > limits.header_count.get() as usize {
         return Err(Reason::HeaderTooLarge);
@@ -70,34 +87,41 @@ fn check(session: &Session, dialogue: &Dialogue) -> Result<Checked, Reason> {
     if matches!(request.method, Method::CONNECT | Method::TRACE) {
         return Err(Reason::MethodNotAllowed);
     }
-    let length = length?;
-    if length.is_some_and(|length| length > limits.body_size.get()) {
-        return Err(Reason::BodyTooLarge);
-    }
-    Ok(Checked { watched, length })
+    Ok(watched)
 }
 
-/// Looks at a part of a body that has come.
+/// Looks at a part of a body that has come, of which there may be no more than
+/// `limit` bytes.
 ///
 /// # Errors
 ///
 /// The body is larger than it may be (an error of the type [`BODY_LIMIT`]).
-pub fn body_passes(session: &Session, end: bool) -> Result<()> {
-    let Some(dialogue) = Dialogue::of(session) else { return Ok(()) };
+pub fn body_passes(session: &Session, end: bool, limit: u64) -> Result<()> {
     if session.was_upgraded() {
         return Ok(());
     }
-    if session.body_bytes_read() as u64 > dialogue.terms().limits.body_size.get() {
+    if session.body_bytes_read() as u64 > limit {
         return Err(Error::explain(
             ErrorType::Custom(BODY_LIMIT),
             "the body is larger than it may be",
         )
         .into_down());
     }
-    if end {
+    if end && let Some(dialogue) = Dialogue::of(session) {
         dialogue.body_read();
     }
     Ok(())
+}
+
+/// The answer begins, and no interim one. Where it comes before the body has, what
+/// follows on the connection may be either, so nothing may follow.
+pub fn answered(session: &mut Session) {
+    if !session.is_body_done() {
+        session.set_keepalive(None);
+        if let Some(dialogue) = Dialogue::of(session) {
+            dialogue.answer_begins();
+        }
+    }
 }
 
 /// The client's connection goes on as something else than HTTP.
@@ -145,11 +169,13 @@ fn is_clean(raw: &[u8]) -> bool {
     feeds == 0
 }
 
-/// How the body is framed. Pingora has refused what contradicts itself, and has
-/// removed a length beside a coding.
-fn body(request: &RequestHeader, length: Option<u64>) -> Body {
+/// How the body is framed (RFC 9112, section 6.3).
+fn body(request: &RequestHeader, raw: &[u8], length: Option<u64>) -> Result<Body, Reason> {
     let headers = &request.headers;
-    if headers.contains_key(TRANSFER_ENCODING) {
+    Ok(if headers.contains_key(TRANSFER_ENCODING) {
+        if !is_plainly_chunked(request, raw) {
+            return Err(Reason::BadRequest);
+        }
         Body::Chunked
     } else if length.unwrap_or(0) == 0 {
         Body::None
@@ -157,7 +183,23 @@ fn body(request: &RequestHeader, length: Option<u64>) -> Body {
         Body::Expected
     } else {
         Body::Sized
-    }
+    })
+}
+
+/// Whether the body comes in chunks and nothing says otherwise to anybody: one
+/// field says `chunked` alone, without a tab, which some servers take for a part of
+/// the name, and no length stands beside it. Pingora has removed that length, so it
+/// is looked for in the header as it came.
+fn is_plainly_chunked(request: &RequestHeader, raw: &[u8]) -> bool {
+    let mut codings = request.headers.get_all(TRANSFER_ENCODING).iter();
+    let coding = codings.next().filter(|_| codings.next().is_none());
+    coding.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        && raw.split(|byte| *byte == b'\n').all(|line| {
+            let end = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+            let (name, value) = line.split_at(end);
+            !(name.eq_ignore_ascii_case(b"content-length")
+                || name.eq_ignore_ascii_case(b"transfer-encoding") && value.contains(&b'\t'))
+        })
 }
 
 /// What the request says of the length of its body. It may say so more than once,
@@ -189,8 +231,10 @@ fn collapse_lengths(request: &mut RequestHeader, length: u64) -> Result<(), Reas
     request.insert_header(CONTENT_LENGTH, length).map_err(|_| Reason::BadRequest)
 }
 
-/// Fields whose name a backend that turns `-` into `_`, as CGI does (RFC 3875,
-/// section 4.1.18), cannot tell from those that the proxy goes by or sets.
+/// Fields that a backend may take for others: those whose name one that turns `-`
+/// into `_`, as CGI does (RFC 3875, section 4.1.18), cannot tell from those that the
+/// proxy goes by or sets, and `Proxy`, which becomes `HTTP_PROXY` there, the name of
+/// the proxy that a program is to use (CVE-2016-5385).
 fn remove_look_alikes(request: &mut RequestHeader) {
     while let Some(name) = request.headers.keys().find(|name| is_look_alike(name.as_str())).cloned()
     {
@@ -199,7 +243,7 @@ fn remove_look_alikes(request: &mut RequestHeader) {
 }
 
 fn is_look_alike(name: &str) -> bool {
-    const MATTER: [&str; 16] = [
+    const MATTER: [&str; 17] = [
         "authorization",
         "connection",
         "content-length",
@@ -210,6 +254,7 @@ fn is_look_alike(name: &str) -> bool {
         "host",
         "keep-alive",
         "proxy-authorization",
+        "proxy",
         "te",
         "trailer",
         "transfer-encoding",
@@ -218,7 +263,7 @@ fn is_look_alike(name: &str) -> bool {
         "x-request-id",
     ];
     if !name.contains('_') {
-        return false;
+        return name == "proxy";
     }
     let name = name.replace('_', "-");
     MATTER.contains(&name.as_str())

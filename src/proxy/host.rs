@@ -84,7 +84,9 @@ fn split(authority: &[u8]) -> Option<(&[u8], &[u8])> {
     let bracketed = host.first() == Some(&b'[');
     let valid = |b: &u8| IN_NAME[usize::from(*b)];
     let host_valid = !host.is_empty() && (bracketed || host.iter().all(valid));
-    let port_valid = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    let port_valid = port.is_empty()
+        || port.iter().all(u8::is_ascii_digit)
+            && std::str::from_utf8(port).is_ok_and(|port| port.parse::<u16>().is_ok());
     (host_valid && host.len() <= LONGEST && port_valid).then_some((host, port))
 }
 
@@ -113,6 +115,7 @@ mod tests {
             "user@a",
             "a/b",
             "a:b",
+            "a:65536",
             "a:123456",
             "[::1",
             "[nonsense]",

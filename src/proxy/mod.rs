@@ -15,6 +15,7 @@
 //! | [`route`] | what is done with the requests of a route |
 //! | [`policies`] | what a route asks of a request first |
 //! | [`access`] | which clients may come, by their addresses |
+//! | [`rate_limit`] | how many requests of a client go through |
 //! | [`pem`] | what certificates and keys are in a file |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
@@ -43,6 +44,7 @@ pub mod path;
 pub mod pem;
 pub mod policies;
 pub mod pool;
+pub mod rate_limit;
 pub mod request_id;
 pub mod retry;
 pub mod route;

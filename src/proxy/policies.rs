@@ -14,17 +14,23 @@ use pingora_proxy::Session;
 use super::access::Access;
 use super::answer::Reason;
 use super::context::RequestContext;
+use super::rate_limit::{Limit, Limits};
 use crate::config::{self, Config, PolicyName};
 
 /// Every policy of a configuration, prepared, by its name.
 #[derive(Default)]
 pub struct Prepared {
     access: HashMap<PolicyName, Arc<Access>>,
+    limits: HashMap<PolicyName, Arc<Limit>>,
 }
 
 /// The policies of one route, which has some.
 pub struct Policies {
     access: Box<[Arc<Access>]>,
+    /// Those by the client's address.
+    by_address: Limits,
+    /// Those by who the client is.
+    by_caller: Limits,
 }
 
 /// What is done instead of what the route does.
@@ -45,10 +51,18 @@ impl From<Reason> for Instead {
 impl Prepared {
     /// Prepares all policies. What has not changed since `earlier` is taken over,
     /// with what it has counted.
-    pub fn new(config: &Config, _earlier: Option<&Self>) -> Self {
+    pub fn new(config: &Config, earlier: Option<&Self>) -> Self {
         let access = config.access.iter();
         let access = access.map(|(name, written)| (name.clone(), Arc::new(Access::new(written))));
-        Self { access: access.collect() }
+        let limits = config.rate_limit.iter().map(|(name, written)| {
+            let known = earlier.and_then(|earlier| earlier.limits.get(name));
+            let limit = match known.filter(|known| known.is_of(written)) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(Limit::new(name, written)),
+            };
+            (name.clone(), limit)
+        });
+        Self { access: access.collect(), limits: limits.collect() }
     }
 }
 
@@ -62,8 +76,18 @@ fn named<T>(names: &[String], known: &HashMap<PolicyName, Arc<T>>) -> Box<[Arc<T
 impl Policies {
     /// Those that a route names, if it names any.
     pub fn new(route: &config::Route, prepared: &Prepared) -> Option<Self> {
-        let policies = Self { access: named(&route.access, &prepared.access) };
-        (!policies.access.is_empty()).then_some(policies)
+        let limits = named(&route.rate_limit, &prepared.limits);
+        let (by_caller, by_address): (Vec<_>, Vec<_>) =
+            limits.into_iter().partition(|limit| limit.needs_caller());
+        let policies = Self {
+            access: named(&route.access, &prepared.access),
+            by_address: Limits::new(by_address),
+            by_caller: Limits::new(by_caller),
+        };
+        let none = policies.access.is_empty()
+            && policies.by_address.is_empty()
+            && policies.by_caller.is_empty();
+        (!none).then_some(policies)
     }
 
     /// Whether the request may go on.
@@ -73,12 +97,14 @@ impl Policies {
     /// What is done instead.
     pub async fn admit(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         context: &mut RequestContext,
     ) -> Result<(), Instead> {
         if !self.access.iter().all(|access| access.allows(context.client)) {
             return Err(Reason::Forbidden.into());
         }
+        self.by_address.admit(session.req_header(), context).await?;
+        self.by_caller.admit(session.req_header(), context).await?;
         Ok(())
     }
 }

@@ -13,13 +13,12 @@ use std::io;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::Session;
 
-use super::answer::Reason;
+use super::answer::{self, Reason};
 use super::framing;
 
 /// Whether a request that may have reached a backend may be sent again.
 pub fn may_repeat(session: &Session, error: &Error) -> bool {
-    let answer_begun = session.response_written().is_some_and(|r| !r.status.is_informational());
-    !answer_begun
+    !answer::has_begun(session)
         && *error.esource() == ErrorSource::Upstream
         && matches!(
             error.etype(),
@@ -35,8 +34,9 @@ pub fn reason(error: &Error) -> Reason {
     match (error.esource(), error.etype()) {
         (_, E::Custom(name)) if *name == TOTAL_LIMIT => Reason::TotalTimeout,
         (_, E::Custom(name)) if *name == framing::BODY_LIMIT => Reason::BodyTooLarge,
-        (ErrorSource::Downstream, E::ReadError) => client_failed(error),
-        (ErrorSource::Downstream, E::WriteError | E::ConnectionClosed) => Reason::ClientClosed,
+        (ErrorSource::Downstream, E::ReadError | E::WriteError) => client_failed(error),
+        // A request of HTTP/2 that the client takes back is an error of that protocol.
+        (ErrorSource::Downstream, E::ConnectionClosed | E::H2Error) => Reason::ClientClosed,
         (ErrorSource::Downstream, E::ReadTimedout | E::WriteTimedout) => Reason::ClientTimeout,
         (ErrorSource::Downstream, _) => Reason::BadRequest,
         (_, E::ConnectTimedout | E::TLSHandshakeTimedout) => Reason::ConnectTimeout,
@@ -55,7 +55,7 @@ pub fn reason(error: &Error) -> Reason {
     }
 }
 
-/// What a client that could not be read from did wrong, if anything: its
+/// What a client that could not be read from, or written to, did wrong, if anything: its
 /// connection says so by the kind of the error.
 fn client_failed(error: &Error) -> Reason {
     let cause = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);

@@ -24,6 +24,7 @@ pub struct Route {
     /// Of the whole configuration, then of this route.
     pub response_rules: Rules,
     total_limit: Duration,
+    body_limit: u64,
 }
 
 /// What answers.
@@ -97,6 +98,7 @@ impl Route {
             request_rules: rules(&config.headers.request, &written.headers.request),
             response_rules: rules(&config.headers.response, &written.headers.response),
             total_limit,
+            body_limit: written.body_size.unwrap_or(config.limits.body_size).get(),
         }
     }
 
@@ -111,6 +113,7 @@ impl Route {
             request_rules: rules::<Request>(&config.headers.request, &request),
             response_rules: rules::<Response>(&config.headers.response, &response),
             total_limit: config.timeouts.total.get(),
+            body_limit: config.limits.body_size.get(),
         }
     }
 
@@ -140,6 +143,11 @@ impl Route {
     /// The time in which an answer must have begun, over all tries.
     pub fn total_limit(&self) -> Duration {
         self.total_limit
+    }
+
+    /// The largest body of a request, in bytes.
+    pub fn body_limit(&self) -> u64 {
+        self.body_limit
     }
 
     /// The path and query to send on, where they are not those that were asked

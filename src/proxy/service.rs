@@ -48,11 +48,16 @@ impl Proxy {
         Self { current, in_flight, access_log }
     }
 
+    /// Where lines of requests go, if they are wanted.
+    pub fn access_log(&self) -> Option<&AccessLog> {
+        self.access_log.as_ref()
+    }
+
     /// Finds out what is asked for and what is to be done about it.
     fn look_at(
         &self,
         session: &Session,
-        admitted: Result<(), Reason>,
+        admitted: Result<Option<u64>, Reason>,
         context: &mut RequestContext,
     ) -> Decision {
         let snapshot = self.current.load();
@@ -65,9 +70,10 @@ impl Proxy {
             false => peer,
         };
         context.route = Some(Arc::clone(&snapshot.not_found));
-        if let Err(reason) = admitted {
-            return Decision::Refuse(reason);
-        }
+        let length = match admitted {
+            Ok(length) => length,
+            Err(reason) => return Decision::Refuse(reason),
+        };
         if !is_target(request) {
             return Decision::Refuse(Reason::BadRequest);
         }
@@ -84,6 +90,9 @@ impl Proxy {
         context.path = chosen.path;
         context.target = chosen.target;
         context.route = Some(Arc::clone(&chosen.route));
+        if length.is_some_and(|length| length > chosen.route.body_limit()) {
+            return Decision::Refuse(Reason::BodyTooLarge);
+        }
         match chosen.route.action() {
             Action::Pool(pool) => {
                 pool.count_request();
@@ -367,7 +376,9 @@ impl ProxyHttp for Proxy {
     ) -> Box<Error> {
         let mut error = error.more_context(format!("backend {peer}"));
         if !retry::may_repeat(session, &error) {
+            // That a changed protocol ends is no failure.
             if *error.esource() == ErrorSource::Upstream
+                && !session.was_upgraded()
                 && let Some(ticket) = &mut context.ticket
             {
                 ticket.failed();
@@ -434,11 +445,12 @@ impl ProxyHttp for Proxy {
         end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<()> {
-        framing::body_passes(session, end_of_stream)?;
+        let limit = context.route.as_ref().map_or(u64::MAX, |route| route.body_limit());
+        framing::body_passes(session, end_of_stream, limit)?;
         // A tunnel's bytes pass here too, and it has no total limit.
         let in_time = body.is_none()
             || session.was_upgraded()
-            || has_answer(session)
+            || answer::has_begun(session)
             || context.time_left(Instant::now()).is_some();
         if in_time { Ok(()) } else { Err(out_of_time()) }
     }
@@ -474,6 +486,8 @@ impl ProxyHttp for Proxy {
         }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             framing::upgraded(session);
+        } else {
+            framing::answered(session);
         }
         context.failure = None;
         context.upstream_time = context.tried_at.map(|at| at.elapsed());
@@ -514,7 +528,7 @@ impl ProxyHttp for Proxy {
             },
         };
         context.failure = Some(reason);
-        if reason != Reason::ClientClosed && !has_answer(session) {
+        if reason != Reason::ClientClosed && !answer::has_begun(session) {
             // The client may be gone by now; then nobody is left to tell.
             let _ = self.refuse(session, reason, context).await;
         }
@@ -564,11 +578,6 @@ impl Proxy {
         let route = self.route(context);
         route.pool().is_some_and(|pool| pool.may_try_again(context.target, &context.tried))
     }
-}
-
-/// Whether the client has been sent the beginning of an answer; 1xx are none.
-fn has_answer(session: &Session) -> bool {
-    session.response_written().is_some_and(|answer| !answer.status.is_informational())
 }
 
 /// Whether the request is for something: a path, an absolute URI, or the server

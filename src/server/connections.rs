@@ -93,7 +93,6 @@ impl Connections {
     }
 
     /// How many are open.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the admin listener will show it"))]
     pub fn open(&self) -> u32 {
         self.0.total.load(Relaxed)
     }

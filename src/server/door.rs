@@ -30,6 +30,7 @@ use super::connections::{Connections, Full};
 use super::tls;
 use crate::config::{Config, Limits, Listener, ListenerTls};
 use crate::proxy::Proxy;
+use crate::proxy::access_log::AccessLog;
 use crate::proxy::answer::Reason;
 use crate::proxy::connection::{Connection, Dialogue, Terms, refusal};
 use crate::proxy::forwarded::TrustedProxies;
@@ -80,6 +81,7 @@ pub struct Door {
     entrance: Arc<Entrance>,
     connections: Connections,
     proxy: Arc<HttpProxy<Proxy>>,
+    log: Option<AccessLog>,
 }
 
 // === impl Rules ===
@@ -124,8 +126,9 @@ impl Door {
         entrance: Arc<Entrance>,
         connections: Connections,
         proxy: Arc<HttpProxy<Proxy>>,
+        log: Option<AccessLog>,
     ) -> Self {
-        Self { entrance, connections, proxy }
+        Self { entrance, connections, proxy, log }
     }
 }
 
@@ -153,7 +156,8 @@ impl ServerApp for Door {
                 timeout(limits.handshake_timeout.get(), handshake).await.ok()??
             }
         };
-        let mut connection = Connection::new(stream, Arc::clone(&rules.terms)).ok()?;
+        let mut connection =
+            Connection::new(stream, Arc::clone(&rules.terms), self.log.clone()).ok()?;
         let mut closing = shutdown.clone();
         let multiplexed = tokio::select! {
             biased;

@@ -23,7 +23,7 @@ mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::future::join_all;
@@ -57,6 +57,9 @@ pub use operator::{Origin, Reader};
 
 /// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
+
+/// How long connections may take to close once no request is left.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether everybody is still at work.
 const ROUNDS: Duration = Duration::from_secs(5);
@@ -162,7 +165,9 @@ async fn serve(
     let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), access_log);
     let (listeners, fds) = sockets.hand_over();
     let doors = listeners.iter().copied().zip(entrances).collect();
-    let mut services = tokio::spawn(accept(&config, proxy, doors, fds, shutting_down));
+    let connections = Connections::default();
+    let accepting = accept(&config, proxy, connections.clone(), doors, fds, shutting_down);
+    let mut services = tokio::spawn(accepting);
     let pools = operator
         .current()
         .load()
@@ -186,7 +191,7 @@ async fn serve(
         Asked::Drain => {
             // An error would mean that nobody listens, which is as well.
             let _ = shutdown.send(true);
-            drain(drain_limit, services, in_flight, signals).await;
+            drain(drain_limit, services, in_flight, connections, signals).await;
         }
         Asked::End | Asked::Reload => info!(target: "server", "interrupted, stopping"),
     }
@@ -223,7 +228,13 @@ async fn lost_care(operator: &Operator) {
 
 /// Waits until the requests in flight have finished, or until `limit` or another
 /// signal ends the wait.
-async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut signals: Signals) {
+async fn drain(
+    limit: Span,
+    services: JoinHandle<()>,
+    in_flight: InFlight,
+    connections: Connections,
+    mut signals: Signals,
+) {
     info!(target: "server", in_flight = in_flight.count(), %limit,
         "no longer accepting, finishing what is in flight");
     let finished = async {
@@ -236,6 +247,12 @@ async fn drain(limit: Span, services: JoinHandle<()>, in_flight: InFlight, mut s
             if in_flight.count() == 0 {
                 break;
             }
+        }
+        // The end of an answer over HTTP/2 is sent by its connection, after the request
+        // has ended. Nobody is waited for who does not take it.
+        let begun = Instant::now();
+        while connections.open() > 0 && begun.elapsed() < FAREWELL {
+            tokio::time::sleep(SETTLE).await;
         }
     };
     tokio::select! {
@@ -283,6 +300,7 @@ fn entrances(config: &Config) -> Result<Vec<Arc<Entrance>>, TlsError> {
 fn accept(
     config: &Config,
     proxy: Proxy,
+    connections: Connections,
     doors: Vec<(SocketAddr, Arc<Entrance>)>,
     fds: Fds,
     shutting_down: watch::Receiver<bool>,
@@ -293,15 +311,15 @@ fn accept(
         max_retries: usize::MAX,
         ..ServerConf::default()
     });
+    let log = proxy.access_log().cloned();
     let mut proxy = http_proxy(&conf, proxy);
     proxy.server_options = Some(door::server_options(&config.limits));
     proxy.h2_options = Some(door::http2_options(&config.limits));
     // One for all listeners, since the connections to backends are its.
     let proxy = Arc::new(proxy);
-    let connections = Connections::default();
     let fds: ListenFds = Arc::new(Mutex::new(fds));
     let services = doors.into_iter().map(|(address, entrance)| {
-        let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy));
+        let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy), log.clone());
         let mut service = ListeningService::new(format!("listener {address}"), door);
         service.add_listener(
             ListenerConfig::tcp(address.to_string())

@@ -4,22 +4,72 @@
 #[path = "../fuzz/checks.rs"]
 mod checks;
 
+use std::panic::catch_unwind;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// A check, with the files of its corpus and the beginnings of each: a file that is
-/// cut off anywhere is as bad as any.
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+
+/// How long each check is given inputs that are like those of its corpus. They are
+/// the same each time, as far as it gets.
+fn length() -> Duration {
+    let seconds = std::env::var("PINGORA_LAB_STRESS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(4)) / 8
+}
+
+/// A check, with the files of its corpus, the beginnings of each (a file that is cut
+/// off anywhere is as bad as any), and what becomes of them by chance.
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
-    let mut files = 0;
+    let mut corpus = Vec::new();
     for entry in folder.read_dir().expect("a corpus") {
-        let file = entry.expect("an entry").path();
-        let bytes = std::fs::read(&file).expect("a file");
-        for length in 0..=bytes.len() {
-            check(&bytes[..length]);
-        }
-        files += 1;
+        corpus.push(std::fs::read(entry.expect("an entry").path()).expect("a file"));
     }
-    assert!(files > 0, "{} is empty", folder.display());
+    corpus.sort();
+    for bytes in &corpus {
+        for length in 0..=bytes.len() {
+            examine(check, &bytes[..length]);
+        }
+    }
+    let mut random = StdRng::seed_from_u64(0);
+    let end = Instant::now() + length();
+    while Instant::now() < end {
+        examine(check, &changed(&corpus, &mut random));
+    }
+}
+
+/// Shows what a check fails on.
+fn examine(check: fn(&[u8]), bytes: &[u8]) {
+    if catch_unwind(|| check(bytes)).is_err() {
+        panic!("it fails on:\n{}\nwhich is {bytes:?}", String::from_utf8_lossy(bytes));
+    }
+}
+
+/// One of the files with a few changes: bytes that are other ones, go, or are there
+/// twice, and pieces of another file.
+fn changed(corpus: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
+    let mut bytes = corpus.choose(random).expect("a file").clone();
+    for _ in 0..random.random_range(1..5) {
+        let at = random.random_range(0..=bytes.len());
+        let upto = random.random_range(at..=bytes.len().min(at + 12));
+        match random.random_range(0..4) {
+            0 if at < bytes.len() => bytes[at] = random.random(),
+            1 => drop(bytes.drain(at..upto)),
+            2 => {
+                let again = bytes[at..upto].to_vec();
+                bytes.splice(at..at, again);
+            }
+            _ => {
+                let other = corpus.choose(random).expect("a file");
+                let from = random.random_range(0..=other.len());
+                let to = random.random_range(from..=other.len().min(from + 20));
+                bytes.splice(at..upto, other[from..to].iter().copied());
+            }
+        }
+    }
+    bytes
 }
 
 #[test]

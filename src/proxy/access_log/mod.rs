@@ -3,8 +3,8 @@
 //! It is written by hand into memory that the thread keeps, and appended to a
 //! [`Queue`] that a thread of the server's empties: a request neither waits for the
 //! place that lines go to nor pays for it. The path is logged without its query, which
-//! may hold what no log should; of the header fields only `Host` is logged. Requests
-//! that Pingora's parser refuses (400) never reach this place.
+//! may hold what no log should; of the header fields only `Host` is logged. A request
+//! that is refused before its header has been understood leaves a line without them.
 
 mod clock;
 mod escape;
@@ -12,12 +12,15 @@ mod line;
 mod queue;
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Version;
 use pingora::Error;
 use pingora_proxy::Session;
 
+use super::answer::Reason;
 use super::context::RequestContext;
 use super::retry;
 use clock::Clock;
@@ -57,7 +60,35 @@ impl AccessLog {
 
     /// Writes the line of a request that has ended.
     pub fn write(&self, session: &Session, error: Option<&Error>, context: &RequestContext) {
-        let line = line(session, error, context);
+        self.push(&line(session, error, context));
+    }
+
+    /// Writes the line of a request of which no more is known than that it was refused:
+    /// its header never became whole, or is none. It began so long ago.
+    pub fn write_unread(&self, client: Option<SocketAddr>, reason: Reason, duration: Duration) {
+        self.push(&Line {
+            method: "-",
+            host: b"-",
+            path: b"-",
+            status: reason.status().as_u16(),
+            route: "-",
+            backend: "-",
+            attempts: 0,
+            duration,
+            upstream: None,
+            bytes: 0,
+            bytes_in: 0,
+            protocol: "-",
+            tls: None,
+            client,
+            user: None,
+            request_id: b"-",
+            trace_id: None,
+            reason: Some(reason.id()),
+        });
+    }
+
+    fn push(&self, line: &Line<'_>) {
         DESK.with_borrow_mut(|Desk { clock, line: text }| {
             text.clear();
             line.write(text, clock.now(), self.form);
@@ -97,7 +128,7 @@ fn line<'a>(session: &'a Session, error: Option<&Error>, context: &'a RequestCon
         user: None,
         request_id: context.request_id.as_bytes(),
         trace_id: None,
-        reason: reason.map(super::answer::Reason::id),
+        reason: reason.map(Reason::id),
     }
 }
 

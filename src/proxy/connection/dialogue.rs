@@ -43,6 +43,8 @@ pub(super) enum Stage {
     ChunkedBody,
     /// A body that the client sends once it is told to.
     ExpectedBody,
+    /// The same body, though the answer has come without it.
+    SparedBody,
     /// Nothing, unless the client goes away: it is the backend's turn.
     Answer,
     /// The client has been refused; what it still sends is thrown away.
@@ -127,17 +129,17 @@ impl Dialogue {
     ///
     /// What came of the body with the header is malformed.
     pub fn header_read(&self, length: usize, body: Body) -> Result<bool, BadFraming> {
-        let mut watched = true;
-        self.set(match body {
-            Body::None => Stage::Answer,
-            Body::Sized => Stage::Body,
-            Body::Expected => Stage::ExpectedBody,
-            Body::Chunked => {
-                watched = self.begin_chunks(length)?;
-                if watched { Stage::ChunkedBody } else { Stage::Body }
-            }
+        let watched = match body {
+            Body::Chunked => self.begin_chunks(length),
+            _ => Ok(true),
+        };
+        self.set(match (body, watched) {
+            (Body::None, _) | (_, Err(BadFraming)) => Stage::Answer,
+            (Body::Chunked, Ok(true)) => Stage::ChunkedBody,
+            (Body::Sized | Body::Chunked, _) => Stage::Body,
+            (Body::Expected, _) => Stage::ExpectedBody,
         });
-        Ok(watched)
+        watched
     }
 
     /// Counts a request, and says whether it is the last on its connection. An
@@ -153,8 +155,17 @@ impl Dialogue {
 
     /// The whole body of the request has come (HTTP/1).
     pub fn body_read(&self) {
-        if matches!(self.stage(), Stage::Body | Stage::ChunkedBody | Stage::ExpectedBody) {
+        use Stage as S;
+        if matches!(self.stage(), S::Body | S::ChunkedBody | S::ExpectedBody | S::SparedBody) {
             self.set(Stage::Answer);
+        }
+    }
+
+    /// An answer begins. A client that was to be told to send its body will not be
+    /// told any more, but may send it all the same.
+    pub fn answer_begins(&self) {
+        if self.stage() == Stage::ExpectedBody {
+            self.set(Stage::SparedBody);
         }
     }
 
@@ -197,13 +208,14 @@ impl Dialogue {
     }
 
     pub(super) fn stage(&self) -> Stage {
-        const ALL: [Stage; 10] = [
+        const ALL: [Stage; 11] = [
             Stage::Opening,
             Stage::Idle,
             Stage::Header,
             Stage::Body,
             Stage::ChunkedBody,
             Stage::ExpectedBody,
+            Stage::SparedBody,
             Stage::Answer,
             Stage::Refused,
             Stage::Tunnel,

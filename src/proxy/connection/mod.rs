@@ -16,6 +16,7 @@ mod dialogue;
 mod pace;
 mod peer;
 mod refusal;
+mod request_line;
 mod stream;
 mod timer;
 

@@ -1,7 +1,9 @@
 //! The stream that Pingora reads and writes instead of a client's socket.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,9 +22,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use super::dialogue::{Dialogue, Stage};
 use super::pace::Pace;
 use super::refusal::refusal;
+use super::request_line::RequestLine;
 use super::timer::Timer;
 use super::{Peer, Terms};
 use crate::config::Rate;
+use crate::proxy::access_log::AccessLog;
 use crate::proxy::answer::Reason;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
@@ -33,6 +37,9 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 
+/// As many fields as Pingora's parser takes, and the line before them.
+const MOST_FIELDS: usize = 257;
+
 /// A client's connection, with the limits of its [`Terms`].
 ///
 /// A limit that passes inside a body or an answer is an error of kind
@@ -42,15 +49,20 @@ pub struct Connection {
     inner: Stream,
     dialogue: Arc<Dialogue>,
     digest: Arc<ProxyDigest>,
+    log: Option<AccessLog>,
     opened: Instant,
     /// When what is waited for now began to be: a header, or the time without one.
     since: Option<Instant>,
-    /// What has been read to see which protocol is spoken.
+    /// What has been read to see which protocol is spoken, or whether the client is
+    /// still there.
     ahead: [u8; PREFACE.len()],
     ahead_at: u8,
     ahead_end: u8,
     /// Whether the preface of HTTP/2 has come.
     greeted: bool,
+    line: RequestLine,
+    /// Lines of the header so far.
+    lines: usize,
     reading: Pace,
     writing: Pace,
     /// Whether something was written that no flush has followed.
@@ -60,12 +72,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes over an accepted connection, after any TLS handshake.
+    /// Takes over an accepted connection, after any TLS handshake. `log` is told of
+    /// requests that are refused here.
     ///
     /// # Errors
     ///
     /// None in practice: Pingora could not make an empty header.
-    pub fn new(inner: Stream, terms: Arc<Terms>) -> pingora::Result<Self> {
+    pub fn new(inner: Stream, terms: Arc<Terms>, log: Option<AccessLog>) -> pingora::Result<Self> {
         let socket = inner.get_socket_digest();
         let address = socket.as_ref().and_then(|socket| socket.peer_addr()?.as_inet());
         let peer = address.map(|address| Peer::from(address.ip()));
@@ -78,12 +91,15 @@ impl Connection {
             inner,
             dialogue,
             digest: Arc::new(digest),
+            log,
             opened: Instant::now(),
             since: None,
             ahead: [0; PREFACE.len()],
             ahead_at: 0,
             ahead_end: 0,
             greeted: false,
+            line: RequestLine::default(),
+            lines: 0,
             reading: Pace::default(),
             writing: Pace::default(),
             unflushed: false,
@@ -113,18 +129,13 @@ impl Connection {
             if read.len() == PREFACE.len() {
                 return Some(true);
             }
-            std::future::poll_fn(|cx| self.poll_ahead(cx)).await?;
+            poll_fn(|cx| self.poll_ahead(cx)).await?;
         }
     }
 
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
-        let mut buf = ReadBuf::new(&mut self.ahead[usize::from(self.ahead_end)..]);
-        match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
-            Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                // No more than fits, which is 24.
-                self.ahead_end += u8::try_from(buf.filled().len()).unwrap_or(0);
-                Poll::Ready(Some(()))
-            }
+        match self.read_more_ahead(cx) {
+            Poll::Ready(Ok(1..)) => Poll::Ready(Some(())),
             Poll::Ready(_) => Poll::Ready(None),
             Poll::Pending => {
                 let deadline = self.opened + self.dialogue.terms().limits.header_timeout.get();
@@ -133,12 +144,36 @@ impl Connection {
         }
     }
 
+    /// Reads what fits behind what has been read ahead.
+    fn read_more_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u8>> {
+        let mut buf = ReadBuf::new(&mut self.ahead[usize::from(self.ahead_end)..]);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf))?;
+        // No more than fits, which is 24.
+        let count = u8::try_from(buf.filled().len()).unwrap_or(0);
+        self.ahead_end += count;
+        Poll::Ready(Ok(count))
+    }
+
     /// Gives out what was read ahead.
     fn read_ahead(&mut self, buf: &mut ReadBuf<'_>) {
         let ahead = &self.ahead[usize::from(self.ahead_at)..usize::from(self.ahead_end)];
         let count = ahead.len().min(buf.remaining());
         buf.put_slice(&ahead[..count]);
         self.ahead_at += u8::try_from(count).unwrap_or(0);
+    }
+
+    /// Whether these bytes of a header cannot be the beginning of one.
+    fn is_odd(&mut self, bytes: &[u8]) -> bool {
+        match self.dialogue.stage() {
+            Stage::Opening | Stage::Idle => {
+                self.line = RequestLine::default();
+                self.lines = 0;
+            }
+            Stage::Header => {}
+            _ => return false,
+        }
+        self.lines += bytes.iter().filter(|byte| **byte == b'\n').count();
+        self.line.feed(bytes).is_err()
     }
 
     /// These bytes have come.
@@ -156,7 +191,7 @@ impl Connection {
             }
             Stage::Header => self.dialogue.header_continues(bytes, false),
             Stage::Body => self.reading.moved(bytes.len()),
-            Stage::ExpectedBody => {
+            Stage::ExpectedBody | Stage::SparedBody => {
                 self.dialogue.set(Stage::Body);
                 self.reading.moved(bytes.len());
             }
@@ -188,6 +223,9 @@ impl Connection {
             Stage::Body | Stage::ChunkedBody => {
                 self.reading.deadline(limits.body_timeout, limits.body_rate)
             }
+            Stage::SparedBody => {
+                *self.since.get_or_insert_with(Instant::now) + limits.body_timeout.get()
+            }
             Stage::Refused => *self.since.get_or_insert_with(Instant::now) + LINGER,
             Stage::Multiplexed if !self.greeted => self.opened + limits.header_timeout.get(),
             Stage::Answer | Stage::ExpectedBody | Stage::Tunnel | Stage::Multiplexed => {
@@ -197,10 +235,12 @@ impl Connection {
         };
         ready!(self.read_timer.poll(deadline, cx));
         match stage {
-            Stage::Body | Stage::ChunkedBody => Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the body does not come, or comes too slowly",
-            ))),
+            Stage::Body | Stage::ChunkedBody | Stage::SparedBody => {
+                Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the body does not come, or comes too slowly",
+                )))
+            }
             Stage::Header => self.refuse(Reason::ClientTimeout, cx),
             _ => self.over(),
         }
@@ -216,8 +256,29 @@ impl Connection {
         }
     }
 
+    /// Sees whether the client has gone while the backend is to answer. What it
+    /// sends is its next request, which has to wait: to Pingora it would be an error of
+    /// this one.
+    fn watch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ahead_at == self.ahead_end {
+            (self.ahead_at, self.ahead_end) = (0, 0);
+            match self.read_more_ahead(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(_)) | Poll::Pending => {}
+            }
+        }
+        self.send_what_waits(cx);
+        self.since = None;
+        Poll::Pending
+    }
+
     /// Answers a client in the middle of a header, and listens on for a while.
     fn refuse(&mut self, reason: Reason, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(log) = &self.log {
+            let begun = self.since.unwrap_or(self.opened);
+            log.write_unread(self.client(), reason, begun.elapsed());
+        }
         // A client that does not even take this has had its answer.
         let answer = refusal(reason);
         if let Poll::Ready(Ok(_)) = Pin::new(&mut self.inner).poll_write(cx, &answer) {
@@ -247,6 +308,26 @@ impl Connection {
         }
     }
 
+    /// Takes Pingora's own answer to a header that its parser refuses, and sends ours
+    /// in its place. All others come when the phases have seen the header.
+    fn takes_answer(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.dialogue.stage() {
+            Stage::Header => {
+                let many = self.lines > MOST_FIELDS;
+                let reason = if many { Reason::HeaderTooLarge } else { Reason::BadRequest };
+                let _ = self.refuse(reason, cx);
+                true
+            }
+            Stage::Refused => true,
+            _ => false,
+        }
+    }
+
+    fn client(&self) -> Option<SocketAddr> {
+        let digest = self.inner.get_socket_digest()?;
+        digest.peer_addr()?.as_inet().copied()
+    }
+
     /// Nothing more will be read. Whoever serves the connection drops it; an error
     /// would only have Pingora write a line of log for each.
     fn over(&mut self) -> Poll<io::Result<()>> {
@@ -264,6 +345,10 @@ impl Connection {
         match result {
             Poll::Ready(Ok(done)) => {
                 self.writing.moved(bytes(&done));
+                if self.dialogue.stage() == Stage::SparedBody {
+                    // The time for it begins when the answer has ended.
+                    self.since = None;
+                }
                 Poll::Ready(Ok(done))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -301,6 +386,7 @@ impl AsyncRead for Connection {
             {
                 return this.refuse(Reason::HeaderTooLarge, cx);
             }
+            Stage::Answer => return this.watch(cx),
             Stage::Refused => return this.throw_away(cx),
             _ => {}
         }
@@ -310,6 +396,10 @@ impl AsyncRead for Connection {
         }
         let result = Pin::new(&mut this.inner).poll_read(cx, buf);
         if buf.filled().len() > before {
+            if this.is_odd(&buf.filled()[before..]) {
+                buf.set_filled(before);
+                return this.refuse(Reason::BadRequest, cx);
+            }
             return Poll::Ready(this.received(&buf.filled()[before..]));
         }
         match result {
@@ -329,6 +419,9 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.takes_answer(cx) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let result = Pin::new(&mut this.inner).poll_write(cx, bytes);
         this.unflushed = true;
         this.written(result, |count| *count, cx)
@@ -340,6 +433,9 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.takes_answer(cx) {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         let result = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);
         this.unflushed = true;
         this.written(result, |count| *count, cx)
@@ -368,6 +464,10 @@ impl Shutdown for Connection {
     async fn shutdown(&mut self) {
         // That the client has gone first is no news.
         let _ = AsyncWriteExt::shutdown(self).await;
+        if self.dialogue.stage() == Stage::Refused {
+            // Until nothing more comes of it, which whoever serves it sees.
+            let _ = poll_fn(|cx| self.throw_away(cx)).await;
+        }
     }
 }
 

@@ -160,7 +160,7 @@ mod tests {
 
     fn pool(check: &str) -> Arc<Pool> {
         let text = format!("health_check = {{ {check} }}\n[[backend]]\naddress = '127.0.0.1:9'\n");
-        Pool::new(&toml::from_str(&text).unwrap(), &config::Timeouts::default())
+        Pool::new(&toml::from_str(&text).unwrap(), &config::Timeouts::default(), None)
     }
 
     #[test]

@@ -1,46 +1,13 @@
 //! Another configuration takes the place of the first, and nobody notices.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Balancer, Client, Upstream, get};
-
-/// A load balancer whose file can be written anew.
-struct Reloadable {
-    _folder: tempfile::TempDir,
-    file: PathBuf,
-    balancer: Balancer,
-}
-
-impl Reloadable {
-    fn start(text: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("lab.toml");
-        std::fs::write(&file, text).unwrap();
-        let balancer = Balancer::start(&["--config", file.to_str().unwrap()]);
-        Self { _folder: folder, file, balancer }
-    }
-
-    /// As an editor does it: a new file in the place of the old one.
-    fn write(&self, text: &str) {
-        let new = self.file.with_extension("new");
-        std::fs::write(&new, text).unwrap();
-        std::fs::rename(&new, &self.file).unwrap();
-    }
-
-    /// Waits for the log to say what became of the `count`th reload.
-    fn wait_for_reload(&self, result: &str) -> serde_json::Value {
-        self.balancer.event(|event| {
-            (event["target"] == "reload" && event["message"].as_str()?.contains(result))
-                .then(|| event.clone())
-        })
-    }
-}
+use crate::support::{Client, Reloadable, Upstream, get};
 
 fn pool(name: &str, upstream: &Upstream) -> String {
     let address = upstream.address;

@@ -12,6 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection that requests are written to byte by byte.
 pub struct Client {
     stream: BufReader<Box<dyn Wire>>,
+    socket: TcpStream,
 }
 
 /// An answer.
@@ -21,6 +22,8 @@ pub struct Answer {
     /// In the order in which they came, names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// The fields after a chunked body.
+    pub trailers: Vec<(String, String)>,
 }
 
 impl Client {
@@ -35,6 +38,17 @@ impl Client {
         socket.bind(&SocketAddr::from((source, 0)).into()).expect("a free port");
         socket.connect(&address.into()).expect("the server accepts");
         Self::from(TcpStream::from(socket))
+    }
+
+    /// A second handle, to send while somebody else reads.
+    pub fn sender(&self) -> TcpStream {
+        self.socket.try_clone().expect("a second handle")
+    }
+
+    /// Ends the connection with a reset, not in order.
+    pub fn reset(self) {
+        let socket = socket2::SockRef::from(&self.socket);
+        socket.set_linger(Some(Duration::ZERO)).expect("an option that all systems have");
     }
 
     /// GET with these further header lines, over this connection.
@@ -65,27 +79,39 @@ impl Client {
 
     /// Reads one answer; `None` if the connection ends before it begins.
     pub fn answer(&mut self) -> Option<Answer> {
-        let status_line = self.line()?;
-        let status = status_line.split(' ').nth(1).expect("a status").parse().expect("a number");
-        let mut headers = Vec::new();
-        loop {
-            let line = self.line().expect("a whole header");
-            if line.is_empty() {
-                break;
-            }
-            let (name, value) = line.split_once(':').expect("a field");
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        let mut answer = self.header()?;
+        if matches!(answer.status, 100..=199 | 204 | 304) {
+            return Some(answer);
         }
-        let mut answer = Answer { status, headers, body: Vec::new() };
         if let Some(length) = answer.header("content-length") {
             answer.body = vec![0; length.parse().expect("a length")];
             self.stream.read_exact(&mut answer.body).expect("a whole body");
         } else if answer.header("transfer-encoding") == Some("chunked") {
-            answer.body = self.chunked();
+            self.chunked(&mut answer);
         } else {
             self.stream.read_to_end(&mut answer.body).expect("a body up to the end");
         }
         Some(answer)
+    }
+
+    /// Reads the header of an answer; `None` if the connection ends before it begins.
+    pub fn header(&mut self) -> Option<Answer> {
+        let status_line = self.line()?;
+        let status = status_line.split(' ').nth(1).expect("a status").parse().expect("a number");
+        let headers = self.fields();
+        Some(Answer { status, headers, body: Vec::new(), trailers: Vec::new() })
+    }
+
+    fn fields(&mut self) -> Vec<(String, String)> {
+        let mut fields = Vec::new();
+        loop {
+            let line = self.line().expect("a whole header");
+            if line.is_empty() {
+                return fields;
+            }
+            let (name, value) = line.split_once(':').expect("a field");
+            fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
     }
 
     /// Whether the server has closed the connection; waits for it or for data.
@@ -96,17 +122,17 @@ impl Client {
         }
     }
 
-    fn chunked(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
+    fn chunked(&mut self, answer: &mut Answer) {
         loop {
             let size = self.line().expect("a chunk size");
             let size = usize::from_str_radix(&size, 16).expect("a hexadecimal size");
+            if size == 0 {
+                answer.trailers = self.fields();
+                return;
+            }
             let mut chunk = vec![0; size + 2];
             self.stream.read_exact(&mut chunk).expect("a whole chunk");
-            if size == 0 {
-                return body;
-            }
-            body.extend_from_slice(&chunk[..size]);
+            answer.body.extend_from_slice(&chunk[..size]);
         }
     }
 
@@ -125,13 +151,15 @@ impl From<TcpStream> for Client {
     fn from(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
         stream.set_nodelay(true).expect("no delay");
-        Self { stream: BufReader::new(Box::new(stream)) }
+        let socket = stream.try_clone().expect("a second handle");
+        Self { stream: BufReader::new(Box::new(stream)), socket }
     }
 }
 
 impl From<Secured> for Client {
     fn from(stream: Secured) -> Self {
-        Self { stream: BufReader::new(Box::new(stream)) }
+        let socket = stream.sock.try_clone().expect("a second handle");
+        Self { stream: BufReader::new(Box::new(stream)), socket }
     }
 }
 
