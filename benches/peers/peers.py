@@ -136,7 +136,14 @@ def need(*programs):
 
 
 def run(main):
-    """Runs `main`; trouble is a sentence, not a trace."""
+    """Runs `main`; trouble is a sentence, not a trace. Whoever ends it by a signal has
+    everything ended that it has started."""
+
+    def ended(number, _):
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, ended)
+    signal.signal(signal.SIGHUP, ended)
     try:
         sys.exit(main())
     except Trouble as trouble:
