@@ -13,6 +13,7 @@
 mod access;
 mod access_log;
 mod address;
+mod admin;
 mod bounded;
 mod duration;
 mod file;
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize};
 pub use access::Access;
 pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
+pub use admin::{Admin, AdminHost, Metrics};
 pub use bounded::{Count, Share, Threads, Weight};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
@@ -100,6 +102,11 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// The form of the log.
     pub log: Log,
+    /// How the load balancer is looked after while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
+    /// What is counted of requests.
+    pub metrics: Metrics,
     /// One line for each request.
     pub access_log: AccessLog,
 }
@@ -182,6 +189,8 @@ impl Default for Config {
             limits: Limits::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            admin: None,
+            metrics: Metrics::default(),
             access_log: AccessLog::default(),
         }
     }

@@ -53,6 +53,7 @@ impl Config {
     /// The first mistake found, in words that name the values concerned.
     pub fn validate(&self) -> Result<(), Misfit> {
         self.validate_listeners()?;
+        self.validate_admin()?;
         if self.pools.is_empty() && !self.routes.iter().any(|r| r.pool.is_none()) {
             return Err(misfit(vec![], "no [[pool]]: add one with a [[pool.backend]]"));
         }
@@ -108,6 +109,21 @@ impl Config {
             if let Some((key, message)) = listener.tls.as_ref().and_then(ListenerTls::misfit) {
                 return Err(misfit(at!["listener", index, "tls", key], message));
             }
+        }
+        Ok(())
+    }
+
+    fn validate_admin(&self) -> Result<(), Misfit> {
+        let Some(admin) = &self.admin else { return Ok(()) };
+        let address = admin.address;
+        let wrong = |message: String| Err(misfit(at!["admin", "address"], message));
+        if address.port() != 0 && self.listeners.iter().any(|l| l.address == address) {
+            return wrong(format!("[admin] and a listener are both on {address}: move one"));
+        }
+        if !address.ip().to_canonical().is_loopback() && admin.token.is_none() {
+            return wrong(format!(
+                "other machines can reach {address}: add a token to [admin], or use 127.0.0.1"
+            ));
         }
         Ok(())
     }

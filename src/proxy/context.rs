@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderName, HeaderValue};
 
 use super::answer::Reason;
+use super::metrics::upstream::Upstream;
 use super::pool::{Endpoint, Target, Ticket};
 use super::route::Route;
 
@@ -105,6 +106,11 @@ impl RequestContext {
     /// Where the request went last.
     pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
         self.ticket.as_ref().map(Ticket::endpoint)
+    }
+
+    /// What is counted of the backend that the request went to last, if anything is.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        self.endpoint()?.identity.metrics.as_deref()
     }
 
     /// From the end of the request's header to the end of the answer, or to now.

@@ -24,6 +24,8 @@
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
+//! | [`outcome`] | how a request ended |
+//! | [`metrics`] | what is counted of requests |
 //! | [`access_log`] | the one line that is left of a request |
 //!
 //! Nothing here parses, formats, allocates or locks on a request's path what
@@ -40,6 +42,8 @@ pub mod forwarded;
 pub mod framing;
 pub mod headers;
 pub mod host;
+pub mod metrics;
+pub mod outcome;
 pub mod path;
 pub mod pem;
 pub mod policies;
@@ -53,6 +57,7 @@ pub mod service;
 pub mod snapshot;
 
 pub use context::InFlight;
+pub use metrics::Metrics;
 pub use pool::{BackendState, Pool, Unresolved};
 pub use service::Proxy;
 pub use snapshot::{Current, Snapshot};

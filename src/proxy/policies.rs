@@ -14,6 +14,7 @@ use pingora_proxy::Session;
 use super::access::Access;
 use super::answer::Reason;
 use super::context::RequestContext;
+use super::metrics::Metrics;
 use super::rate_limit::{Limit, Limits};
 use crate::config::{self, Config, PolicyName};
 
@@ -50,15 +51,15 @@ impl From<Reason> for Instead {
 
 impl Prepared {
     /// Prepares all policies. What has not changed since `earlier` is taken over,
-    /// with what it has counted.
-    pub fn new(config: &Config, earlier: Option<&Self>) -> Self {
+    /// with what it has counted. What they decide is shown by their names.
+    pub fn new(config: &Config, earlier: Option<&Self>, metrics: &Metrics) -> Self {
         let access = config.access.iter();
         let access = access.map(|(name, written)| (name.clone(), Arc::new(Access::new(written))));
         let limits = config.rate_limit.iter().map(|(name, written)| {
             let known = earlier.and_then(|earlier| earlier.limits.get(name));
             let limit = match known.filter(|known| known.is_of(written)) {
                 Some(known) => Arc::clone(known),
-                None => Arc::new(Limit::new(name, written)),
+                None => Arc::new(Limit::new(name, written).shown(metrics)),
             };
             (name.clone(), limit)
         });

@@ -8,9 +8,14 @@ use http::uri::{Authority, PathAndQuery, Uri};
 use http::{HeaderValue, StatusCode};
 
 use super::headers::Rules;
+use super::metrics::Metrics;
+use super::metrics::traffic::RouteTraffic;
 use super::policies::{Policies, Prepared};
 use super::pool::Pool;
 use crate::config::{self, Request, Response, Scheme};
+
+/// What logs and metrics call the route of requests that no route fits.
+const NO_ROUTE: &str = "-";
 
 /// What is done with the requests of one route.
 pub struct Route {
@@ -24,6 +29,7 @@ pub struct Route {
     /// Of the whole configuration, then of this route.
     pub response_rules: Rules,
     total_limit: Duration,
+    traffic: Option<RouteTraffic>,
     body_limit: u64,
 }
 
@@ -78,12 +84,15 @@ impl Route {
         pool: Option<Arc<Pool>>,
         prepared: &Prepared,
         config: &config::Config,
+        metrics: &Metrics,
     ) -> Self {
         let total_limit = written
             .total_timeout
             .or_else(|| pool.as_ref().map(|pool| pool.timeouts().total))
             .unwrap_or(config.timeouts.total)
             .get();
+        let backends = pool.iter().flat_map(|pool| pool.labels());
+        let traffic = metrics.route(&name, backends);
         let action = match (pool, &written.redirect, &written.answer) {
             (Some(pool), ..) => Action::Pool(pool),
             (None, Some(redirect), _) => Action::Redirect(Redirect::new(redirect)),
@@ -98,33 +107,40 @@ impl Route {
             request_rules: rules(&config.headers.request, &written.headers.request),
             response_rules: rules(&config.headers.response, &written.headers.response),
             total_limit,
+            traffic,
             body_limit: written.body_size.unwrap_or(config.limits.body_size).get(),
         }
     }
 
     /// What happens to requests that no route fits.
-    pub fn not_found(config: &config::Config) -> Self {
+    pub fn not_found(config: &config::Config, metrics: &Metrics) -> Self {
         let (request, response) = (config::MoreRules::default(), config::MoreRules::default());
         Self {
-            name: "-".into(),
+            name: NO_ROUTE.into(),
             action: Action::NotFound,
             rewrite: None,
             policies: None,
             request_rules: rules::<Request>(&config.headers.request, &request),
             response_rules: rules::<Response>(&config.headers.response, &response),
             total_limit: config.timeouts.total.get(),
+            traffic: metrics.route(NO_ROUTE, []),
             body_limit: config.limits.body_size.get(),
         }
     }
 
     #[cfg(test)]
     pub(super) fn named(name: String) -> Self {
-        Self { name: name.into(), ..Self::not_found(&config::Config::default()) }
+        Self { name: name.into(), ..Self::not_found(&config::Config::default(), &Metrics::off()) }
     }
 
     /// What it is called in logs and metrics.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What is counted of its requests, if anything is.
+    pub fn traffic(&self) -> Option<&RouteTraffic> {
+        self.traffic.as_ref()
     }
 
     /// What answers.
@@ -289,7 +305,8 @@ mod tests {
 
     fn route(text: &str) -> Route {
         let config: config::Config = toml::from_str(&format!("[[route]]\n{text}\n")).unwrap();
-        Route::new("r".into(), &config.routes[0], None, &Prepared::default(), &config)
+        let (prepared, metrics) = (Prepared::default(), Metrics::off());
+        Route::new("r".into(), &config.routes[0], None, &prepared, &config, &metrics)
     }
 
     #[test]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -19,6 +20,8 @@ use super::connection::{Dialogue, Peer};
 use super::context::{InFlight, RequestContext, Stale};
 use super::forwarded;
 use super::headers::Facts;
+use super::metrics::upstream::Cause;
+use super::outcome::Outcome;
 use super::policies::Instead;
 use super::pool::NoBackend;
 use super::route::{Action, Place, Redirect, Route};
@@ -345,6 +348,22 @@ impl ProxyHttp for Proxy {
         Ok(endpoint.peer(left, session.is_upgrade_req(), fresh))
     }
 
+    /// The request is about to be sent.
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        if let Some(metrics) = context.upstream() {
+            metrics.connected(reused);
+        }
+        Ok(())
+    }
+
     /// Nothing was sent: the next backend may have the request, whatever it is.
     fn fail_to_connect(
         &self,
@@ -353,7 +372,9 @@ impl ProxyHttp for Proxy {
         context: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        context.failure = Some(reason(&error, context));
+        let reason = reason(&error, context);
+        context.failure = Some(reason);
+        count_failure(context, reason);
         if let Some(pool) = self.route(context).pool() {
             pool.suspect();
             if let (Some(Reason::TlsFailed), Some(endpoint)) = (context.failure, context.endpoint())
@@ -361,7 +382,11 @@ impl ProxyHttp for Proxy {
                 endpoint.tls_failed(pool.name(), &error);
             }
         }
-        error.set_retry(self.may_try_another(context));
+        let again = self.may_try_another(context);
+        if again {
+            count_retry(context, Cause::Connect);
+        }
+        error.set_retry(again);
         error
     }
 
@@ -377,20 +402,26 @@ impl ProxyHttp for Proxy {
         let mut error = error.more_context(format!("backend {peer}"));
         if !retry::may_repeat(session, &error) {
             // That a changed protocol ends is no failure.
-            if *error.esource() == ErrorSource::Upstream
-                && !session.was_upgraded()
-                && let Some(ticket) = &mut context.ticket
-            {
-                ticket.failed();
+            if *error.esource() == ErrorSource::Upstream && !session.was_upgraded() {
+                count_failure(context, reason(&error, context));
+                if let Some(ticket) = &mut context.ticket {
+                    ticket.failed();
+                }
             }
             error.set_retry(false);
         } else if client_reused && context.stale == Stale::No {
             context.stale = Stale::AskAgain;
+            count_retry(context, Cause::Stale);
             error.set_retry(true);
         } else {
-            context.failure = Some(reason(&error, context));
+            let reason = reason(&error, context);
+            context.failure = Some(reason);
+            count_failure(context, reason);
             let again = self.may_try_another(context)
                 && self.route(context).pool().is_some_and(|pool| pool.withdraw_retry());
+            if again {
+                count_retry(context, Cause::Broken);
+            }
             error.set_retry(again);
         }
         error
@@ -491,6 +522,9 @@ impl ProxyHttp for Proxy {
         }
         context.failure = None;
         context.upstream_time = context.tried_at.map(|at| at.elapsed());
+        if let (Some(metrics), Some(took)) = (context.upstream(), context.upstream_time) {
+            metrics.answered(took);
+        }
         let route = self.route(context);
         if let Some(ticket) = &mut context.ticket {
             match route.pool() {
@@ -544,10 +578,15 @@ impl ProxyHttp for Proxy {
         error: Option<&Error>,
         context: &mut RequestContext,
     ) {
-        if let Some(log) = &self.access_log {
-            log.write(session, error, context);
+        let outcome = Outcome::of(session, error, context);
+        if let Some(traffic) = context.route.as_ref().and_then(|route| route.traffic()) {
+            let backend = context.endpoint().map(|endpoint| endpoint.identity.index);
+            traffic.ended(backend, &session.req_header().method, &outcome);
         }
-        framing::ended(session, context.failure.or_else(|| error.map(retry::reason)));
+        if let Some(log) = &self.access_log {
+            log.write(session, &outcome, context);
+        }
+        framing::ended(session, outcome.reason);
     }
 
     /// The access log says it.
@@ -577,6 +616,18 @@ impl Proxy {
         }
         let route = self.route(context);
         route.pool().is_some_and(|pool| pool.may_try_again(context.target, &context.tried))
+    }
+}
+
+fn count_failure(context: &RequestContext, reason: Reason) {
+    if let Some(metrics) = context.upstream() {
+        metrics.failed(reason);
+    }
+}
+
+fn count_retry(context: &RequestContext, cause: Cause) {
+    if let Some(metrics) = context.upstream() {
+        metrics.retried(cause);
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::forwarded::TrustedProxies;
+use super::metrics::Metrics;
 use super::policies::Prepared;
 use super::pool::{Pool, Tls};
 use super::route::Route;
@@ -19,6 +20,8 @@ use crate::config::{self, Config, Misfit, Step};
 pub struct Snapshot {
     /// The pools, in the configuration's order.
     pools: Box<[Arc<Pool>]>,
+    /// The routes, in the configuration's order.
+    in_order: Box<[Arc<Route>]>,
     /// The policies that routes name.
     policies: Prepared,
     /// Which requests go where.
@@ -42,7 +45,11 @@ impl Snapshot {
     /// # Errors
     ///
     /// A file that the configuration names cannot be used.
-    pub fn prepare(config: &Config, earlier: Option<&Self>) -> Result<Self, Misfit> {
+    pub fn prepare(
+        config: &Config,
+        earlier: Option<&Self>,
+        metrics: &Metrics,
+    ) -> Result<Self, Misfit> {
         let pools = config.pools.iter().zip(pool_tls(config)?).map(|(written, tls)| {
             let known = earlier.and_then(|earlier| earlier.pool(&written.name));
             match known {
@@ -50,7 +57,7 @@ impl Snapshot {
                     Arc::clone(known)
                 }
                 known => {
-                    let pool = Pool::new(written, &config.timeouts, tls);
+                    let pool = Pool::new(written, &config.timeouts, tls, metrics);
                     if let Some(known) = known {
                         pool.inherit(known);
                     }
@@ -60,7 +67,7 @@ impl Snapshot {
         });
         let pools: Box<[_]> = pools.collect();
         let by_name: HashMap<_, _> = pools.iter().map(|pool| (pool.name(), pool)).collect();
-        let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies));
+        let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies), metrics);
         let implicit = config.routes.is_empty().then(|| to_the_pool(config));
         let routes = config.routes.iter().chain(implicit.as_ref()).enumerate();
         let routes = routes.map(|(index, written)| {
@@ -70,14 +77,15 @@ impl Snapshot {
                 None => (index + 1).to_string().into(),
             };
             let pool = pool.map(|pool| Arc::clone(pool));
-            let route = Route::new(name, written, pool, &policies, config);
+            let route = Route::new(name, written, pool, &policies, config, metrics);
             (written.clone(), Arc::new(route))
         });
-        let routes = Routes::new(routes.collect::<Vec<_>>());
+        let routes: Vec<_> = routes.collect();
         Ok(Self {
+            in_order: routes.iter().map(|(_, route)| Arc::clone(route)).collect(),
             policies,
-            routes,
-            not_found: Arc::new(Route::not_found(config)),
+            routes: Routes::new(routes),
+            not_found: Arc::new(Route::not_found(config, metrics)),
             trusted: TrustedProxies::new(
                 config.trusted_proxies.iter().map(|network| network.plain()),
             ),
@@ -93,6 +101,11 @@ impl Snapshot {
     /// The first that cannot, and where it is named.
     pub fn inspect(config: &Config) -> Result<(), Misfit> {
         pool_tls(config).map(|_| ())
+    }
+
+    /// The routes, in the configuration's order.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.in_order
     }
 
     /// The pools, in the configuration's order.

@@ -5,7 +5,7 @@ use std::collections::hash_map::{Entry, RandomState};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -18,7 +18,11 @@ pub struct Connections(Arc<Counts>);
 
 struct Counts {
     total: AtomicU32,
-    refused: AtomicU32,
+    accepted: AtomicU64,
+    /// As there were too many in all, or from one address.
+    refused: [AtomicU64; 2],
+    /// As they were refused or broken off, or took too long.
+    handshakes_failed: [AtomicU64; 2],
     /// Several, so that threads seldom wait for each other.
     sources: [Mutex<HashMap<Source, u32>>; SHARDS],
     hasher: RandomState,
@@ -56,7 +60,9 @@ impl Default for Connections {
     fn default() -> Self {
         Self(Arc::new(Counts {
             total: AtomicU32::new(0),
-            refused: AtomicU32::new(0),
+            accepted: AtomicU64::new(0),
+            refused: Default::default(),
+            handshakes_failed: Default::default(),
             sources: Default::default(),
             hasher: RandomState::new(),
         }))
@@ -76,20 +82,32 @@ impl Connections {
         // From here on the drop of the place puts back what was counted.
         let mut place = Place { counts: Arc::clone(counts), source: None };
         if before >= limits.connections.get() {
-            counts.refused.fetch_add(1, Relaxed);
+            counts.refused[0].fetch_add(1, Relaxed);
             return Err(Full::Total);
         }
         if let Some(source) = address.map(Source::of) {
             let mut sources = counts.shard(source).lock();
             let open = sources.entry(source).or_insert(0);
             if *open >= limits.connections_per_address.get() {
-                counts.refused.fetch_add(1, Relaxed);
+                counts.refused[1].fetch_add(1, Relaxed);
                 return Err(Full::Address);
             }
             *open += 1;
             place.source = Some(source);
         }
+        counts.accepted.fetch_add(1, Relaxed);
         Ok(place)
+    }
+
+    /// A TLS handshake has failed; `in_time` if it was not because it took too long.
+    pub fn handshake_failed(&self, in_time: bool) {
+        self.0.handshakes_failed[usize::from(!in_time)].fetch_add(1, Relaxed);
+    }
+
+    /// How many handshakes have failed so far, by why.
+    pub fn handshakes_failed(&self) -> [(&'static str, u64); 2] {
+        let [failed, late] = &self.0.handshakes_failed;
+        [("failed", failed.load(Relaxed)), ("timeout", late.load(Relaxed))]
     }
 
     /// How many are open.
@@ -97,10 +115,20 @@ impl Connections {
         self.0.total.load(Relaxed)
     }
 
+    /// How many found a place so far.
+    pub fn accepted(&self) -> u64 {
+        self.0.accepted.load(Relaxed)
+    }
+
     /// How many found no place so far.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the admin listener will show it"))]
-    pub fn refused(&self) -> u32 {
-        self.0.refused.load(Relaxed)
+    pub fn refused(&self) -> u64 {
+        self.refused_by_reason().iter().map(|(_, count)| count).sum()
+    }
+
+    /// The same, by why.
+    pub fn refused_by_reason(&self) -> [(&'static str, u64); 2] {
+        let [total, address] = &self.0.refused;
+        [("total", total.load(Relaxed)), ("address", address.load(Relaxed))]
     }
 }
 
@@ -162,6 +190,8 @@ mod tests {
         drop(places);
         let again = connections.enter(ip("192.0.2.1"), &limits);
         assert!(again.is_ok());
+        assert_eq!(connections.accepted(), 4);
+        assert_eq!(connections.refused_by_reason(), [("total", 1), ("address", 1)]);
         drop((again, other));
         assert_eq!((connections.open(), sources(&connections)), (0, 0));
     }

@@ -153,7 +153,12 @@ impl ServerApp for Door {
             None => stream,
             Some(config) => {
                 let handshake = handshake(stream, Arc::clone(config));
-                timeout(limits.handshake_timeout.get(), handshake).await.ok()??
+                let result = timeout(limits.handshake_timeout.get(), handshake).await;
+                let Ok(Some(stream)) = result else {
+                    self.connections.handshake_failed(result.is_ok());
+                    return None;
+                };
+                stream
             }
         };
         let mut connection =

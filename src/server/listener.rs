@@ -1,7 +1,7 @@
 //! Binding the sockets that clients connect to.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 
 use pingora::server::Fds;
@@ -19,6 +19,8 @@ pub struct BindError {
     pub address: SocketAddr,
     /// Why.
     pub cause: io::Error,
+    /// Whether it is that of the admin listener.
+    pub admin: bool,
 }
 
 /// Bound and listening sockets.
@@ -34,9 +36,19 @@ impl Sockets {
             let only_v6 = addresses
                 .iter()
                 .any(|a| a.is_ipv4() && a.port() != 0 && a.port() == address.port());
-            bind(address, only_v6).map_err(|cause| BindError { address, cause })
+            bind(address, only_v6).map_err(|cause| BindError { address, cause, admin: false })
         };
         addresses.iter().map(bind).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The addresses that were bound.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.iter().map(|(address, _)| *address)
+    }
+
+    /// The sockets, to accept from.
+    pub fn into_std(self) -> Vec<TcpListener> {
+        self.0.into_iter().map(|(_, socket)| socket.into()).collect()
     }
 
     /// The sockets in the form in which Pingora takes over those of a process

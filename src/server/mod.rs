@@ -11,14 +11,18 @@
 //! 4. on SIGINT stop; on SIGTERM stop accepting, finish what is in flight, stop.
 
 mod access_log;
+mod admin;
+mod changes;
 mod connections;
 mod descriptors;
 mod door;
 mod file_watch;
 mod listener;
 mod log;
+pub mod metrics;
 mod operator;
 mod signals;
+mod systemd;
 mod tls;
 
 use std::net::SocketAddr;
@@ -35,16 +39,17 @@ use pingora::services::Service;
 use pingora::services::listening::Service as ListeningService;
 use pingora_proxy::http_proxy;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::config::{Config, ListenerTls, LogTarget, Misfit, Span, Step};
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::pem::TlsError;
-use crate::proxy::{BackendState, InFlight, Proxy, Snapshot};
+use crate::proxy::{BackendState, InFlight, Metrics, Proxy, Snapshot};
 
 use access_log::AccessLogWriter;
+use admin::{Admin, Call, Desk, Gate, Running};
 use connections::Connections;
 use door::{Door, Entrance, Rules};
 use file_watch::FileWatches;
@@ -58,6 +63,8 @@ pub use operator::{Origin, Reader};
 /// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// How many may wait to ask for a reload; others wait to be asked.
+const CALLS: usize = 16;
 /// How long connections may take to close once no request is left.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -67,13 +74,19 @@ const ROUNDS: Duration = Duration::from_secs(5);
 /// A load balancer whose sockets are bound. Clients can connect; they are
 /// answered once it runs.
 pub struct Server {
+    runtime: Runtime,
+    bound: Bound,
+    access_log: AccessLogWriter,
+}
+
+/// What is there before it runs.
+struct Bound {
     config: Config,
     origin: Origin,
-    runtime: Runtime,
     signals: Signals,
     sockets: listener::Sockets,
     entrances: Vec<Arc<Entrance>>,
-    access_log: AccessLogWriter,
+    admin: Option<listener::Sockets>,
 }
 
 /// What a load balancer does when it begins to answer.
@@ -81,6 +94,8 @@ pub struct Server {
 pub struct Started {
     /// Where clients are accepted.
     pub listeners: Vec<SocketAddr>,
+    /// Where it is looked after, if anywhere.
+    pub admin: Option<SocketAddr>,
     /// The pools and their backends after the first check.
     pub pools: Vec<(String, Vec<BackendState>)>,
 }
@@ -93,8 +108,9 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// A listener's address cannot be bound ([`BindError`]), the access log cannot be
-    /// opened, or the system has no threads or signal handlers to give.
+    /// The address of a listener, or of the admin listener, cannot be bound
+    /// ([`BindError`]), the access log cannot be opened, or the system has no threads
+    /// or signal handlers to give.
     pub fn bind(config: Config, mut origin: Origin, colour: Option<bool>) -> anyhow::Result<Self> {
         descriptors::raise_limit(&config.limits);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -120,7 +136,13 @@ impl Server {
         origin.watch_named(&config);
         let entrances = entrances(&config)?;
         let sockets = listener::Sockets::bind(config.listeners.iter().map(|l| l.address))?;
-        Ok(Self { config, origin, runtime, signals, sockets, entrances, access_log })
+        let admin = config.admin.as_ref().map(|admin| {
+            listener::Sockets::bind([admin.address])
+                .map_err(|error| BindError { admin: true, ..error })
+        });
+        let admin = admin.transpose()?;
+        let bound = Bound { config, origin, signals, sockets, entrances, admin };
+        Ok(Self { runtime, bound, access_log })
     }
 
     /// Runs until a signal ends it. `started` is called once clients are
@@ -131,10 +153,9 @@ impl Server {
     /// A backend's name does not resolve ([`Unresolved`](crate::proxy::Unresolved)),
     /// or a part of the load balancer ended by itself, which is a fault of its own.
     pub fn run(self, started: impl FnOnce(&Started) + Send + 'static) -> anyhow::Result<()> {
-        let Self { config, origin, runtime, signals, sockets, entrances, access_log } = self;
-        let log = access_log.log();
+        let Self { runtime, bound, access_log } = self;
         // On a thread of the runtime, where work that blocks can be moved aside.
-        let life = runtime.spawn(serve(config, origin, signals, sockets, entrances, log, started));
+        let life = runtime.spawn(serve(bound, access_log.log(), started));
         let result = runtime.block_on(life).unwrap_or_else(|error| Err(error.into()));
         // What is still there has had its time; a blocking name look-up must not
         // hold up the end.
@@ -145,29 +166,41 @@ impl Server {
 }
 
 async fn serve(
-    config: Config,
-    mut origin: Origin,
-    mut signals: Signals,
-    sockets: listener::Sockets,
-    entrances: Vec<Arc<Entrance>>,
+    bound: Bound,
     access_log: Option<AccessLog>,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
+    let Bound { config, mut origin, mut signals, sockets, entrances, admin } = bound;
     let drain_limit = config.shutdown.drain;
     let mut watches = origin.take_watches();
+    let (in_flight, connections) = (InFlight::default(), Connections::default());
+    // Nobody else could show what is counted.
+    let counts = config.metrics.enabled && admin.is_some();
+    let metrics = if counts { Metrics::on() } else { Metrics::off() };
+    let (calls, mut called) = mpsc::channel(CALLS);
+    let desk = Desk::new(metrics.clone(), in_flight.clone(), connections.clone(), calls);
+    let desk = Arc::new(desk);
+    let gate = config.admin.as_ref().map(|admin| Arc::new(Gate::new(admin)));
+    let admin_address = admin.as_ref().and_then(|socket| socket.addresses().next());
+    // It answers from now until the process has drained.
+    let admin = admin.zip(gate.clone()).map(|(socket, gate)| {
+        Admin::start(socket, gate, Arc::clone(&desk)).context("cannot start the admin listener")
+    });
+    let _admin = admin.transpose()?;
     let operator = tokio::select! {
-        operator = Operator::begin(config.clone(), origin, &entrances) => operator?,
+        operator = Operator::begin(config.clone(), origin, &entrances, metrics, gate) => operator?,
         _ = signals.end() => return Ok(()),
     };
 
     let (shutdown, shutting_down) = watch::channel(false);
-    let in_flight = InFlight::default();
     let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), access_log);
     let (listeners, fds) = sockets.hand_over();
     let doors = listeners.iter().copied().zip(entrances).collect();
-    let connections = Connections::default();
     let accepting = accept(&config, proxy, connections.clone(), doors, fds, shutting_down);
     let mut services = tokio::spawn(accepting);
+    let tls = config.listeners.iter().map(|listener| listener.tls.is_some());
+    let listening = listeners.iter().copied().zip(tls).collect();
+    desk.runs(Running { operator: Arc::clone(&operator), listeners: listening });
     let pools = operator
         .current()
         .load()
@@ -175,20 +208,28 @@ async fn serve(
         .iter()
         .map(|p| (p.name().to_owned(), p.state()))
         .collect();
-    started(&Started { listeners: listeners.clone(), pools });
+    started(&Started { listeners: listeners.clone(), admin: admin_address, pools });
     for address in &listeners {
         info!(target: "server", %address, "listening");
     }
+    if let Some(address) = admin_address {
+        info!(target: "admin", %address, "looked after");
+    }
 
+    systemd::tell(systemd::READY);
     let ending = tokio::select! {
-        ending = answer_calls(&operator, &mut watches, &mut signals) => ending,
+        ending = answer_calls(&operator, &mut watches, &mut signals, &mut called) => ending,
         // None of them ends before the shutdown but by a panic, and a load balancer
         // that accepts nobody, or checks nothing, must not look alive.
         _ = &mut services => anyhow::bail!("the listeners ended by themselves; see the log"),
         () = lost_care(&operator) => anyhow::bail!("the health checks ended by themselves; see the log"),
     };
+    // Who still waits for a reload is told that there will be none.
+    drop(called);
+    systemd::tell(systemd::STOPPING);
     match ending {
         Asked::Drain => {
+            desk.drains();
             // An error would mean that nobody listens, which is as well.
             let _ = shutdown.send(true);
             drain(drain_limit, services, in_flight, connections, signals).await;
@@ -204,14 +245,21 @@ async fn answer_calls(
     operator: &Operator,
     watches: &mut FileWatches,
     signals: &mut Signals,
+    called: &mut mpsc::Receiver<Call>,
 ) -> Asked {
     loop {
+        let mut caller = None;
         tokio::select! {
             asked = signals.next() => if asked != Asked::Reload { return asked },
             () = watches.changed() => {}
+            Some(call) = called.recv() => caller = Some(call),
         }
         // What is wrong is in the log; the old configuration stays.
-        let _ = operator.reload().await;
+        let result = operator.reload().await;
+        if let Some(caller) = caller {
+            // Whoever asked may have gone.
+            let _ = caller.send(result);
+        }
         if operator.watch(watches).await {
             // They may have changed after they were read and before they were watched.
             let _ = operator.reload().await;

@@ -4,16 +4,21 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
 use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
+use super::admin::Gate;
+use super::changes::Changes;
 use super::door::{Entrance, Rules};
 use super::file_watch::FileWatches;
 use crate::config::{Config, ListenerTls, UpstreamTls};
-use crate::proxy::{Current, Pool, Snapshot};
+use crate::proxy::{Current, Metrics, Pool, Snapshot};
 
 /// How long the first check of a reload's new pools may hold it up; each
 /// connection has its own, shorter limit.
@@ -38,19 +43,67 @@ pub struct Operator {
     entrances: Vec<(SocketAddr, Arc<Entrance>)>,
     /// The configuration that requests go by now. Held while another is prepared.
     config: tokio::sync::Mutex<Config>,
+    /// The configuration that the process began with.
+    began_with: Config,
+    metrics: Metrics,
+    /// Who may ask the admin listener, if there is one.
+    gate: Option<Arc<Gate>>,
     /// The pools that are taken care of.
     cared_for: Mutex<Vec<(Arc<Pool>, AbortHandle)>>,
+    loaded: Mutex<Loaded>,
     last: Mutex<Option<Reload>>,
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// The configuration that requests go by.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// When it was read.
+    pub at: jiff::Timestamp,
+    /// The SHA-256 of what `--print-config` prints of it.
+    pub sha256: String,
+    /// What of it takes effect after a restart only.
+    pub needs_restart: Vec<&'static str>,
 }
 
 /// How the last reload went.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "the admin listener will show it")]
 pub struct Reload {
     /// When it was.
     pub at: jiff::Timestamp,
-    /// What has changed but needs a restart, or why nothing has changed.
-    pub result: Result<Vec<&'static str>, String>,
+    /// What has changed, or why nothing has.
+    pub result: Result<Reloaded, String>,
+}
+
+/// What a reload has changed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reloaded {
+    /// Against the configuration before it.
+    pub changes: Changes,
+    /// What differs from what the process began with and takes effect after a restart
+    /// only.
+    pub needs_restart: Vec<&'static str>,
+}
+
+/// How often the configuration was read again.
+#[derive(Clone, Copy, Debug)]
+pub struct Reloads {
+    /// With success.
+    pub succeeded: u64,
+    /// Without.
+    pub failed: u64,
+    /// Whether the last one had success, or there was none.
+    pub last_succeeded: bool,
+}
+
+/// A backend that there is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("There is no {kind} \"{name}\"; there are {}.", known.join(", "))]
+pub struct Unknown {
+    kind: &'static str,
+    name: String,
+    known: Vec<String>,
 }
 
 // === impl Origin ===
@@ -108,8 +161,10 @@ impl Operator {
         config: Config,
         origin: Origin,
         entrances: &[Arc<Entrance>],
+        metrics: Metrics,
+        gate: Option<Arc<Gate>>,
     ) -> anyhow::Result<Arc<Self>> {
-        let snapshot = Snapshot::prepare(&config, None)?;
+        let snapshot = Snapshot::prepare(&config, None, &metrics)?;
         for pool in snapshot.pools() {
             pool.resolve().await?;
         }
@@ -120,9 +175,15 @@ impl Operator {
             origin,
             entrances: addresses.zip(entrances.iter().cloned()).collect(),
             current: Current::new(snapshot),
+            loaded: Mutex::new(Loaded::now(&config, Vec::new())),
+            began_with: config.clone(),
             config: tokio::sync::Mutex::new(config),
+            metrics,
+            gate,
             cared_for: Mutex::default(),
             last: Mutex::default(),
+            succeeded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
         });
         operator.take_care();
         Ok(operator)
@@ -133,42 +194,92 @@ impl Operator {
         &self.current
     }
 
+    /// The file of the configuration, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.origin.file.as_deref()
+    }
+
+    /// The configuration that requests go by.
+    pub fn loaded(&self) -> Loaded {
+        self.loaded.lock().clone()
+    }
+
+    /// How often the configuration was read again.
+    pub fn reloads(&self) -> Reloads {
+        Reloads {
+            succeeded: self.succeeded.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            last_succeeded: self.last.lock().as_ref().is_none_or(|last| last.result.is_ok()),
+        }
+    }
+
+    /// Gives a backend no new requests, or gives it requests again.
+    ///
+    /// # Errors
+    ///
+    /// There is no such pool or backend.
+    pub async fn set_drained(
+        &self,
+        pool: &str,
+        backend: &str,
+        drained: bool,
+    ) -> Result<(), Unknown> {
+        // A reload that is under way would not know of it.
+        let _config = self.config.lock().await;
+        let snapshot = self.current.load();
+        let known = snapshot.pool(pool).ok_or_else(|| Unknown {
+            kind: "pool",
+            name: pool.to_owned(),
+            known: snapshot.pools().iter().map(|pool| pool.name().to_owned()).collect(),
+        })?;
+        match known.set_drained(backend, drained) {
+            true => Ok(()),
+            false => Err(Unknown {
+                kind: "backend",
+                name: backend.to_owned(),
+                known: known.labels().map(str::to_owned).collect(),
+            }),
+        }
+    }
+
     /// How the last reload went, if there was one.
-    #[expect(dead_code, reason = "the admin listener will show it")]
     pub fn last_reload(&self) -> Option<Reload> {
         self.last.lock().clone()
     }
 
     /// Reads the configuration again and puts it in the place of the one that
     /// requests go by; if anything is wrong with it, nothing changes. Returns what
-    /// has changed but needs a restart.
+    /// has changed.
     ///
     /// # Errors
     ///
     /// What is wrong, in one line.
-    pub async fn reload(&self) -> Result<Vec<&'static str>, String> {
+    pub async fn reload(&self) -> Result<Reloaded, String> {
         let mut config = self.config.lock().await;
         let result = self.prepare_and_replace(&mut config).await;
         match &result {
-            Ok(kept) if kept.is_empty() => {
+            Ok(reloaded) if reloaded.needs_restart.is_empty() => {
                 info!(target: "reload", "the configuration was reloaded");
             }
-            Ok(kept) => warn!(target: "reload", needs_restart = kept.join(" "),
+            Ok(reloaded) => warn!(target: "reload",
+                needs_restart = reloaded.needs_restart.join(" "),
                 "the configuration was reloaded, but some of it needs a restart"),
             Err(reason) => error!(target: "reload", reason,
                 "the configuration was not reloaded, the old one stays"),
         }
+        (if result.is_ok() { &self.succeeded } else { &self.failed }).fetch_add(1, Relaxed);
         *self.last.lock() = Some(Reload { at: jiff::Timestamp::now(), result: result.clone() });
         result
     }
 
-    async fn prepare_and_replace(&self, config: &mut Config) -> Result<Vec<&'static str>, String> {
+    async fn prepare_and_replace(&self, config: &mut Config) -> Result<Reloaded, String> {
         // A file on a slow disk must not hold up requests.
         let (new, rules, earlier, snapshot) = tokio::task::block_in_place(|| {
             let new = self.origin.read()?;
             let rules = self.entrance_rules(&new)?;
             let earlier = Arc::clone(&self.current.load());
-            let snapshot = Snapshot::prepare(&new, Some(&earlier)).map_err(|e| e.to_string())?;
+            let snapshot = Snapshot::prepare(&new, Some(&earlier), &self.metrics)
+                .map_err(|e| e.to_string())?;
             Ok::<_, String>((new, rules, earlier, snapshot))
         })?;
         let known = |pool: &&Arc<Pool>| !earlier.pools().iter().any(|old| Arc::ptr_eq(old, pool));
@@ -180,14 +291,19 @@ impl Operator {
         // A backend that does not answer in this time is unhealthy, which is known
         // of it then.
         let _ = tokio::time::timeout(FIRST_CHECK, checks).await;
-        let kept = needs_restart(config, &new);
+        let needs_restart = needs_restart(&self.began_with, &new);
         self.current.replace(snapshot);
         for (entrance, rules) in rules {
             entrance.swap(rules);
         }
+        if let (Some(gate), Some(admin)) = (&self.gate, &new.admin) {
+            gate.swap(admin);
+        }
         self.take_care();
+        let changes = Changes::between(config, &new);
+        *self.loaded.lock() = Loaded::now(&new, needs_restart.clone());
         *config = new;
-        Ok(kept)
+        Ok(Reloaded { changes, needs_restart })
     }
 
     /// The rules of those listeners that stay.
@@ -240,11 +356,27 @@ impl Operator {
     }
 }
 
+// === impl Loaded ===
+
+impl Loaded {
+    fn now(config: &Config, needs_restart: Vec<&'static str>) -> Self {
+        // A configuration that cannot be written down has no fingerprint.
+        let written = config.to_toml().unwrap_or_default();
+        let hash = Sha256::digest(written.as_bytes());
+        Self {
+            at: jiff::Timestamp::now(),
+            sha256: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            needs_restart,
+        }
+    }
+}
+
 /// What differs and cannot be changed while the process runs.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let addresses = |config: &Config| -> Vec<_> {
         config.listeners.iter().map(|listener| listener.address).collect()
     };
+    let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.address);
     // What an HTTP/2 connection is told at its beginning is Pingora's for all.
     let http2 = |config: &Config| {
         let limits = &config.limits;
@@ -255,6 +387,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("listener", addresses(old) != addresses(new)),
         ("limits.http2", http2(old) != http2(new)),
         ("log", old.log != new.log),
+        ("admin", admin(old) != admin(new)),
+        ("metrics", old.metrics != new.metrics),
         ("access_log", old.access_log != new.access_log),
     ]
     .into_iter()

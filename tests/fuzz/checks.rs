@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use pingora_lab::config::{Config, HeaderTemplate, Part};
 use pingora_lab::proxy::connection::chunks::Chunks;
 use pingora_lab::proxy::forwarded::TrustedProxies;
-use pingora_lab::proxy::{Snapshot, host, path as paths};
+use pingora_lab::proxy::{Metrics, Snapshot, host, path as paths};
 
 /// A configuration is read or refused in one line that names its place; what is read
 /// can be written down and means the same; what is valid can be gone by.
@@ -34,7 +34,7 @@ pub fn configuration(bytes: &[u8]) {
         assert_eq!(again, config, "{written}");
     }
     match config.validate() {
-        Ok(()) => drop(Snapshot::prepare(&config, None)),
+        Ok(()) => drop(Snapshot::prepare(&config, None, &Metrics::on())),
         Err(misfit) => {
             let line = source.locate(&misfit).to_string();
             assert!(line.starts_with("lab.toml"), "{line}");

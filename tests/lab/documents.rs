@@ -181,3 +181,28 @@ fn the_configuration_document_holds_every_key_with_its_default() {
         assert_eq!(document, written, "write it anew with WRITE_DOCUMENTS=1 cargo test documents");
     }
 }
+
+/// With `WRITE_DOCUMENTS=1`, writes the table instead of comparing it.
+#[test]
+fn the_operation_document_holds_every_metric() {
+    let mut table = "| name | kind | labels | |\n| --- | --- | --- | --- |\n".to_owned();
+    let counted = pingora_lab::proxy::metrics::family::ALL;
+    for family in counted.iter().chain(pingora_lab::server::metrics::ALL) {
+        let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        let kind = format!("{:?}", family.kind).to_lowercase();
+        let labels = labels.join(", ");
+        table += &format!("| `{}` | {kind} | {labels} | {} |\n", family.name, family.help);
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operation.md");
+    let document = std::fs::read_to_string(&path).unwrap();
+    let begin = "<!-- metrics -->\n";
+    let start = document.find(begin).expect("a place for the metrics") + begin.len();
+    let end = start + document[start..].find("<!-- end -->").expect("an end");
+    let mut written = document.clone();
+    written.replace_range(start..end, &format!("\n{table}\n"));
+    if std::env::var_os("WRITE_DOCUMENTS").is_some() {
+        std::fs::write(&path, &written).unwrap();
+    } else {
+        assert_eq!(document, written, "write it anew with WRITE_DOCUMENTS=1 cargo test documents");
+    }
+}

@@ -36,6 +36,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "IP:PORT")]
     listen: Vec<SocketAddr>,
 
+    /// Address for metrics, state and control [default: none]
+    #[arg(long, value_name = "IP:PORT")]
+    admin: Option<SocketAddr>,
+
     /// Worker threads [default: one for each processor]
     #[arg(long, value_name = "N")]
     threads: Option<Threads>,
@@ -123,6 +127,7 @@ fn print(text: &str) -> anyhow::Result<Exit> {
 struct Flags {
     file: Option<PathBuf>,
     listeners: Vec<Listener>,
+    admin: Option<SocketAddr>,
     threads: Option<Threads>,
     drain: Option<Span>,
     log: Option<LogFormat>,
@@ -151,6 +156,9 @@ impl Flags {
     fn lay_over(&self, config: &mut Config) {
         if !self.listeners.is_empty() {
             config.listeners.clone_from(&self.listeners);
+        }
+        if let Some(address) = self.admin {
+            config.admin.get_or_insert_default().address = address;
         }
         if let Some(threads) = self.threads {
             config.threads = threads;
@@ -194,6 +202,7 @@ impl Args {
         let flags = Flags {
             file: self.config.clone(),
             listeners: self.listen.iter().copied().map(Listener::new).collect(),
+            admin: self.admin,
             threads: self.threads,
             drain: self.drain,
             log: self.log,

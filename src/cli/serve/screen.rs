@@ -23,6 +23,9 @@ pub(super) fn announce(
     for address in &started.listeners {
         writeln!(out, "{} {}", words.listening, format!("http://{address}").bold())?;
     }
+    if let Some(address) = started.admin {
+        writeln!(out, "{} {}", words.admin, format!("http://{address}").bold())?;
+    }
     writeln!(out)?;
 
     listing(started, words).write(out, terminal_width())?;
@@ -89,6 +92,7 @@ fn reachable(listener: SocketAddr) -> SocketAddr {
 
 struct Words {
     listening: &'static str,
+    admin: &'static str,
     headings: [&'static str; 3],
     healthy: &'static str,
     unhealthy: &'static str,
@@ -101,6 +105,7 @@ impl Words {
         match language {
             Language::En => &Self {
                 listening: "Listening on",
+                admin: "Admin on",
                 headings: ["BACKEND", "ADDRESS", "HEALTH"],
                 healthy: "healthy",
                 unhealthy: "unhealthy",
@@ -109,6 +114,7 @@ impl Words {
             },
             Language::Zh => &Self {
                 listening: "正在监听",
+                admin: "管理地址",
                 headings: ["后端", "地址", "健康状态"],
                 healthy: "健康",
                 unhealthy: "不健康",

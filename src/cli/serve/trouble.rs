@@ -10,11 +10,12 @@ use crate::server::BindError;
 
 /// What is wrong with a listener, and what to do.
 pub(super) fn cannot_listen(error: &BindError, language: Language) -> String {
-    let BindError { address, cause } = error;
+    let BindError { address, cause, admin } = error;
+    let flag = if *admin { "--admin" } else { "--listen" };
     let (ip, port) = (address.ip(), address.port());
     let elsewhere = match address {
-        SocketAddr::V4(_) => format!("--listen {ip}:PORT"),
-        SocketAddr::V6(_) => format!("--listen '[{ip}]:PORT'"),
+        SocketAddr::V4(_) => format!("{flag} {ip}:PORT"),
+        SocketAddr::V6(_) => format!("{flag} '[{ip}]:PORT'"),
     };
     let why = match (cause.kind(), language) {
         (io::ErrorKind::AddrInUse, Language::En) => format!(

@@ -17,12 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Version;
-use pingora::Error;
 use pingora_proxy::Session;
 
 use super::answer::Reason;
 use super::context::RequestContext;
-use super::retry;
+use super::outcome::Outcome;
 use clock::Clock;
 
 pub use line::{Form, Line};
@@ -59,8 +58,8 @@ impl AccessLog {
     }
 
     /// Writes the line of a request that has ended.
-    pub fn write(&self, session: &Session, error: Option<&Error>, context: &RequestContext) {
-        self.push(&line(session, error, context));
+    pub fn write(&self, session: &Session, outcome: &Outcome, context: &RequestContext) {
+        self.push(&line(session, outcome, context));
     }
 
     /// Writes the line of a request of which no more is known than that it was refused:
@@ -99,14 +98,8 @@ impl AccessLog {
 }
 
 /// What there is to say of a request that has ended.
-fn line<'a>(session: &'a Session, error: Option<&Error>, context: &'a RequestContext) -> Line<'a> {
+fn line<'a>(session: &'a Session, outcome: &Outcome, context: &'a RequestContext) -> Line<'a> {
     let request = session.req_header();
-    let reason = context.failure.or_else(|| error.map(retry::reason));
-    let status = match (session.response_written(), reason) {
-        (Some(answer), _) => answer.status.as_u16(),
-        (None, Some(reason)) => reason.logged_status(),
-        (None, None) => 0,
-    };
     let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     let host = host.or_else(|| Some(request.headers.get(http::header::HOST)?.as_bytes()));
     let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
@@ -114,11 +107,11 @@ fn line<'a>(session: &'a Session, error: Option<&Error>, context: &'a RequestCon
         method: request.method.as_str(),
         host: host.unwrap_or(b"-"),
         path: request.uri.path().as_bytes(),
-        status,
+        status: outcome.status,
         route: context.route.as_ref().map_or("-", |route| route.name()),
         backend: context.endpoint().map_or("-", |e| e.identity.label.as_str()),
         attempts: context.attempts,
-        duration: context.duration(),
+        duration: outcome.took,
         upstream: context.upstream_time,
         bytes: session.body_bytes_sent(),
         bytes_in: session.body_bytes_read(),
@@ -128,7 +121,7 @@ fn line<'a>(session: &'a Session, error: Option<&Error>, context: &'a RequestCon
         user: None,
         request_id: context.request_id.as_bytes(),
         trace_id: None,
-        reason: reason.map(Reason::id),
+        reason: outcome.reason.map(Reason::id),
     }
 }
 

@@ -50,6 +50,7 @@ impl Pool {
             let (pool, backend) = (self.config.name.as_str(), member.identity.label.as_str());
             let was_lost = member.lost.swap(result.is_err(), Ordering::Relaxed);
             let now = member.addresses.get_backend();
+            member.errors.lock().retain(|at, _| now.iter().any(|b| b.addr.as_inet() == Some(at)));
             match result {
                 Err(error) if !was_lost => {
                     let reason = crate::proxy::retry::cause(&error);
@@ -157,10 +158,12 @@ impl Pool {
 mod tests {
     use super::*;
     use crate::config;
+    use crate::proxy::Metrics;
 
     fn pool(check: &str) -> Arc<Pool> {
         let text = format!("health_check = {{ {check} }}\n[[backend]]\naddress = '127.0.0.1:9'\n");
-        Pool::new(&toml::from_str(&text).unwrap(), &config::Timeouts::default(), None)
+        let config = toml::from_str(&text).unwrap();
+        Pool::new(&config, &config::Timeouts::default(), None, &Metrics::off())
     }
 
     #[test]

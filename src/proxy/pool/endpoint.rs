@@ -13,7 +13,9 @@ use tracing::warn;
 
 use super::breaker::{Breaker, BreakerState, Ejections, Passage};
 use super::peer;
-use crate::config::{self, Backend, Timeouts};
+use crate::config::{self, Timeouts};
+use crate::proxy::metrics::Metrics;
+use crate::proxy::metrics::upstream::Upstream;
 
 /// The next group that no connection is in. All others are in group 0, but for what
 /// TLS and the version of HTTP add to it in high bits.
@@ -23,19 +25,21 @@ static FRESH_GROUP: AtomicU64 = AtomicU64::new(1);
 const TLS_REPORTS: Duration = Duration::from_secs(10);
 
 /// What a backend is called, prepared for the places that name it.
-#[derive(Debug)]
 pub struct Identity {
+    /// Its place in the pool.
+    pub index: usize,
     /// In logs and tables.
     pub label: String,
     /// In header fields.
     pub label_value: HeaderValue,
     /// The `Host` to send to it; the client's if there is none.
     pub host: Option<HeaderValue>,
+    /// What is counted of the tries at it, if anything is.
+    pub metrics: Option<Arc<Upstream>>,
 }
 
 /// One address of a backend. Made when the address becomes known, so that a
 /// request only copies it.
-#[derive(Debug)]
 pub struct Endpoint {
     /// The backend that it belongs to.
     pub identity: Arc<Identity>,
@@ -68,7 +72,9 @@ pub(super) enum Refusal {
 // === impl Identity ===
 
 impl Identity {
-    pub(super) fn of(backend: &Backend, tls: bool) -> Self {
+    /// Of the backend at this place of a pool, which is spoken to over TLS or not.
+    pub(super) fn of(pool: &config::Pool, index: usize, tls: bool, metrics: &Metrics) -> Self {
+        let backend = &pool.backends[index];
         let label = backend.label();
         let label_value = HeaderValue::from_str(&label).expect("a backend's label is ASCII");
         // A name without an address of its own is what clients know the backend
@@ -87,7 +93,8 @@ impl Identity {
             };
             HeaderValue::from_str(&authority).expect("a backend's name is ASCII")
         });
-        Self { label, label_value, host }
+        let metrics = metrics.backend(&pool.name, &label);
+        Self { index, label, label_value, host, metrics }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which addresses take connections, and answer.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
@@ -24,8 +26,11 @@ pub(super) struct Check {
     member: usize,
     /// Set once the pool that the check belongs to exists.
     pool: Weak<Pool>,
-    last_error: Mutex<Option<String>>,
+    errors: Arc<CheckErrors>,
 }
+
+/// What the last checks of a backend's addresses have failed with.
+pub(super) type CheckErrors = Mutex<HashMap<SocketAddr, String>>;
 
 impl Check {
     pub(super) fn new(
@@ -34,12 +39,13 @@ impl Check {
         identity: Arc<Identity>,
         member: usize,
         pool: Weak<Pool>,
+        errors: Arc<CheckErrors>,
     ) -> Self {
         let check: Box<dyn HealthCheck + Send + Sync> = match config.kind {
             CheckKind::Tcp => Box::new(tcp(config)),
             CheckKind::Http => Box::new(http(config, template, &identity)),
         };
-        Self { check, identity, member, pool, last_error: Mutex::new(None) }
+        Self { check, identity, member, pool, errors }
     }
 }
 
@@ -81,18 +87,23 @@ const STATUS: &str = "HealthStatus";
 impl HealthCheck for Check {
     async fn check(&self, target: &Backend) -> Result<()> {
         let result = self.check.check(target).await;
-        match (&result, self.pool.upgrade(), &target.addr) {
-            (Ok(()), Some(pool), PeerAddr::Inet(address)) => pool.passed(self.member, *address),
-            (Err(error), ..) => {
+        let PeerAddr::Inet(address) = &target.addr else { return result };
+        match (&result, self.pool.upgrade()) {
+            (Ok(()), pool) => {
+                self.errors.lock().remove(address);
+                if let Some(pool) = pool {
+                    pool.passed(self.member, *address);
+                }
+            }
+            (Err(error), _) => {
                 let said = match error.etype() {
                     ErrorType::Custom(STATUS) => {
                         error.context.as_ref().map_or_else(String::new, |c| c.as_str().to_owned())
                     }
                     _ => crate::proxy::retry::cause(error),
                 };
-                *self.last_error.lock() = Some(said);
+                self.errors.lock().insert(*address, said);
             }
-            _ => {}
         }
         result
     }
@@ -107,7 +118,8 @@ impl HealthCheck for Check {
         if healthy {
             info!(target: "health", backend, address, "backend is healthy again");
         } else {
-            let reason = self.last_error.lock().take().unwrap_or_default();
+            let known = target.addr.as_inet().and_then(|at| self.errors.lock().get(at).cloned());
+            let reason = known.unwrap_or_default();
             warn!(target: "health", backend, address, reason, "backend is unhealthy");
         }
     }

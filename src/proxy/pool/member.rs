@@ -13,10 +13,11 @@ use pingora_load_balancing::{Backend, Backends};
 use super::Pool;
 use super::discovery::Resolver;
 use super::endpoint::Identity;
-use super::health::Check;
+use super::health::{Check, CheckErrors};
 use super::peer;
 use super::tls::Tls;
 use crate::config;
+use crate::proxy::metrics::Metrics;
 
 /// One backend of a pool.
 pub(super) struct Member {
@@ -31,6 +32,8 @@ pub(super) struct Member {
     pub(super) lost: AtomicBool,
     /// It gets no new requests, since somebody said so.
     pub(super) drained: AtomicBool,
+    /// What the last checks of addresses have failed with.
+    pub(super) errors: Arc<CheckErrors>,
     /// The addresses that have passed a check, where one must pass before it is
     /// taken for healthy.
     passed: Option<Mutex<HashSet<SocketAddr>>>,
@@ -43,16 +46,19 @@ impl Member {
         pool: &config::Pool,
         tls: Option<&Tls>,
         owner: Weak<Pool>,
+        metrics: &Metrics,
     ) -> Self {
-        let identity = Arc::new(Identity::of(backend, tls.is_some()));
+        let identity = Arc::new(Identity::of(pool, index, tls.is_some(), metrics));
         let template = peer::template(backend, pool, tls);
         let mut addresses = Backends::new(Box::new(Resolver::new(backend.address.clone())));
+        let errors = Arc::<CheckErrors>::default();
         addresses.set_health_check(Box::new(Check::new(
             &pool.health_check,
             &template,
             Arc::clone(&identity),
             index,
             owner,
+            Arc::clone(&errors),
         )));
         let passed = match pool.health_check.initial {
             config::InitialState::Unhealthy => Some(Mutex::default()),
@@ -66,6 +72,7 @@ impl Member {
             addresses,
             lost: AtomicBool::new(false),
             drained: AtomicBool::new(false),
+            errors,
             passed,
         }
     }

@@ -44,6 +44,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+use super::metrics::Metrics;
 use crate::config;
 
 use breaker::Ejections;
@@ -133,6 +134,8 @@ pub struct AddressState {
     pub breaker: BreakerState,
     /// How many requests it has.
     pub in_flight: u32,
+    /// What its last check failed with, if it failed.
+    pub last_error: Option<String>,
 }
 
 /// Why a pool cannot be begun.
@@ -152,13 +155,18 @@ pub struct Unresolved {
 impl Pool {
     /// A pool that knows no addresses yet; limits that it does not set itself are
     /// those of `all`. `tls` is what the files of its TLS hold.
-    pub fn new(config: &config::Pool, all: &config::Timeouts, tls: Option<Tls>) -> Arc<Self> {
+    pub fn new(
+        config: &config::Pool,
+        all: &config::Timeouts,
+        tls: Option<Tls>,
+        metrics: &Metrics,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|pool| {
             let backends = config.backends.iter().enumerate();
             let members: Box<[Member]> = backends
                 .clone()
                 .map(|(index, backend)| {
-                    Member::new(backend, index, config, tls.as_ref(), pool.clone())
+                    Member::new(backend, index, config, tls.as_ref(), pool.clone(), metrics)
                 })
                 .collect();
             let by_name = backends
@@ -236,6 +244,11 @@ impl Pool {
                 reason: super::retry::cause(&error),
             }),
         }
+    }
+
+    /// What its backends are called, in the configuration's order.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.identity.label.as_str())
     }
 
     /// The target that a `Host` without port, in lower case, names.
@@ -370,16 +383,24 @@ impl Pool {
                     .into_iter()
                     .map(|(address, healthy)| {
                         let endpoint = known(index, address);
+                        let last_error = member.errors.lock().get(&address).cloned();
                         AddressState {
                             address,
                             healthy,
                             breaker: endpoint.map_or(BreakerState::Closed, |e| e.breaker()),
                             in_flight: endpoint.map_or(0, |e| e.in_flight()),
+                            last_error,
                         }
                     })
                     .collect(),
             })
             .collect()
+    }
+
+    /// Whether there is anybody now whom a request could go to.
+    pub fn takes_requests(&self) -> bool {
+        let takes = |at: &AddressState| at.healthy && at.breaker != BreakerState::Open;
+        self.state().iter().any(|backend| !backend.drained && backend.addresses.iter().any(takes))
     }
 
     /// Makes what is known of health, addresses and breakers now what requests go
@@ -472,6 +493,9 @@ impl Pool {
     fn breaker_opened(&self, endpoint: &Endpoint) {
         self.publish();
         self.appointment.notify_one();
+        if let Some(metrics) = &endpoint.identity.metrics {
+            metrics.ejected();
+        }
         warn!(target: "breaker", pool = self.config.name, backend = endpoint.identity.label,
             address = %endpoint.address, "requests fail, the circuit breaker is open");
     }

@@ -6,6 +6,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::*;
 use crate::config;
+use crate::proxy::Metrics;
 use crate::proxy::pool::{BreakerState, NoBackend, Target};
 
 /// A pool whose backends are taken for healthy; nobody connects to them.
@@ -14,7 +15,8 @@ async fn pool(keys: &str, backends: u8) -> Arc<Pool> {
         .map(|n| format!("[[backend]]\nname = 'b{n}'\naddress = '127.0.0.{n}:9'\n"))
         .collect();
     let text = format!("health_check = {{ initial = 'healthy' }}\n{keys}\n{backends}");
-    let pool = Pool::new(&toml::from_str(&text).unwrap(), &config::Timeouts::default(), None);
+    let config = toml::from_str(&text).unwrap();
+    let pool = Pool::new(&config, &config::Timeouts::default(), None, &Metrics::off());
     pool.resolve().await.unwrap();
     pool.publish();
     pool

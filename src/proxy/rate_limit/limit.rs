@@ -13,6 +13,8 @@ use super::store::{Memory, Store};
 use crate::config::{self, LimitBy, LimitFields, PolicyName};
 use crate::proxy::answer::Reason;
 use crate::proxy::context::RequestContext;
+use crate::proxy::metrics::Metrics;
+use crate::proxy::metrics::policy::Decisions;
 
 /// One policy, with what it has counted.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub struct Limit<S = Memory> {
     epoch: Instant,
     /// `RateLimit-Policy`.
     policy: HeaderValue,
+    decisions: Option<Arc<Decisions>>,
 }
 
 /// Limits that are asked together.
@@ -53,7 +56,13 @@ impl<S: Store> Limit<S> {
             store,
             epoch: Instant::now(),
             policy: fields::policy(name, written),
+            decisions: None,
         }
+    }
+
+    /// The same, with its decisions counted for whoever looks after the process.
+    pub fn shown(self, metrics: &Metrics) -> Self {
+        Self { decisions: metrics.rate_limit(self.name.as_str()), ..self }
     }
 
     /// Whether it is this policy, and so may go on with what it has counted.
@@ -85,7 +94,14 @@ impl<S: Store> Limit<S> {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn tell_refused(&self, wait: Duration, context: &mut RequestContext) {
+    fn decided(&self, within: bool) {
+        if let Some(decisions) = &self.decisions {
+            decisions.decided(within);
+        }
+    }
+
+    fn refuse(&self, wait: Duration, context: &mut RequestContext) {
+        self.decided(false);
         let seconds = fields::seconds(wait);
         context.answer_fields.push((http::header::RETRY_AFTER, seconds.into()));
         if self.written.fields != LimitFields::None {
@@ -137,7 +153,7 @@ impl<S: Store> Limits<S> {
                 }
             }
             if let Some((limit, wait)) = longest {
-                limit.tell_refused(wait, context);
+                limit.refuse(wait, context);
                 return Err(Reason::RateLimited);
             }
         }
@@ -145,12 +161,13 @@ impl<S: Store> Limits<S> {
             let (key, now) = (limit.key(request, context), limit.now(context));
             match limit.store.take(&limit.gcra, key, now).await {
                 Outcome::Room { until } if limit.written.fields == LimitFields::All => {
+                    limit.decided(true);
                     let whole = Duration::from_nanos(until.saturating_sub(now));
                     limit.tell(limit.gcra.left(until, now), fields::seconds(whole), context);
                 }
-                Outcome::Room { .. } => {}
+                Outcome::Room { .. } => limit.decided(true),
                 Outcome::Full { wait } => {
-                    limit.tell_refused(wait, context);
+                    limit.refuse(wait, context);
                     return Err(Reason::RateLimited);
                 }
             }

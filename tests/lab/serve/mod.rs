@@ -3,6 +3,7 @@
 mod aborts;
 mod access;
 mod access_log;
+mod admin;
 mod balancing;
 mod command_line;
 mod ending;
@@ -12,6 +13,7 @@ mod headers;
 mod health;
 mod http2;
 mod limits;
+mod metrics;
 mod names;
 mod nginx;
 mod pools;

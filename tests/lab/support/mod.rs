@@ -1,5 +1,6 @@
 //! What the tests share.
 
+mod admin;
 mod balancer;
 pub mod certificates;
 mod client;
@@ -12,6 +13,7 @@ mod say;
 pub mod secure;
 mod upstream;
 
+pub use admin::{Admin, Metrics};
 pub use balancer::Balancer;
 pub use client::{Answer, Client, ask, get};
 pub use program::Program;
