@@ -12,6 +12,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Invalid;
+use super::validate::meant;
 use super::written::written_as_string;
 
 /// Which way a message goes; its rules' defaults and limits depend on it.
@@ -75,6 +76,8 @@ pub enum Variable {
     Backend,
     /// `$host`: the `Host` that the client sent.
     Host,
+    /// `$user`: who the client has shown to be, by the route's auth policy.
+    User,
     /// `$forwarded_for`: the peer's address, after the addresses that a trusted
     /// proxy names.
     ForwardedFor,
@@ -82,6 +85,32 @@ pub enum Variable {
     ForwardedProto,
     /// `$forwarded_host`: what a trusted proxy names, else the client's `Host`.
     ForwardedHost,
+    /// `$client_port`: the port of the peer.
+    ClientPort,
+    /// `$server_port`: the port that the peer has connected to.
+    ServerPort,
+    /// `$scheme`: `https` if the peer talks TLS, else `http`.
+    Scheme,
+    /// `$method`: the request's method.
+    Method,
+    /// `$path`: the path as the client wrote it, without the query.
+    Path,
+    /// `$query`: what comes after the `?`.
+    Query,
+    /// `$protocol`: the version of HTTP with the client.
+    Protocol,
+    /// `$route`: the route's name.
+    Route,
+    /// `$pool`: the name of the route's pool.
+    Pool,
+    /// `$upstream_address`: the address that the request goes to.
+    UpstreamAddress,
+    /// `$attempts`: how many addresses were asked so far.
+    Attempts,
+    /// `$trace_id`: the id of the trace that the request belongs to.
+    TraceId,
+    /// `$time`: now, in UTC, to the millisecond (RFC 3339).
+    Time,
 }
 
 /// The fields that frame a message, which no rule may touch (RFC 9112, section 6).
@@ -424,10 +453,15 @@ impl HeaderTemplate {
                 after.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(after.len());
             let (name, after) = after.split_at(end);
             let variable = Variable::named(name).ok_or_else(|| {
-                Invalid(format!(
-                    "\"${name}\" is no variable: use {}, or $$ for a dollar sign",
-                    Variable::ALL.map(|(name, _)| format!("${name}")).join(", ")
-                ))
+                let known = Variable::ALL.map(|(name, _)| name);
+                let hint = match meant(name, &known) {
+                    Some(other) => format!("did you mean ${other}?"),
+                    None => format!(
+                        "use {}, or $$ for a dollar sign",
+                        known.map(|name| format!("${name}")).join(", ")
+                    ),
+                };
+                Invalid(format!("\"${name}\" is no variable: {hint}"))
             })?;
             if !literal.is_empty() {
                 parts.push(Part::literal(&literal)?);
@@ -470,14 +504,28 @@ impl Part {
 // === impl Variable ===
 
 impl Variable {
-    const ALL: [(&'static str, Self); 7] = [
+    const ALL: [(&'static str, Self); 21] = [
         ("request_id", Self::RequestId),
         ("client_ip", Self::ClientIp),
         ("backend", Self::Backend),
         ("host", Self::Host),
+        ("user", Self::User),
         ("forwarded_for", Self::ForwardedFor),
         ("forwarded_proto", Self::ForwardedProto),
         ("forwarded_host", Self::ForwardedHost),
+        ("client_port", Self::ClientPort),
+        ("server_port", Self::ServerPort),
+        ("scheme", Self::Scheme),
+        ("method", Self::Method),
+        ("path", Self::Path),
+        ("query", Self::Query),
+        ("protocol", Self::Protocol),
+        ("route", Self::Route),
+        ("pool", Self::Pool),
+        ("upstream_address", Self::UpstreamAddress),
+        ("attempts", Self::Attempts),
+        ("trace_id", Self::TraceId),
+        ("time", Self::Time),
     ];
 
     /// How it is written, without the dollar sign.
@@ -512,6 +560,8 @@ mod tests {
 
     #[test]
     fn a_template_that_means_nothing_is_refused() {
+        let message = HeaderTemplate::parse("$clientip").unwrap_err().to_string();
+        assert_eq!(message, "\"$clientip\" is no variable: did you mean $client_ip?");
         for text in ["$", "$nobody", "a$ b", "line\nbreak", "$Backend"] {
             assert!(HeaderTemplate::parse(text).is_err(), "{text:?}");
         }

@@ -14,7 +14,9 @@ mod access;
 mod access_log;
 mod address;
 mod admin;
+mod auth;
 mod bounded;
+mod compress;
 mod duration;
 mod file;
 mod header_rules;
@@ -28,6 +30,8 @@ mod secret;
 mod size;
 mod timeouts;
 mod tls;
+mod trace;
+mod upgrade;
 mod validate;
 mod written;
 
@@ -41,7 +45,11 @@ pub use access::Access;
 pub use access_log::{AccessLog, LogTarget};
 pub use address::{BackendSpec, HostPort};
 pub use admin::{Admin, AdminHost, Metrics};
+pub use auth::{
+    ApiKeyAuth, Auth, BasicAuth, CookieName, IdentityField, JwtAlgorithm, JwtAuth, Leeway, Realm,
+};
 pub use bounded::{Count, Share, Threads, Weight};
+pub use compress::{BrotliLevel, Coding, Compress, GzipLevel, MediaRange, ZstdLevel};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
 pub use header_rules::{
@@ -66,6 +74,8 @@ pub use tls::{
     CertificateFiles, ClientCertificates, Hsts, ListenerTls, MaxAge, NamedFile, ServerName,
     UpstreamTls,
 };
+pub use trace::Trace;
+pub use upgrade::Upgrade;
 pub use validate::{Misfit, Step};
 
 use written::written_as_string;
@@ -92,6 +102,8 @@ pub struct Config {
     pub access: BTreeMap<PolicyName, Access>,
     /// How many requests go through; routes name them in `rate_limit`.
     pub rate_limit: BTreeMap<PolicyName, RateLimit>,
+    /// Who may, and how clients show who they are; routes name one in `auth`.
+    pub auth: BTreeMap<PolicyName, Auth>,
     /// Header fields that are set and removed on the way.
     pub headers: Headers,
     /// How long each part of an exchange with a backend may take.
@@ -100,6 +112,10 @@ pub struct Config {
     pub limits: Limits,
     /// What happens on SIGTERM.
     pub shutdown: Shutdown,
+    /// Distributed traces.
+    pub trace: Trace,
+    /// How a new process takes over from a running one.
+    pub upgrade: Upgrade,
     /// The form of the log.
     pub log: Log,
     /// How the load balancer is looked after while it runs.
@@ -184,10 +200,13 @@ impl Default for Config {
             routes: Vec::new(),
             access: BTreeMap::new(),
             rate_limit: BTreeMap::new(),
+            auth: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             shutdown: Shutdown::default(),
+            trace: Trace::default(),
+            upgrade: Upgrade::default(),
             log: Log::default(),
             admin: None,
             metrics: Metrics::default(),

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::written::written_as_string;
-use super::{HeaderTemplate, Invalid, RouteHeaders, Size, Span, StatusCode};
+use super::{Compress, HeaderTemplate, Invalid, RouteHeaders, Size, Span, StatusCode};
 
 /// Which requests go where. Everything that a route says of a request must be
 /// true of it. Of the routes that fit, the most specific wins: an exact host
@@ -66,10 +66,15 @@ pub struct Route {
     /// The name of the `[cors.NAME]` policy for browsers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors: Option<String>,
-    /// Compresses answers (gzip, brotli or zstd) that the backend sent plain and
-    /// the client accepts so.
-    #[serde(default)]
-    pub compress: bool,
+    /// Compresses answers that the backend sent plain, for clients that accept it: `true`,
+    /// or a table.
+    #[serde(
+        default,
+        deserialize_with = "super::compress::switch_or_table",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "super::compress::CompressOrSwitch")]
+    pub compress: Option<Compress>,
     /// The largest body of a request, in place of that of `[limits]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_size: Option<Size>,

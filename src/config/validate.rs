@@ -143,6 +143,13 @@ impl Config {
                 return Err(misfit(at, format!("rate_limit \"{name}\": {message}")));
             }
         }
+        for (name, auth) in &self.auth {
+            if let Some((way, message)) = auth.misfit() {
+                let mut at = at!["auth", name.as_str()];
+                at.extend(way.into_iter().map(Step::from));
+                return Err(misfit(at, format!("auth \"{name}\": {message}")));
+            }
+        }
         Ok(())
     }
 
@@ -163,6 +170,9 @@ impl Config {
                 }
                 known_name(name, known.iter().copied(), kind, at)?;
             }
+        }
+        if let Some(name) = &route.auth {
+            known_name(name, names(&self.auth), "auth policy", at!["route", index, "auth"])?;
         }
         for (place, name) in route.rate_limit.iter().enumerate() {
             let by = self.rate_limit.get(name.as_str()).map(|limit| &limit.by);
@@ -209,6 +219,12 @@ impl Config {
         }
         if route.rewrite.is_some() && route.path.is_none() && route.prefix.is_none() {
             return wrong("rewrite", "there is nothing to rewrite: add path or prefix".to_owned());
+        }
+        if route.compress.as_ref().is_some_and(|compress| compress.codings.is_empty()) {
+            return Err(misfit(
+                at!["route", index, "compress", "codings"],
+                "nothing could be compressed: name a coding, like \"gzip\"",
+            ));
         }
         if let Some(pool) = &route.pool {
             let known = self.pools.iter().map(|pool| pool.name.as_str());

@@ -61,6 +61,12 @@ pub enum Reason {
     ConnectionBroken,
     /// The backend's answer is not HTTP that can be passed on.
     InvalidAnswer,
+    /// The client has not shown who it is.
+    Unauthorized,
+    /// The client has shown who it is, and may not.
+    NotPermitted,
+    /// As many passwords are being verified as may be.
+    AuthBusy,
     /// A fault of the proxy's own.
     Internal,
 }
@@ -165,6 +171,17 @@ impl Reason {
             Self::InvalidAnswer => {
                 (S::BAD_GATEWAY, "invalid_answer", "The backend's answer is not valid HTTP.")
             }
+            Self::Unauthorized => (
+                S::UNAUTHORIZED,
+                "unauthorized",
+                "Show who you are, in the way that WWW-Authenticate says.",
+            ),
+            Self::NotPermitted => (S::FORBIDDEN, "not_permitted", "This user may not do this."),
+            Self::AuthBusy => (
+                S::SERVICE_UNAVAILABLE,
+                "auth_busy",
+                "Too many logins are being verified; try again later.",
+            ),
             Self::Internal => {
                 (S::INTERNAL_SERVER_ERROR, "internal", "The load balancer failed on this request.")
             }
@@ -178,9 +195,12 @@ impl Reason {
             self,
             Self::NoRoute
                 | Self::Forbidden
-                | Self::RateLimited
                 | Self::NoHealthyBackend
                 | Self::Overloaded
+                | Self::Unauthorized
+                | Self::NotPermitted
+                | Self::AuthBusy
+                | Self::RateLimited
         )
     }
 

@@ -2,15 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
 
 use super::answer::Reason;
+use super::auth::Identity;
+use super::auth::denial::Denial;
+use super::compress::Encoder;
 use super::metrics::upstream::Upstream;
 use super::pool::{Endpoint, Target, Ticket};
 use super::route::Route;
+use super::trace::Trace;
 
 /// Begun when a request's header has been read, dropped when its answer has
 /// been sent and logged.
@@ -20,6 +24,8 @@ pub struct RequestContext {
     /// The client's id, if it sent a valid one, else a new one; empty until
     /// the request has been looked at.
     pub request_id: HeaderValue,
+    /// The trace that it belongs to, if any.
+    pub trace: Option<Trace>,
     /// What is done with the request; `None` until it has been looked at.
     pub route: Option<Arc<Route>>,
     /// Whether the peer's word about the client is believed.
@@ -48,6 +54,12 @@ pub struct RequestContext {
     pub answered: Option<Instant>,
     /// What policies tell the client, whoever answers it.
     pub answer_fields: Vec<(HeaderName, HeaderValue)>,
+    /// Who the client is, as far as it has shown it.
+    pub identity: Option<Arc<Identity>>,
+    /// Why it may not, if it may not.
+    pub denial: Option<Denial>,
+    /// Compresses the answer's body, where it is compressed.
+    pub encoder: Option<Box<Encoder>>,
     /// What the last try failed with.
     pub failure: Option<Reason>,
     _in_flight: InFlightGuard,
@@ -69,7 +81,13 @@ pub enum Stale {
 /// The number of requests that have begun and not ended; whoever drains the
 /// process waits for it to be zero.
 #[derive(Clone, Default)]
-pub struct InFlight(Arc<AtomicUsize>);
+pub struct InFlight(Arc<Counted>);
+
+#[derive(Default)]
+struct Counted {
+    requests: AtomicUsize,
+    leaving: AtomicBool,
+}
 
 struct InFlightGuard(InFlight);
 
@@ -80,6 +98,7 @@ impl RequestContext {
         Self {
             started: Instant::now(),
             request_id: HeaderValue::from_static(""),
+            trace: None,
             route: None,
             trusted: false,
             client: None,
@@ -93,6 +112,9 @@ impl RequestContext {
             stale: Stale::No,
             answered: None,
             answer_fields: Vec::new(),
+            identity: None,
+            denial: None,
+            encoder: None,
             failure: None,
             _in_flight: in_flight.enter(),
         }
@@ -130,17 +152,27 @@ impl RequestContext {
 impl InFlight {
     /// How many there are now.
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::Acquire)
+        self.0.requests.load(Ordering::Acquire)
+    }
+
+    /// Has the answers from now on say that their connections will be closed.
+    pub fn leave(&self) {
+        self.0.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to end.
+    pub fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Relaxed)
     }
 
     fn enter(&self) -> InFlightGuard {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.0.requests.fetch_add(1, Ordering::AcqRel);
         InFlightGuard(self.clone())
     }
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.0.requests.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -7,9 +7,12 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
 
 use super::connection::Peer;
+use super::context::RequestContext;
 use super::forwarded::Forwarded;
+use super::variables;
 use crate::config::{HeaderRules, HeaderTemplate, Part, Variable};
 
 /// The fields to remove, to set and to add in one direction.
@@ -38,6 +41,10 @@ pub struct Facts<'a> {
     pub secure: bool,
     /// The fields that the peer sent.
     pub sent: &'a HeaderMap,
+    /// Where the rest is found, if it is asked for.
+    pub session: &'a Session,
+    /// The same.
+    pub context: &'a RequestContext,
 }
 
 /// A message whose fields rules can change.
@@ -184,6 +191,7 @@ impl<'a> Facts<'a> {
             Variable::ForwardedFor => self.forwarded().for_value(self.peer),
             Variable::ForwardedProto => Some(self.forwarded().proto()),
             Variable::ForwardedHost => self.forwarded().host(self.host()),
+            other => variables::value(other, self.session, self.context),
         }
     }
 }

@@ -16,13 +16,17 @@
 //! | [`policies`] | what a route asks of a request first |
 //! | [`access`] | which clients may come, by their addresses |
 //! | [`rate_limit`] | how many requests of a client go through |
+//! | [`auth`] | who may |
 //! | [`pem`] | what certificates and keys are in a file |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
 //! | [`forwarded`] | whose word about the client is believed |
+//! | [`variables`] | what else header rules can say of a request |
+//! | [`trace`] | the trace that a request belongs to |
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
+//! | [`compress`] | which answers are compressed, and what they become |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
 //! | [`outcome`] | how a request ended |
 //! | [`metrics`] | what is counted of requests |
@@ -34,8 +38,10 @@
 pub mod access;
 pub mod access_log;
 pub mod answer;
+pub mod auth;
 pub mod backend_answer;
 pub mod choice;
+pub mod compress;
 pub mod connection;
 pub mod context;
 pub mod forwarded;
@@ -55,6 +61,8 @@ pub mod route;
 pub mod routes;
 pub mod service;
 pub mod snapshot;
+pub mod trace;
+pub mod variables;
 
 pub use context::InFlight;
 pub use metrics::Metrics;

@@ -116,8 +116,13 @@ impl TlsError {
         mut way: Vec<Step>,
         files: impl IntoIterator<Item = NamedFile<'a>>,
     ) -> Misfit {
-        let named = files.into_iter().find(|named| Some(named.path) == self.file());
-        way.extend(named.into_iter().flat_map(|named| named.at));
+        let mut named = files.into_iter().filter(|named| Some(named.path) == self.file());
+        // A file may be named more than once, as a certificate and as a key.
+        let of_key = matches!(self, Self::NoKey(_) | Self::BadKey { .. } | Self::Mismatch { .. });
+        let first = named.next();
+        let is_key = |named: &NamedFile<'_>| named.at.last() == Some(&Step::from("key"));
+        let place = if of_key { first.into_iter().chain(named).find(is_key) } else { first };
+        way.extend(place.into_iter().flat_map(|named| named.at));
         Misfit { message: self.to_string(), at: way }
     }
 }

@@ -9,20 +9,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::access::Access;
 use super::answer::Reason;
+use super::auth::{Guard, Guards};
 use super::context::RequestContext;
 use super::metrics::Metrics;
 use super::rate_limit::{Limit, Limits};
-use crate::config::{self, Config, PolicyName};
+use crate::config::{self, Config, Misfit, PolicyName};
 
 /// Every policy of a configuration, prepared, by its name.
 #[derive(Default)]
 pub struct Prepared {
     access: HashMap<PolicyName, Arc<Access>>,
     limits: HashMap<PolicyName, Arc<Limit>>,
+    auth: Guards,
 }
 
 /// The policies of one route, which has some.
@@ -32,6 +35,7 @@ pub struct Policies {
     by_address: Limits,
     /// Those by who the client is.
     by_caller: Limits,
+    auth: Option<Arc<Guard>>,
 }
 
 /// What is done instead of what the route does.
@@ -52,7 +56,14 @@ impl From<Reason> for Instead {
 impl Prepared {
     /// Prepares all policies. What has not changed since `earlier` is taken over,
     /// with what it has counted. What they decide is shown by their names.
-    pub fn new(config: &Config, earlier: Option<&Self>, metrics: &Metrics) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// A file that a policy names cannot be used.
+    pub fn new(config: &Config, earlier: Option<&Self>, metrics: &Metrics) -> Result<Self, Misfit> {
+        let known = earlier.map(|earlier| &earlier.auth);
+        let auth = Guards::load(config, known)?;
+        auth.report(known);
         let access = config.access.iter();
         let access = access.map(|(name, written)| (name.clone(), Arc::new(Access::new(written))));
         let limits = config.rate_limit.iter().map(|(name, written)| {
@@ -63,7 +74,7 @@ impl Prepared {
             };
             (name.clone(), limit)
         });
-        Self { access: access.collect(), limits: limits.collect() }
+        Ok(Self { access: access.collect(), limits: limits.collect(), auth })
     }
 }
 
@@ -77,6 +88,7 @@ fn named<T>(names: &[String], known: &HashMap<PolicyName, Arc<T>>) -> Box<[Arc<T
 impl Policies {
     /// Those that a route names, if it names any.
     pub fn new(route: &config::Route, prepared: &Prepared) -> Option<Self> {
+        let auth = route.auth.as_ref().and_then(|name| prepared.auth.get(name));
         let limits = named(&route.rate_limit, &prepared.limits);
         let (by_caller, by_address): (Vec<_>, Vec<_>) =
             limits.into_iter().partition(|limit| limit.needs_caller());
@@ -84,10 +96,12 @@ impl Policies {
             access: named(&route.access, &prepared.access),
             by_address: Limits::new(by_address),
             by_caller: Limits::new(by_caller),
+            auth: auth.cloned(),
         };
         let none = policies.access.is_empty()
             && policies.by_address.is_empty()
-            && policies.by_caller.is_empty();
+            && policies.by_caller.is_empty()
+            && policies.auth.is_none();
         (!none).then_some(policies)
     }
 
@@ -105,7 +119,19 @@ impl Policies {
             return Err(Reason::Forbidden.into());
         }
         self.by_address.admit(session.req_header(), context).await?;
+        if let Some(guard) = &self.auth {
+            guard.admit(session, context).await?;
+        }
         self.by_caller.admit(session.req_header(), context).await?;
         Ok(())
+    }
+
+    /// Takes out of what a backend receives what is none of its business.
+    ///
+    /// # Errors
+    ///
+    /// None that is known of.
+    pub fn conceal(&self, request: &mut RequestHeader) -> pingora::Result<()> {
+        self.auth.as_ref().map_or(Ok(()), |guard| guard.conceal(request))
     }
 }

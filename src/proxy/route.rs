@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Uri};
 use http::{HeaderValue, StatusCode};
 
+use super::compress::Compression;
 use super::headers::Rules;
 use super::metrics::Metrics;
 use super::metrics::traffic::RouteTraffic;
@@ -28,6 +29,8 @@ pub struct Route {
     pub request_rules: Rules,
     /// Of the whole configuration, then of this route.
     pub response_rules: Rules,
+    /// How answers are compressed, if they are.
+    pub compression: Option<Compression>,
     total_limit: Duration,
     traffic: Option<RouteTraffic>,
     body_limit: u64,
@@ -106,6 +109,7 @@ impl Route {
             policies: Policies::new(written, prepared),
             request_rules: rules(&config.headers.request, &written.headers.request),
             response_rules: rules(&config.headers.response, &written.headers.response),
+            compression: written.compress.as_ref().map(Compression::new),
             total_limit,
             traffic,
             body_limit: written.body_size.unwrap_or(config.limits.body_size).get(),
@@ -122,6 +126,7 @@ impl Route {
             policies: None,
             request_rules: rules::<Request>(&config.headers.request, &request),
             response_rules: rules::<Response>(&config.headers.response, &response),
+            compression: None,
             total_limit: config.timeouts.total.get(),
             traffic: metrics.route(NO_ROUTE, []),
             body_limit: config.limits.body_size.get(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::STRICT_TRANSPORT_SECURITY;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
@@ -59,13 +59,16 @@ impl Proxy {
     /// Finds out what is asked for and what is to be done about it.
     fn look_at(
         &self,
-        session: &Session,
+        session: &mut Session,
         admitted: Result<Option<u64>, Reason>,
         context: &mut RequestContext,
     ) -> Decision {
         let snapshot = self.current.load();
+        // Before anything goes by them.
+        snapshot.identity_fields.remove_from(session.req_header_mut());
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
+        context.trace = snapshot.traces.of(&request.headers);
         let peer = peer(session).map(|peer| peer.ip);
         context.trusted = snapshot.trusted.contains(peer);
         context.client = match context.trusted {
@@ -215,6 +218,8 @@ fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
         trusted: context.trusted,
         secure: dialogue.is_some_and(|dialogue| dialogue.terms().tls),
         sent: &session.req_header().headers,
+        session,
+        context,
     }
 }
 
@@ -454,10 +459,17 @@ impl ProxyHttp for Proxy {
             })?;
             request.set_uri(uri);
         }
+        let route = self.route(context);
+        if let Some(policies) = &route.policies {
+            policies.conceal(request)?;
+        }
+        if let Some(trace) = &context.trace {
+            trace.apply(request)?;
+        }
         let host = request.headers.get(http::header::HOST).cloned();
         // Pingora has seen to it that there is one, where the client sent any.
         let facts = Facts { host: host.as_ref(), ..facts };
-        self.route(context).request_rules.apply(request, &facts)?;
+        route.request_rules.apply(request, &facts)?;
         match (&endpoint.identity.host, host) {
             (Some(own), _) => request.insert_header(http::header::HOST, own.clone())?,
             (None, Some(_)) => {}
@@ -519,6 +531,9 @@ impl ProxyHttp for Proxy {
             framing::upgraded(session);
         } else {
             framing::answered(session);
+            if self.in_flight.is_leaving() {
+                session.set_keepalive(None);
+            }
         }
         context.failure = None;
         context.upstream_time = context.tried_at.map(|at| at.elapsed());
@@ -538,6 +553,9 @@ impl ProxyHttp for Proxy {
             // Nor does it know chunks: the end of the connection ends the answer.
             session.set_keepalive(None);
         }
+        if let Some(compression) = &route.compression {
+            context.encoder = compression.begin(session.req_header(), response)?;
+        }
         if let Some(hsts) = hsts(session) {
             response.insert_header(STRICT_TRANSPORT_SECURITY, hsts)?;
         }
@@ -545,6 +563,32 @@ impl ProxyHttp for Proxy {
             response.append_header(name.clone(), value.clone())?;
         }
         route.response_rules.apply(response, &facts(session, context))
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> Result<Option<Duration>> {
+        if let Some(encoder) = &mut context.encoder {
+            *body = encoder.filter(body.take(), end_of_stream)?;
+        }
+        Ok(None)
+    }
+
+    /// The end of a body that trailers follow (HTTP/2 backends).
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        _trailers: &mut HeaderMap,
+        context: &mut RequestContext,
+    ) -> Result<Option<Bytes>> {
+        match &mut context.encoder {
+            Some(encoder) => encoder.filter(None, true),
+            None => Ok(None),
+        }
     }
 
     async fn fail_to_proxy(

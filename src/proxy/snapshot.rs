@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::auth::{Guards, IdentityFields};
 use super::forwarded::TrustedProxies;
 use super::metrics::Metrics;
 use super::policies::Prepared;
 use super::pool::{Pool, Tls};
 use super::route::Route;
 use super::routes::Routes;
+use super::trace::Traces;
 use crate::config::{self, Config, Misfit, Step};
 
 /// A configuration, prepared.
@@ -30,6 +32,10 @@ pub struct Snapshot {
     pub not_found: Arc<Route>,
     /// The peers whose word about the client is believed.
     pub trusted: TrustedProxies,
+    /// The fields that tell backends who the user is, which no client may send.
+    pub identity_fields: IdentityFields,
+    /// Whether and how traces are begun.
+    pub traces: Traces,
 }
 
 /// The snapshot that requests begin with now.
@@ -67,7 +73,7 @@ impl Snapshot {
         });
         let pools: Box<[_]> = pools.collect();
         let by_name: HashMap<_, _> = pools.iter().map(|pool| (pool.name(), pool)).collect();
-        let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies), metrics);
+        let policies = Prepared::new(config, earlier.map(|earlier| &earlier.policies), metrics)?;
         let implicit = config.routes.is_empty().then(|| to_the_pool(config));
         let routes = config.routes.iter().chain(implicit.as_ref()).enumerate();
         let routes = routes.map(|(index, written)| {
@@ -86,9 +92,11 @@ impl Snapshot {
             policies,
             routes: Routes::new(routes),
             not_found: Arc::new(Route::not_found(config, metrics)),
+            traces: Traces::new(&config.trace),
             trusted: TrustedProxies::new(
                 config.trusted_proxies.iter().map(|network| network.plain()),
             ),
+            identity_fields: IdentityFields::new(config),
             pools,
         })
     }
@@ -100,7 +108,8 @@ impl Snapshot {
     ///
     /// The first that cannot, and where it is named.
     pub fn inspect(config: &Config) -> Result<(), Misfit> {
-        pool_tls(config).map(|_| ())
+        pool_tls(config)?;
+        Guards::load(config, None).map(|_| ())
     }
 
     /// The routes, in the configuration's order.

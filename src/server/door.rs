@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::connections::{Connections, Full};
+use super::departure::Departure;
 use super::tls;
 use crate::config::{Config, Limits, Listener, ListenerTls};
 use crate::proxy::Proxy;
@@ -80,6 +81,7 @@ pub struct Rules {
 pub struct Door {
     entrance: Arc<Entrance>,
     connections: Connections,
+    departure: Departure,
     proxy: Arc<HttpProxy<Proxy>>,
     log: Option<AccessLog>,
 }
@@ -125,10 +127,11 @@ impl Door {
     pub fn new(
         entrance: Arc<Entrance>,
         connections: Connections,
+        departure: Departure,
         proxy: Arc<HttpProxy<Proxy>>,
         log: Option<AccessLog>,
     ) -> Self {
-        Self { entrance, connections, proxy, log }
+        Self { entrance, connections, departure, proxy, log }
     }
 }
 
@@ -163,7 +166,7 @@ impl ServerApp for Door {
         };
         let mut connection =
             Connection::new(stream, Arc::clone(&rules.terms), self.log.clone()).ok()?;
-        let mut closing = shutdown.clone();
+        let mut closing = self.departure.closing();
         let multiplexed = tokio::select! {
             biased;
             multiplexed = connection.speaks_http2() => multiplexed?,
@@ -173,8 +176,9 @@ impl ServerApp for Door {
         if multiplexed {
             let retiring = dialogue.multiplex();
             let serve = self.proxy.process_new(Box::new(connection), &retiring);
+            let mut leaving = shutdown.clone();
             let retire = async {
-                let _ = closing.wait_for(|closing| *closing).await;
+                let _ = leaving.wait_for(|leaving| *leaving).await;
                 dialogue.retire();
                 pending().await
             };
@@ -190,6 +194,7 @@ impl ServerApp for Door {
     }
 
     async fn cleanup(&self) {
+        self.departure.last_call(&self.connections).await;
         ServerApp::cleanup(&*self.proxy).await;
     }
 }

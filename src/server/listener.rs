@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 
+use super::upgrade::{Named, Taker};
 use pingora::server::Fds;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -23,32 +24,60 @@ pub struct BindError {
     pub admin: bool,
 }
 
-/// Bound and listening sockets.
-pub struct Sockets(Vec<(SocketAddr, Socket)>);
+/// Bound and listening sockets, each with its name for the process that takes over.
+pub struct Sockets(Vec<(String, SocketAddr, Socket)>);
 
 impl Sockets {
-    /// Binds each address; port 0 takes any free one.
-    pub fn bind(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Self, BindError> {
+    /// Binds each address; port 0 takes any free one. `kind` says what they are for:
+    /// those that a running process has for the same, and hands over, are taken from
+    /// it instead.
+    pub fn bind(
+        kind: &str,
+        addresses: impl IntoIterator<Item = SocketAddr>,
+        mut taker: Option<&mut Taker>,
+    ) -> Result<Self, BindError> {
         let addresses: Vec<_> = addresses.into_iter().collect();
         let bind = |&address: &SocketAddr| {
+            let name = format!("{kind} {address}");
+            if let Some(socket) = taker.as_deref_mut().and_then(|taker| taker.socket(&name)) {
+                let socket = Socket::from(socket);
+                return Ok((name, bound_address(&socket, address), socket));
+            }
             // An IPv6 wildcard takes the IPv4 clients of its port as well, unless
             // they have a listener of their own.
             let only_v6 = addresses
                 .iter()
                 .any(|a| a.is_ipv4() && a.port() != 0 && a.port() == address.port());
-            bind(address, only_v6).map_err(|cause| BindError { address, cause, admin: false })
+            let socket = bind(address, only_v6).map_err(|cause| BindError {
+                address,
+                cause,
+                admin: false,
+            })?;
+            Ok((name, bound_address(&socket, address), socket))
         };
         addresses.iter().map(bind).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The sockets once more, to hand over.
+    ///
+    /// # Errors
+    ///
+    /// The process has as many descriptors as it may have.
+    pub fn copies(&self) -> io::Result<Vec<Named>> {
+        self.0
+            .iter()
+            .map(|(name, _, socket)| Ok((name.clone(), socket.try_clone()?.into())))
+            .collect()
+    }
+
     /// The addresses that were bound.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.0.iter().map(|(address, _)| *address)
+        self.0.iter().map(|(_, address, _)| *address)
     }
 
     /// The sockets, to accept from.
     pub fn into_std(self) -> Vec<TcpListener> {
-        self.0.into_iter().map(|(_, socket)| socket.into()).collect()
+        self.0.into_iter().map(|(_, _, socket)| socket.into()).collect()
     }
 
     /// The sockets in the form in which Pingora takes over those of a process
@@ -56,7 +85,7 @@ impl Sockets {
     pub fn hand_over(self) -> (Vec<SocketAddr>, Fds) {
         let mut fds = Fds::new();
         let mut addresses = Vec::with_capacity(self.0.len());
-        for (address, socket) in self.0 {
+        for (_, address, socket) in self.0 {
             fds.add(address.to_string(), socket.into_raw_fd());
             addresses.push(address);
         }
@@ -64,7 +93,7 @@ impl Sockets {
     }
 }
 
-fn bind(address: SocketAddr, only_v6: bool) -> io::Result<(SocketAddr, Socket)> {
+fn bind(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A port whose last owner has ended can be taken at once.
     socket.set_reuse_address(true)?;
@@ -74,6 +103,9 @@ fn bind(address: SocketAddr, only_v6: bool) -> io::Result<(SocketAddr, Socket)> 
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let bound = socket.local_addr()?.as_socket().unwrap_or(address);
-    Ok((bound, socket))
+    Ok(socket)
+}
+
+fn bound_address(socket: &Socket, wanted: SocketAddr) -> SocketAddr {
+    socket.local_addr().ok().and_then(|address| address.as_socket()).unwrap_or(wanted)
 }

@@ -8,12 +8,14 @@
 //! 1. bind all listeners, so that a busy port is a plain error;
 //! 2. resolve all names and check all backends;
 //! 3. accept clients, and say so;
-//! 4. on SIGINT stop; on SIGTERM stop accepting, finish what is in flight, stop.
+//! 4. on SIGINT stop; on SIGTERM, or when another process has taken over
+//!    ([`upgrade`]), stop accepting, finish what is in flight, stop.
 
 mod access_log;
 mod admin;
 mod changes;
 mod connections;
+mod departure;
 mod descriptors;
 mod door;
 mod file_watch;
@@ -24,6 +26,7 @@ mod operator;
 mod signals;
 mod systemd;
 mod tls;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,14 +54,17 @@ use crate::proxy::{BackendState, InFlight, Metrics, Proxy, Snapshot};
 use access_log::AccessLogWriter;
 use admin::{Admin, Call, Desk, Gate, Running};
 use connections::Connections;
+use departure::Departure;
 use door::{Door, Entrance, Rules};
 use file_watch::FileWatches;
 use operator::Operator;
 use signals::{Asked, Signals};
+use upgrade::{Giver, Taker};
 
 pub use listener::BindError;
 pub use log::{LogGuard, start as start_log};
 pub use operator::{Origin, Reader};
+pub use upgrade::UpgradeError;
 
 /// How often a drain asks whether all has finished.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -87,6 +93,7 @@ struct Bound {
     sockets: listener::Sockets,
     entrances: Vec<Arc<Entrance>>,
     admin: Option<listener::Sockets>,
+    taker: Option<Taker>,
 }
 
 /// What a load balancer does when it begins to answer.
@@ -109,9 +116,23 @@ impl Server {
     /// # Errors
     ///
     /// The address of a listener, or of the admin listener, cannot be bound
-    /// ([`BindError`]), the access log cannot be opened, or the system has no threads
-    /// or signal handlers to give.
-    pub fn bind(config: Config, mut origin: Origin, colour: Option<bool>) -> anyhow::Result<Self> {
+    /// ([`BindError`]), the access log cannot be opened, the running process cannot be
+    /// upgraded ([`UpgradeError`]), or the system has no threads or signal handlers to
+    /// give.
+    pub fn bind(
+        config: Config,
+        mut origin: Origin,
+        colour: Option<bool>,
+        upgrade: bool,
+    ) -> anyhow::Result<Self> {
+        let mut taker = match (&config.upgrade.socket, upgrade) {
+            (Some(path), true) => Some(Taker::connect(path)?),
+            (Some(path), false) => Giver::inspect(path).map(|()| None)?,
+            (None, true) => anyhow::bail!(
+                "there is nothing to upgrade: give both processes [upgrade] socket = \"PATH\""
+            ),
+            (None, false) => None,
+        };
         descriptors::raise_limit(&config.limits);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.get())
@@ -135,13 +156,17 @@ impl Server {
         // Before any client could connect.
         origin.watch_named(&config);
         let entrances = entrances(&config)?;
-        let sockets = listener::Sockets::bind(config.listeners.iter().map(|l| l.address))?;
+        let addresses = config.listeners.iter().map(|listener| listener.address);
+        let sockets = listener::Sockets::bind("listener", addresses, taker.as_mut())?;
         let admin = config.admin.as_ref().map(|admin| {
-            listener::Sockets::bind([admin.address])
+            listener::Sockets::bind("admin", [admin.address], taker.as_mut())
                 .map_err(|error| BindError { admin: true, ..error })
         });
         let admin = admin.transpose()?;
-        let bound = Bound { config, origin, signals, sockets, entrances, admin };
+        if let Some(taker) = &mut taker {
+            taker.close_the_rest();
+        }
+        let bound = Bound { config, origin, signals, sockets, entrances, admin, taker };
         Ok(Self { runtime, bound, access_log })
     }
 
@@ -170,7 +195,7 @@ async fn serve(
     access_log: Option<AccessLog>,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
-    let Bound { config, mut origin, mut signals, sockets, entrances, admin } = bound;
+    let Bound { config, mut origin, mut signals, sockets, entrances, admin, taker } = bound;
     let drain_limit = config.shutdown.drain;
     let mut watches = origin.take_watches();
     let (in_flight, connections) = (InFlight::default(), Connections::default());
@@ -182,11 +207,25 @@ async fn serve(
     let desk = Arc::new(desk);
     let gate = config.admin.as_ref().map(|admin| Arc::new(Gate::new(admin)));
     let admin_address = admin.as_ref().and_then(|socket| socket.addresses().next());
-    // It answers from now until the process has drained.
-    let admin = admin.zip(gate.clone()).map(|(socket, gate)| {
-        Admin::start(socket, gate, Arc::clone(&desk)).context("cannot start the admin listener")
-    });
-    let _admin = admin.transpose()?;
+    // What the next process will be sent.
+    let to_give = match &config.upgrade.socket {
+        Some(path) => {
+            let admin = admin.as_ref().map(listener::Sockets::copies).transpose()?;
+            let all = sockets.copies()?.into_iter().chain(admin.into_iter().flatten());
+            Some((path.clone(), all.collect::<Vec<_>>()))
+        }
+        None => None,
+    };
+    let mut admin = admin.zip(gate.clone());
+    let mut start_admin = || {
+        let admin = admin.take().map(|(socket, gate)| {
+            Admin::start(socket, gate, Arc::clone(&desk)).context("cannot start the admin listener")
+        });
+        admin.transpose()
+    };
+    // It answers from now until the process has drained. Where another process still
+    // answers at its address, the two would contradict each other.
+    let mut admin_listener = if taker.is_none() { start_admin()? } else { None };
     let operator = tokio::select! {
         operator = Operator::begin(config.clone(), origin, &entrances, metrics, gate) => operator?,
         _ = signals.end() => return Ok(()),
@@ -194,9 +233,16 @@ async fn serve(
 
     let (shutdown, shutting_down) = watch::channel(false);
     let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), access_log);
+    if taker.is_some() {
+        admin_listener = start_admin()?;
+    }
+    let giver = to_give.map(|(path, sockets)| Giver::wait_at(&path, sockets));
+    let mut giver = giver.transpose()?;
+    let departure = Departure::new();
     let (listeners, fds) = sockets.hand_over();
     let doors = listeners.iter().copied().zip(entrances).collect();
-    let accepting = accept(&config, proxy, connections.clone(), doors, fds, shutting_down);
+    let accepting =
+        accept(&config, proxy, connections.clone(), doors, fds, &departure, shutting_down);
     let mut services = tokio::spawn(accepting);
     let tls = config.listeners.iter().map(|listener| listener.tls.is_some());
     let listening = listeners.iter().copied().zip(tls).collect();
@@ -215,10 +261,15 @@ async fn serve(
     if let Some(address) = admin_address {
         info!(target: "admin", %address, "looked after");
     }
+    // From now on, the process that ran before knows that it is not needed.
+    if let Some(taker) = taker {
+        taker.accepting();
+    }
 
     systemd::tell(systemd::READY);
     let ending = tokio::select! {
-        ending = answer_calls(&operator, &mut watches, &mut signals, &mut called) => ending,
+        ending = answer_calls(&operator, &mut watches, &mut signals, &mut called) => Ending::Asked(ending),
+        process = taken_over(giver.as_mut()) => Ending::TakenOver(process),
         // None of them ends before the shutdown but by a panic, and a load balancer
         // that accepts nobody, or checks nothing, must not look alive.
         _ = &mut services => anyhow::bail!("the listeners ended by themselves; see the log"),
@@ -226,17 +277,44 @@ async fn serve(
     };
     // Who still waits for a reload is told that there will be none.
     drop(called);
-    systemd::tell(systemd::STOPPING);
+    // It holds the listeners open.
+    drop(giver);
+    if let Ending::TakenOver(process) = ending {
+        info!(target: "server", process, "another process has taken over");
+        // Both would answer in turn.
+        drop(admin_listener);
+        departure.be_patient(config.upgrade.idle.get());
+    } else {
+        systemd::tell(systemd::STOPPING);
+    }
     match ending {
-        Asked::Drain => {
+        Ending::Asked(Asked::Drain) | Ending::TakenOver(_) => {
             desk.drains();
+            in_flight.leave();
             // An error would mean that nobody listens, which is as well.
             let _ = shutdown.send(true);
             drain(drain_limit, services, in_flight, connections, signals).await;
         }
-        Asked::End | Asked::Reload => info!(target: "server", "interrupted, stopping"),
+        Ending::Asked(Asked::End | Asked::Reload) => {
+            info!(target: "server", "interrupted, stopping")
+        }
     }
     Ok(())
+}
+
+/// Why a load balancer ends.
+enum Ending {
+    Asked(Asked),
+    /// Another process, of this number, has taken over.
+    TakenOver(u32),
+}
+
+/// Waits until another process has taken over; for ever, if none can.
+async fn taken_over(giver: Option<&mut Giver>) -> u32 {
+    match giver {
+        Some(giver) => giver.taken_over().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Reloads when it is asked to, or when a file changes, until a signal asks to
@@ -351,6 +429,7 @@ fn accept(
     connections: Connections,
     doors: Vec<(SocketAddr, Arc<Entrance>)>,
     fds: Fds,
+    departure: &Departure,
     shutting_down: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + use<> {
     let conf = Arc::new(ServerConf {
@@ -367,7 +446,8 @@ fn accept(
     let proxy = Arc::new(proxy);
     let fds: ListenFds = Arc::new(Mutex::new(fds));
     let services = doors.into_iter().map(|(address, entrance)| {
-        let door = Door::new(entrance, connections.clone(), Arc::clone(&proxy), log.clone());
+        let (counted, proxy) = (connections.clone(), Arc::clone(&proxy));
+        let door = Door::new(entrance, counted, departure.clone(), proxy, log.clone());
         let mut service = ListeningService::new(format!("listener {address}"), door);
         service.add_listener(
             ListenerConfig::tcp(address.to_string())

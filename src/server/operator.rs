@@ -17,7 +17,7 @@ use super::admin::Gate;
 use super::changes::Changes;
 use super::door::{Entrance, Rules};
 use super::file_watch::FileWatches;
-use crate::config::{Config, ListenerTls, UpstreamTls};
+use crate::config::{Auth, Config, ListenerTls, UpstreamTls};
 use crate::proxy::{Current, Metrics, Pool, Snapshot};
 
 /// How long the first check of a reload's new pools may hold it up; each
@@ -131,10 +131,10 @@ impl Origin {
     fn files(&self, config: &Config) -> Vec<PathBuf> {
         let listeners = config.listeners.iter().filter_map(|l| l.tls.as_ref());
         let pools = config.pools.iter().filter_map(|pool| pool.tls.as_ref());
-        let named =
-            listeners.flat_map(ListenerTls::files).chain(pools.flat_map(UpstreamTls::files));
+        let tls = listeners.flat_map(ListenerTls::files).chain(pools.flat_map(UpstreamTls::files));
+        let auth = config.auth.values().flat_map(Auth::files);
         let file = self.file.as_deref().into_iter();
-        file.chain(named.map(|named| named.path)).map(Path::to_owned).collect()
+        file.chain(tls.map(|named| named.path)).chain(auth).map(Path::to_owned).collect()
     }
 
     /// Begins to watch what the configuration names too, before it is read.
@@ -386,6 +386,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("threads", old.threads != new.threads),
         ("listener", addresses(old) != addresses(new)),
         ("limits.http2", http2(old) != http2(new)),
+        ("upgrade", old.upgrade != new.upgrade),
         ("log", old.log != new.log),
         ("admin", admin(old) != admin(new)),
         ("metrics", old.metrics != new.metrics),

@@ -24,7 +24,7 @@ fn load(text: &str) -> Config {
 
 #[test]
 fn every_configuration_in_the_documents_can_be_used() {
-    let examples: Vec<_> = ["docs/serve.md", "docs/configuration.md"]
+    let examples: Vec<_> = ["docs/serve.md", "docs/configuration.md", "docs/operation.md"]
         .iter()
         .flat_map(|document| blocks(document, "toml"))
         .collect();

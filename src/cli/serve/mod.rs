@@ -60,6 +60,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FORM")]
     log: Option<LogFormat>,
 
+    /// Take over from the process that runs with this file, without a request lost
+    #[arg(long, requires = "config", conflicts_with_all = ["check", "print_config", "schema"])]
+    upgrade: bool,
+
     /// Say whether the settings are valid, and do nothing else
     #[arg(long, conflicts_with_all = ["print_config", "schema"])]
     check: bool,
@@ -94,12 +98,13 @@ pub(super) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
 
     let log = server::start_log(config.log.format, global.color_override())?;
     let language = global.language();
-    let server = Server::bind(config, origin, global.color_override()).map_err(|error| {
-        match error.downcast_ref::<BindError>() {
-            Some(error) => anyhow::anyhow!(trouble::cannot_listen(error, language)),
-            None => error,
-        }
-    })?;
+    let server =
+        Server::bind(config, origin, global.color_override(), args.upgrade).map_err(|error| {
+            match error.downcast_ref::<BindError>() {
+                Some(error) => anyhow::anyhow!(trouble::cannot_listen(error, language)),
+                None => error,
+            }
+        })?;
     let result = server.run(move |started| {
         // Whoever read the output may have gone; the traffic goes on.
         let _ = screen::announce(&mut io::stdout().lock(), started, language);

@@ -48,6 +48,8 @@ pub struct Line<'a> {
     pub client: Option<SocketAddr>,
     /// Who it is, where a policy has found that out.
     pub user: Option<&'a [u8]>,
+    /// Why it may not, where an auth policy has said so.
+    pub denial: Option<&'static str>,
     /// The request's id.
     pub request_id: &'a [u8],
     /// The id of the trace that the request belongs to.
@@ -122,6 +124,9 @@ impl Line<'_> {
         address(fields.name("client"), self.client);
         if let Some(user) = self.user {
             fields.words("user", user);
+        }
+        if let Some(denial) = self.denial {
+            plain(fields.name("auth"), denial.as_bytes());
         }
         fields.words("request_id", self.request_id);
         if let Some(id) = self.trace_id {
@@ -248,6 +253,7 @@ mod tests {
             tls: None,
             client: Some("[::ffff:192.0.2.1]:81".parse().unwrap()),
             user: None,
+            denial: None,
             request_id: b"one",
             trace_id: None,
             reason: None,

@@ -20,6 +20,7 @@ use http::Version;
 use pingora_proxy::Session;
 
 use super::answer::Reason;
+use super::auth::denial::Denial;
 use super::context::RequestContext;
 use super::outcome::Outcome;
 use clock::Clock;
@@ -81,6 +82,7 @@ impl AccessLog {
             tls: None,
             client,
             user: None,
+            denial: None,
             request_id: b"-",
             trace_id: None,
             reason: Some(reason.id()),
@@ -118,14 +120,16 @@ fn line<'a>(session: &'a Session, outcome: &Outcome, context: &'a RequestContext
         protocol: protocol(request.version),
         tls: tls.map(|tls| &*tls.version),
         client: session.client_addr().and_then(|client| client.as_inet()).copied(),
-        user: None,
+        user: context.identity.as_ref().map(|identity| identity.user().as_bytes()),
+        denial: context.denial.map(Denial::word),
         request_id: context.request_id.as_bytes(),
-        trace_id: None,
+        trace_id: context.trace.as_ref().map(super::trace::Trace::id),
         reason: outcome.reason.map(Reason::id),
     }
 }
 
-fn protocol(version: Version) -> &'static str {
+/// How a version of HTTP is called.
+pub(super) fn protocol(version: Version) -> &'static str {
     match version {
         Version::HTTP_10 => "HTTP/1.0",
         Version::HTTP_2 => "HTTP/2",

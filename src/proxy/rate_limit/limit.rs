@@ -80,7 +80,7 @@ impl<S: Store> Limit<S> {
         let text = match &self.written.by {
             LimitBy::ClientAddress => None,
             LimitBy::Header(name) => request.headers.get(&name.0).map(HeaderValue::as_bytes),
-            LimitBy::Identity => None,
+            LimitBy::Identity => context.identity.as_ref().map(|who| who.user().as_bytes()),
         };
         match text {
             Some(text) => self.keys.of_text(text),

@@ -31,7 +31,7 @@ pub fn of(desk: &Desk) -> Value {
             ("last_reload".to_owned(), running.operator.last_reload().map_or(Value::Null, reload)),
             ("listeners".to_owned(), listeners(running)),
             ("routes".to_owned(), routes(&snapshot, &desk.metrics)),
-            ("pools".to_owned(), snapshot.pools().iter().map(|pool| self::pool(pool)).collect()),
+            ("pools".to_owned(), snapshot.pools().iter().map(pool).collect()),
         ]);
     }
     status

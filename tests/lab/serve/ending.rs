@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::{Balancer, Client, Program, Upstream};
 
 /// A backend that answers when it is told to, and says when a request is there.
-fn gated() -> (Upstream, mpsc::Receiver<()>, mpsc::Sender<()>) {
+pub(super) fn gated() -> (Upstream, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (arrived, arrivals) = mpsc::channel();
     let (open, gate) = mpsc::channel();
     let gate = std::sync::Mutex::new(gate);

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::certificates::{Authority, Files, Secured, Trust};
-use crate::support::{Balancer, Client, Upstream};
+use crate::support::certificates::{Authority, Files, Secured, Trust, replace};
+use crate::support::http2::Http2;
+use crate::support::{Balancer, Client, Program, Upstream};
 
 /// A folder with a configuration and the certificates that it names.
 struct Place {
@@ -231,4 +232,174 @@ fn plain_text_on_a_tls_port_ends_at_once_and_silence_in_time() {
         );
     }
     assert!(upstream.received().is_empty());
+}
+
+/// A connection over HTTP/2 and TLS.
+async fn http2(trust: &Trust, address: SocketAddr, name: &'static str) -> Http2 {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(trust.config());
+    let name = rustls::pki_types::ServerName::try_from(name).unwrap();
+    let stream = connector.connect(name, stream).await.unwrap();
+    Http2::over(stream, &h2::client::Builder::new()).await
+}
+
+#[test]
+fn requests_come_over_http2_and_backends_learn_that_it_was_tls() {
+    let (place, upstream) = (Place::new(), Upstream::named("one"));
+    let files = place.issue(&["a.test"]);
+    let (_balancer, address) = place.serve(&certificates(&[&files]), &pool(&upstream));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut client = http2(&place.trust().speaking(&["h2"]), address, "a.test").await;
+        for _ in 0..3 {
+            let request = http::Request::get("https://a.test/x?y=z").body(()).unwrap();
+            let answer = client.ask(request).await.unwrap();
+            assert_eq!((answer.status, answer.body.as_slice()), (200, &b"one"[..]));
+        }
+    });
+    let mut client = Client::from(place.trust().connect(address, "a.test").unwrap());
+    assert_eq!(client.get("/", &["x-forwarded-proto: http"]).text(), "one");
+    for received in upstream.received() {
+        assert_eq!(received.values("x-forwarded-proto"), ["https"], "{}", received.line);
+    }
+    assert_eq!(upstream.received()[0].values("x-forwarded-host"), ["a.test"]);
+}
+
+#[test]
+fn plain_requests_are_sent_to_https_and_only_https_promises_to_stay() {
+    let (place, upstream) = (Place::new(), Upstream::named("one"));
+    let files = place.issue(&["a.test"]);
+    let text = format!(
+        "[[listener]]\naddress = '127.0.0.1:0'\nredirect_to_https = 8443\n\
+         [[listener]]\naddress = '127.0.0.1:0'\nredirect_to_https = 443\n\
+         [[listener]]\naddress = '127.0.0.1:0'\n\
+         [[listener]]\naddress = '127.0.0.1:0'\n[listener.tls]\n{}\n\
+         hsts = {{ max_age = '365days', include_subdomains = true }}\n\
+         {}[[route]]\nprefix = '/one'\npool = 'default'\n",
+        certificates(&[&files]),
+        pool(&upstream),
+    );
+    let (_balancer, addresses) = Balancer::listening(&place.write(&text));
+    let [other_port, usual_port, plain, secure] = addresses[..] else { panic!("{addresses:?}") };
+    for (address, request, location) in [
+        (
+            other_port,
+            "GET /a/b?c=d%20e&f HTTP/1.1\r\nHost: A.test:80",
+            "https://a.test:8443/a/b?c=d%20e&f",
+        ),
+        (
+            other_port,
+            "POST / HTTP/1.1\r\nContent-Length: 0\r\nHost: a.test",
+            "https://a.test:8443/",
+        ),
+        (usual_port, "GET /one HTTP/1.1\r\nHost: a.test:8080", "https://a.test/one"),
+        (usual_port, "GET /%2e%2e/x HTTP/1.1\r\nHost: [::1]:80", "https://[::1]/%2e%2e/x"),
+        (usual_port, "GET http://b.test/y?z HTTP/1.1\r\nHost: b.test", "https://b.test/y?z"),
+    ] {
+        let answer = crate::support::ask(address, format!("{request}\r\n\r\n"));
+        assert_eq!(answer.status, 308, "{request}");
+        let found = answer.header("location").unwrap();
+        assert_eq!(found.to_ascii_lowercase(), location.to_ascii_lowercase(), "{request}");
+        assert_eq!(answer.header("strict-transport-security"), None);
+    }
+    let nowhere = crate::support::ask(usual_port, "GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(nowhere.status, 400, "nobody knows where it belongs");
+
+    let trust = place.trust();
+    let promise = Some("max-age=31536000; includeSubDomains");
+    // An answer of a backend, one of our own, and a refusal before any route.
+    for (path, fields, status) in
+        [("/one", "Host: a.test", 200), ("/", "Host: a.test", 404), ("/", "Host: a b", 400)]
+    {
+        let request = format!("GET {path} HTTP/1.1\r\n{fields}\r\n\r\n");
+        let mut client = Client::from(trust.connect(secure, "a.test").unwrap());
+        client.send(&request);
+        let answer = client.answer().unwrap();
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("strict-transport-security"), promise, "{path} {fields}");
+        // RFC 6797, section 7.2: not over plain HTTP.
+        let answer = crate::support::ask(plain, &request);
+        assert_eq!(answer.header("strict-transport-security"), None, "{path} {fields}");
+    }
+    assert_eq!(upstream.received().len(), 2, "what is redirected goes nowhere");
+}
+
+#[test]
+fn certificates_are_read_again_when_their_files_change() {
+    let (place, upstream) = (Place::new(), Upstream::named("one"));
+    let [first, second, third] = [1, 2, 3].map(|_| place.authority.issue(&["a.test"]));
+    let files = first.write(place.path(), "a");
+    let (balancer, address) = place.serve(&certificates(&[&files]), &pool(&upstream));
+    let now = || shown(&place.trust().connect(address, "a.test").unwrap());
+    let wait = |what: &str, count: usize| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let lines = balancer.stderr();
+            let found = lines.iter().filter(|line| line.contains(what)).count();
+            if found >= count {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{what}: {lines:#?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let mut open = Client::from(place.trust().connect(address, "a.test").unwrap());
+    assert_eq!(open.get("/", &[]).text(), "one");
+    assert_eq!(now(), first.certificate().to_vec());
+
+    // The certificate first, which does not fit the old key; then the key, and it does.
+    second.write_certificate(&files);
+    wait("is not the key of the certificate", 1);
+    assert_eq!(now(), first.certificate().to_vec(), "what does not fit changes nothing");
+    second.write_key(&files);
+    wait("the configuration was reloaded", 1);
+    assert_eq!(now(), second.certificate().to_vec());
+
+    replace(&files.certificate, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    wait("is no valid certificate", 1);
+    assert_eq!(now(), second.certificate().to_vec(), "a broken file changes nothing");
+    replace(&files.key, "");
+    std::fs::remove_file(&files.certificate).unwrap();
+    assert_eq!(now(), second.certificate().to_vec(), "nor does one that is gone");
+    third.write_key(&files);
+    third.write_certificate(&files);
+    wait("the configuration was reloaded", 2);
+    assert_eq!(now(), third.certificate().to_vec());
+
+    assert_eq!(open.get("/", &[]).text(), "one", "the connection has stayed through all of it");
+}
+
+#[test]
+fn files_that_cannot_be_used_are_errors_with_their_place() {
+    let (place, upstream) = (Place::new(), Upstream::named("one"));
+    let (a, b) = (place.issue(&["a.test"]), place.issue(&["b.test"]));
+    let empty = place.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    let wrong = |certificate: &Path, key: &Path| Files {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+    };
+    let missing = place.path().join("missing.pem");
+    for (files, column, said) in [
+        (wrong(&a.certificate, &b.key), "key", "give the two that belong together"),
+        (wrong(&missing, &a.key), "certificate", "cannot read"),
+        (wrong(&empty, &a.key), "certificate", "holds no certificate"),
+        (wrong(&a.certificate, &empty), "key", "holds no private key"),
+        (wrong(&a.certificate, &a.certificate), "key", "holds no private key"),
+    ] {
+        let tls = certificates(&[&a, &files]);
+        let text = format!(
+            "[[listener]]\naddress = '127.0.0.1:0'\n[listener.tls]\n{tls}\n{}",
+            pool(&upstream)
+        );
+        let file = place.write(&text);
+        let (code, stdout, stderr) =
+            Program::run(["serve", "--check", "--config", file.to_str().unwrap()]);
+        assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+        // The value of the second pair.
+        let path = if column == "key" { &files.key } else { &files.certificate };
+        let value = tls.rfind(&format!("'{}'", path.display())).unwrap();
+        let place = format!("lab.toml:4:{}: ", value + 1);
+        assert!(stderr.contains(&place) && stderr.contains(said), "{place}{said}: {stderr}");
+    }
 }

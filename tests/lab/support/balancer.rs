@@ -34,10 +34,16 @@ impl Balancer {
     /// With the settings of a file, which stays for the whole time and names its
     /// listeners itself. Returns the addresses of all.
     pub fn listening(file: &std::path::Path) -> (Self, Vec<SocketAddr>) {
+        Self::listening_with(file, &[])
+    }
+
+    /// The same, with more flags.
+    pub fn listening_with(file: &std::path::Path, flags: &[&str]) -> (Self, Vec<SocketAddr>) {
         let text = std::fs::read_to_string(file).expect("the file");
         let listeners = text.matches("[[listener]]").count();
         let file = file.to_str().expect("a UTF-8 path");
-        let program = Program::start(["serve", "--log", "json", "--config", file]);
+        let program =
+            Program::start(["serve", "--log", "json", "--config", file].iter().chain(flags));
         let mut addresses = Vec::new();
         let found = std::cell::RefCell::new(&mut addresses);
         program.stderr_line(|line| {

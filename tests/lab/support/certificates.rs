@@ -116,9 +116,17 @@ impl Issued {
             certificate: folder.join(format!("{name}.pem")),
             key: folder.join(format!("{name}.key")),
         };
-        replace(&files.certificate, &self.certificate_pem);
-        replace(&files.key, &self.key.serialize_pem());
+        self.write_certificate(&files);
+        self.write_key(&files);
         files
+    }
+
+    pub fn write_certificate(&self, files: &Files) {
+        replace(&files.certificate, &self.certificate_pem);
+    }
+
+    pub fn write_key(&self, files: &Files) {
+        replace(&files.key, &self.key.serialize_pem());
     }
 
     pub fn certificate(&self) -> CertificateDer<'static> {

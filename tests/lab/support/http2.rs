@@ -6,6 +6,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -23,6 +24,7 @@ pub struct Answer2 {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    pub trailers: HeaderMap,
 }
 
 impl Http2 {
@@ -32,6 +34,14 @@ impl Http2 {
 
     pub async fn with(address: SocketAddr, builder: &h2::client::Builder) -> Self {
         let stream = TcpStream::connect(address).await.expect("the server accepts");
+        Self::over(stream, builder).await
+    }
+
+    /// Over a connection that is there.
+    pub async fn over<S>(stream: S, builder: &h2::client::Builder) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (send, connection) = builder.handshake(stream).await.expect("an HTTP/2 connection");
         Self { send, connection: tokio::spawn(connection) }
     }
@@ -62,6 +72,11 @@ pub fn get(path: &str) -> Request<()> {
     Request::get(format!("http://x{path}")).body(()).expect("a request")
 }
 
+/// The same with a body.
+pub fn post(path: &str) -> Request<()> {
+    Request::post(format!("http://x{path}")).body(()).expect("a request")
+}
+
 /// Reads an answer to its end.
 pub async fn read(response: Response<RecvStream>) -> Result<Answer2, h2::Error> {
     let (head, mut stream) = response.into_parts();
@@ -71,5 +86,6 @@ pub async fn read(response: Response<RecvStream>) -> Result<Answer2, h2::Error> 
         stream.flow_control().release_capacity(data.len())?;
         body.extend_from_slice(&data);
     }
-    Ok(Answer2 { status: head.status.as_u16(), headers: head.headers, body })
+    let trailers = stream.trailers().await?.unwrap_or_default();
+    Ok(Answer2 { status: head.status.as_u16(), headers: head.headers, body, trailers })
 }

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 mod admin;
+pub mod backend2;
 mod balancer;
 pub mod certificates;
 mod client;
@@ -20,4 +21,4 @@ pub use program::Program;
 pub use recording::Recording;
 pub use reloadable::Reloadable;
 pub use say::say;
-pub use upstream::Upstream;
+pub use upstream::{Received, Upstream};
