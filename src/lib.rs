@@ -8,7 +8,7 @@
 //! | [`cli`] | the command tree, one file a subcommand, each a few calls into a room | every room |
 //! | [`config`] | what a user may write down: types, defaults, validation, errors with their place | nothing |
 //! | [`proxy`] | what happens to one request: Pingora's phases and what they call (`docs/serve.md`) | [`config`] |
-//! | [`server`] | the life of the process: sockets, start-up, log, signals, drain | [`config`], [`proxy`] |
+//! | [`server`] | the life of the process: sockets, start-up, log, signals, drain, and whoever looks after it (`docs/operation.md`) | [`config`], [`proxy`] |
 //! | [`backends`] | the lab backends: stand-ins for httpbin, example.com and jsonplaceholder (`docs/lab-backends.md`) | nothing |
 //! | [`probe`] | request batches: plan, send, observe, report (`docs/probe.md`) | [`language`] |
 //! | [`judge`] | a proxy under test as a black box: its process, the traffic, the verdict | [`backends`], [`language`] |
@@ -25,7 +25,8 @@
 //! [`proxy::context::RequestContext`]. The phases go by what was prepared
 //! before: the header rules, when the configuration was read; the backends that
 //! take turns, when health or addresses last changed ([`proxy::pool`]). The last
-//! phase writes the line of the access log from that same context.
+//! phase counts the request and writes its line of the access log from that same
+//! context.
 
 pub mod backends;
 pub mod cli;

@@ -317,6 +317,30 @@ mod tests {
                 "[rate_limit.a]\nrequests = 1\n[[route]]\nanswer = {}\nrate_limit = [\"a\", \"a\"]\n",
                 "lab.toml:5:20: rate limit \"a\" is named twice",
             ),
+            (
+                "[cors.a]\norigins = [\"*\"]\ncredentials = true\n[[route]]\nanswer = {}\n",
+                "lab.toml:2:11: cors \"a\": browsers do not take \"*\" in origins together with credentials",
+            ),
+            (
+                "[cors.a]\norigins = [\"http://a\"]\nexpose = [\"*\"]\ncredentials = true\n[[route]]\nanswer = {}\n",
+                "lab.toml:3:10: cors \"a\": browsers do not take \"*\" in expose",
+            ),
+            (
+                "[cors.a]\norigins = [\"http://a\", \"*\"]\n[[route]]\nanswer = {}\n",
+                "lab.toml:2:11: cors \"a\": \"*\" is every origin",
+            ),
+            (
+                "[cors.a]\norigins = []\n[[route]]\nanswer = {}\n",
+                "lab.toml:2:11: cors \"a\": no origin",
+            ),
+            (
+                "[cors.a]\norigins = [\"https://a/\"]\n",
+                "lab.toml:2:11: \"https://a/\" is no origin: leave out",
+            ),
+            (
+                "[cors.site]\norigins = [\"*\"]\n[[route]]\nanswer = {}\ncors = \"sight\"\n",
+                "lab.toml:5:8: there is no CORS policy \"sight\"",
+            ),
             ("[access.'a b']\n", "lab.toml:1:9: \"a b\" is no name of a policy"),
             (
                 "[[route]]\nanswer = {}\n[route.redirect]\n",

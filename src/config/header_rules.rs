@@ -109,6 +109,13 @@ pub enum Variable {
     Attempts,
     /// `$trace_id`: the id of the trace that the request belongs to.
     TraceId,
+    /// `$client_cert_verified`: `true` if the client has shown a certificate of the
+    /// listener's `client_ca`, else `false`.
+    ClientCertVerified,
+    /// `$client_cert_subject`: the subject of that certificate.
+    ClientCertSubject,
+    /// `$client_cert_fingerprint`: the SHA-256 of that certificate.
+    ClientCertFingerprint,
     /// `$time`: now, in UTC, to the millisecond (RFC 3339).
     Time,
 }
@@ -504,7 +511,7 @@ impl Part {
 // === impl Variable ===
 
 impl Variable {
-    const ALL: [(&'static str, Self); 21] = [
+    const ALL: [(&'static str, Self); 24] = [
         ("request_id", Self::RequestId),
         ("client_ip", Self::ClientIp),
         ("backend", Self::Backend),
@@ -525,6 +532,9 @@ impl Variable {
         ("upstream_address", Self::UpstreamAddress),
         ("attempts", Self::Attempts),
         ("trace_id", Self::TraceId),
+        ("client_cert_verified", Self::ClientCertVerified),
+        ("client_cert_subject", Self::ClientCertSubject),
+        ("client_cert_fingerprint", Self::ClientCertFingerprint),
         ("time", Self::Time),
     ];
 

@@ -17,6 +17,7 @@ mod admin;
 mod auth;
 mod bounded;
 mod compress;
+mod cors;
 mod duration;
 mod file;
 mod header_rules;
@@ -50,6 +51,7 @@ pub use auth::{
 };
 pub use bounded::{Count, Share, Threads, Weight};
 pub use compress::{BrotliLevel, Coding, Compress, GzipLevel, MediaRange, ZstdLevel};
+pub use cors::{Cors, OriginPattern};
 pub use duration::Span;
 pub use file::{ConfigError, Source};
 pub use header_rules::{
@@ -102,6 +104,8 @@ pub struct Config {
     pub access: BTreeMap<PolicyName, Access>,
     /// How many requests go through; routes name them in `rate_limit`.
     pub rate_limit: BTreeMap<PolicyName, RateLimit>,
+    /// Which pages of other origins may read answers; routes name one in `cors`.
+    pub cors: BTreeMap<PolicyName, Cors>,
     /// Who may, and how clients show who they are; routes name one in `auth`.
     pub auth: BTreeMap<PolicyName, Auth>,
     /// Header fields that are set and removed on the way.
@@ -200,6 +204,7 @@ impl Default for Config {
             routes: Vec::new(),
             access: BTreeMap::new(),
             rate_limit: BTreeMap::new(),
+            cors: BTreeMap::new(),
             auth: BTreeMap::new(),
             headers: Headers::default(),
             timeouts: Timeouts::default(),

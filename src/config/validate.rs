@@ -129,12 +129,14 @@ impl Config {
     }
 
     fn validate_policies(&self) -> Result<(), Misfit> {
-        for (name, access) in &self.access {
-            if let Some((key, item, message)) = access.misfit() {
-                let mut at = at!["access", name.as_str()];
+        let access = self.access.iter().map(|(name, access)| ("access", name, access.misfit()));
+        let cors = self.cors.iter().map(|(name, cors)| ("cors", name, cors.misfit()));
+        for (kind, name, wrong) in access.chain(cors) {
+            if let Some((key, item, message)) = wrong {
+                let mut at = at![kind, name.as_str()];
                 at.extend((!key.is_empty()).then(|| Step::from(key)));
                 at.extend(item.map(Step::from));
-                return Err(misfit(at, format!("access \"{name}\": {message}")));
+                return Err(misfit(at, format!("{kind} \"{name}\": {message}")));
             }
         }
         for (name, limit) in &self.rate_limit {
@@ -170,6 +172,9 @@ impl Config {
                 }
                 known_name(name, known.iter().copied(), kind, at)?;
             }
+        }
+        if let Some(name) = &route.cors {
+            known_name(name, names(&self.cors), "CORS policy", at!["route", index, "cors"])?;
         }
         if let Some(name) = &route.auth {
             known_name(name, names(&self.auth), "auth policy", at!["route", index, "auth"])?;

@@ -345,6 +345,18 @@ pub fn redirect(
     Ok(Answer { header: Box::new(header), body: None, last: false })
 }
 
+/// The answer to a browser that asks what it may send; the policy says it.
+///
+/// # Errors
+///
+/// The rules add more fields than a message may have.
+pub fn preflight(rules: &Rules, facts: &Facts<'_>) -> Result<Answer> {
+    let mut header = ResponseHeader::build(StatusCode::NO_CONTENT, Some(8))?;
+    header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
+    rules.apply(&mut header, facts)?;
+    Ok(Answer { header: Box::new(header), body: None, last: false })
+}
+
 /// An answer that a route always gives.
 ///
 /// # Errors

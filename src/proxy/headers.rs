@@ -124,8 +124,9 @@ impl Rules {
     }
 
     /// Removes what is to be removed, then sets what is to be set, then adds what
-    /// is to be added. A field whose value names something that is not known (the backend, in an answer that
-    /// no backend gave) is not set.
+    /// is to be added. A field whose value names something that is not known (the backend,
+    /// in an answer that no backend gave) is not there afterwards, whoever sent one: its
+    /// reader takes it for ours.
     ///
     /// # Errors
     ///
@@ -135,8 +136,13 @@ impl Rules {
             message.remove(name);
         }
         for (name, template) in &self.set {
-            if let Some(value) = facts.fill(template) {
-                message.set(name.clone(), value)?;
+            match facts.fill(template) {
+                Some(value) => message.set(name.clone(), value)?,
+                None => {
+                    if let Ok(name) = HeaderName::from_bytes(name) {
+                        message.remove(&name);
+                    }
+                }
             }
         }
         for (name, template) in &self.add {
@@ -145,6 +151,27 @@ impl Rules {
             }
         }
         Ok(())
+    }
+}
+
+impl Rules {
+    /// Removes the fields of a client that a backend which turns `-` into `_`, as CGI
+    /// does, could take for those that the rules set, add or remove.
+    pub fn remove_look_alikes(&self, request: &mut RequestHeader) {
+        let look_alike = |name: &&HeaderName| {
+            name.as_str().contains('_') && self.is_meant_by(name.as_str().as_bytes())
+        };
+        while let Some(name) = request.headers.keys().find(look_alike).cloned() {
+            request.remove_header(&name);
+        }
+    }
+
+    fn is_meant_by(&self, name: &[u8]) -> bool {
+        let dashed = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+        let meant = |own: &[u8]| own != name && own.iter().map(dashed).eq(name.iter().map(dashed));
+        let fields = self.set.iter().chain(&self.add);
+        fields.map(|(own, _)| &own[..]).any(meant)
+            || self.remove.iter().any(|own| meant(own.as_str().as_bytes()))
     }
 }
 
@@ -199,4 +226,126 @@ impl<'a> Facts<'a> {
 /// An address as a field's value.
 pub(super) fn ip_value(ip: IpAddr) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(ip.to_string())).expect("an IP address is ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{Direction, HeaderRules, Request, Response};
+    use crate::proxy::InFlight;
+
+    /// Fields and their values as somebody may write them down.
+    fn written() -> impl Strategy<Value = Vec<(String, String)>> {
+        let name = prop_oneof![
+            "[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,12}",
+            "\\PC{0,6}",
+            Just("x-a\r\nx-b".to_owned()),
+            Just("content-length".to_owned()),
+        ];
+        let value = prop_oneof![
+            "(\\$(request_id|client_ip|backend|host|forwarded_(for|proto|host)|\\$)|[ -~]){0,12}",
+            any::<String>(),
+            Just("a\r\nx-injected: b".to_owned()),
+            Just("$host\0".to_owned()),
+        ];
+        prop::collection::vec((name, value), 0..4)
+    }
+
+    /// The rules, if they may be written so.
+    fn rules<D: Direction>(
+        set: Vec<(String, String)>,
+        add: Vec<(String, String)>,
+        remove: Vec<String>,
+    ) -> Option<Rules> {
+        let table = |fields: Vec<(String, String)>| -> toml::Table {
+            fields.into_iter().map(|(name, value)| (name, value.into())).collect()
+        };
+        let mut rules = toml::Table::new();
+        rules.insert("set".to_owned(), table(set).into());
+        rules.insert("add".to_owned(), table(add).into());
+        rules.insert("remove".to_owned(), remove.into());
+        let rules: HeaderRules<D> = rules.try_into().ok()?;
+        Some(Rules::new([&rules]))
+    }
+
+    /// A request that has been read.
+    fn session() -> Session {
+        let request = std::io::Cursor::new(b"GET /p?q HTTP/1.1\r\nHost: x\r\n\r\n".to_vec());
+        let mut session = Session::new_h1(Box::new(request));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert!(runtime.block_on(session.read_request()).unwrap());
+        session
+    }
+
+    /// Every byte that a header's parser lets into a value.
+    fn value() -> impl Strategy<Value = HeaderValue> {
+        let byte = prop_oneof![b' '..=b'~', 0x80..=0xffu8, Just(b'\t')];
+        prop::collection::vec(byte, 0..20)
+            .prop_map(|bytes| HeaderValue::from_bytes(&bytes).unwrap())
+    }
+
+    /// Whether a header on the wire has as many fields as it should, and each is one.
+    fn is_well_formed(wire: &[u8], fields: usize) -> bool {
+        let mut room = [httparse::EMPTY_HEADER; 64];
+        match httparse::parse_headers(wire, &mut room) {
+            Ok(httparse::Status::Complete((length, headers))) => {
+                length == wire.len() && headers.len() == fields
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_rule_makes_a_malformed_field_of_whatever_a_client_sends(
+            set in written(),
+            add in written(),
+            remove in prop::collection::vec("[a-z-]{1,10}|\\PC{0,5}", 0..3),
+            sent in prop::collection::vec(value(), 6),
+            trusted in any::<bool>(),
+        ) {
+            let mut headers = HeaderMap::new();
+            let claims = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-own"];
+            for (name, value) in claims.into_iter().zip(&sent) {
+                headers.insert(name, value.clone());
+            }
+            let (session, context) = (session(), RequestContext::new(&InFlight::default()));
+            let facts = Facts {
+                request_id: &sent[4],
+                peer: Some([192, 0, 2, 1].into()),
+                client: None,
+                backend: Some(&sent[5]),
+                host: Some(&sent[0]),
+                trusted,
+                secure: false,
+                sent: &headers,
+                session: &session,
+                context: &context,
+            };
+            if let Some(rules) = rules::<Request>(set.clone(), add.clone(), remove.clone()) {
+                let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+                request.append_header("x-own", sent[3].clone()).unwrap();
+                rules.apply(&mut request, &facts).unwrap();
+                let mut wire = bytes::BytesMut::new();
+                request.header_to_h1_wire(&mut wire);
+                wire.extend_from_slice(b"\r\n");
+                prop_assert!(is_well_formed(&wire, request.headers.len()), "{}", wire.escape_ascii());
+                prop_assert_eq!(request.headers.get("x-injected"), None);
+            }
+            if let Some(rules) = rules::<Response>(set, add, remove) {
+                let mut answer = ResponseHeader::build(200, None).unwrap();
+                answer.append_header("content-length", 5).unwrap();
+                rules.apply(&mut answer, &facts).unwrap();
+                let mut wire = bytes::BytesMut::new();
+                answer.header_to_h1_wire(&mut wire);
+                wire.extend_from_slice(b"\r\n");
+                prop_assert!(is_well_formed(&wire, answer.headers.len()), "{}", wire.escape_ascii());
+                // What frames the message is as it was.
+                prop_assert_eq!(answer.headers.get_all("content-length").iter().count(), 1);
+                prop_assert_eq!(answer.headers.get("transfer-encoding"), None);
+            }
+        }
+    }
 }

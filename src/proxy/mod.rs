@@ -15,6 +15,7 @@
 //! | [`route`] | what is done with the requests of a route |
 //! | [`policies`] | what a route asks of a request first |
 //! | [`access`] | which clients may come, by their addresses |
+//! | [`cors`] | which pages of other origins may read answers |
 //! | [`rate_limit`] | how many requests of a client go through |
 //! | [`auth`] | who may |
 //! | [`pem`] | what certificates and keys are in a file |
@@ -30,6 +31,7 @@
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
 //! | [`outcome`] | how a request ended |
 //! | [`metrics`] | what is counted of requests |
+//! | [`witness`] | who keeps what is left of requests |
 //! | [`access_log`] | the one line that is left of a request |
 //!
 //! Nothing here parses, formats, allocates or locks on a request's path what
@@ -44,6 +46,7 @@ pub mod choice;
 pub mod compress;
 pub mod connection;
 pub mod context;
+pub mod cors;
 pub mod forwarded;
 pub mod framing;
 pub mod headers;
@@ -63,6 +66,7 @@ pub mod service;
 pub mod snapshot;
 pub mod trace;
 pub mod variables;
+pub mod witness;
 
 pub use context::InFlight;
 pub use metrics::Metrics;

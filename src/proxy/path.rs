@@ -183,15 +183,84 @@ mod tests {
         }
     }
 
+    /// The same, slowly and plainly: RFC 3986 one rule after the other, over pieces
+    /// that are a byte each, or a percent-encoded one.
+    fn reference(path: &str) -> Option<String> {
+        let mut pieces = Vec::new();
+        let mut rest = path;
+        while let Some(first) = rest.chars().next() {
+            let mut length = first.len_utf8();
+            let mut piece = first.to_string();
+            if first == '%' {
+                length = 3;
+                let byte = u8::from_str_radix(rest.get(1..3)?, 16).ok()?;
+                let kept = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+                // Not even a sign, which the number's parser takes.
+                if byte == 0 || !rest[1..3].bytes().all(|b| b.is_ascii_hexdigit()) {
+                    return None;
+                }
+                piece = if kept { char::from(byte).into() } else { format!("%{byte:02X}") };
+            } else if first <= ' ' || first == '\x7f' {
+                return None;
+            }
+            pieces.push(piece);
+            rest = &rest[length..];
+        }
+        if pieces.first()? != "/" {
+            return None;
+        }
+        let dots = |pieces: &[String]| matches!(pieces.concat().as_str(), "." | "..");
+        let mut kept: Vec<String> = Vec::new();
+        let mut open = true;
+        for segment in pieces[1..].split(|piece| piece == "/") {
+            open = segment.is_empty() || dots(segment);
+            if segment.concat() == ".." {
+                kept.pop();
+            } else if !open {
+                let hidden = segment
+                    .split(|piece| matches!(piece.as_str(), "%2F" | "%5C" | "\\"))
+                    .filter_map(|part| part.split(|p| p == ";" || p == "%3B").next())
+                    .any(dots);
+                if hidden {
+                    return None;
+                }
+                kept.push(segment.concat());
+            }
+        }
+        let end = if open && !kept.is_empty() { "/" } else { "" };
+        Some(format!("/{}{end}", kept.join("/")))
+    }
+
+    /// Whether a percent-encoding is in it that need not be, or not in capitals.
+    fn is_encoded_otherwise(path: &str) -> bool {
+        path.match_indices('%').any(|(at, _)| {
+            let digits = &path[at + 1..at + 3];
+            let byte = u8::from_str_radix(digits, 16).unwrap();
+            byte.is_ascii_alphanumeric()
+                || b"-._~".contains(&byte)
+                || digits != digits.to_ascii_uppercase()
+        })
+    }
+
     proptest! {
         #[test]
-        fn what_is_normal_stays_and_holds_no_dot_segment(path in "/([a./%;\\\\]|%2[eEfF]|%61|x){0,24}") {
-            if let Ok(normal) = normalise(&path) {
+        fn what_is_normal_stays_and_is_what_the_rules_say_one_by_one(
+            path in "/([a./%;\\\\]|%2[eEfF]|%5[cC]|%3[bB]|%61|%7[eE]|%00|%[0-9a-g]{0,2}|x|ä){0,24}",
+        ) {
+            let normal = normalise(&path).ok().map(Cow::into_owned);
+            prop_assert_eq!(&normal, &reference(&path));
+            if let Some(normal) = normal {
                 let again = normalise(&normal);
                 prop_assert_eq!(again.as_deref(), Ok(&*normal));
                 prop_assert!(!normal.contains("//"));
                 prop_assert!(normal.split('/').all(|s| s != "." && s != ".."));
+                prop_assert!(!is_encoded_otherwise(&normal));
             }
+        }
+
+        #[test]
+        fn whatever_it_is_it_is_read_as_the_rules_say(path in "/?\\PC{0,40}") {
+            prop_assert_eq!(normalise(&path).ok().map(Cow::into_owned), reference(&path));
         }
 
         #[test]

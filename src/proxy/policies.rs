@@ -9,13 +9,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use pingora::http::RequestHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::access::Access;
 use super::answer::Reason;
 use super::auth::{Guard, Guards};
 use super::context::RequestContext;
+use super::cors::{self, Cors};
 use super::metrics::Metrics;
 use super::rate_limit::{Limit, Limits};
 use crate::config::{self, Config, Misfit, PolicyName};
@@ -24,6 +25,7 @@ use crate::config::{self, Config, Misfit, PolicyName};
 #[derive(Default)]
 pub struct Prepared {
     access: HashMap<PolicyName, Arc<Access>>,
+    cors: HashMap<PolicyName, Arc<Cors>>,
     limits: HashMap<PolicyName, Arc<Limit>>,
     auth: Guards,
 }
@@ -31,6 +33,7 @@ pub struct Prepared {
 /// The policies of one route, which has some.
 pub struct Policies {
     access: Box<[Arc<Access>]>,
+    cors: Option<Arc<Cors>>,
     /// Those by the client's address.
     by_address: Limits,
     /// Those by who the client is.
@@ -43,6 +46,8 @@ pub struct Policies {
 pub enum Instead {
     /// The request is refused.
     Refuse(Reason),
+    /// A browser is told what it may send.
+    Preflight,
 }
 
 impl From<Reason> for Instead {
@@ -62,7 +67,7 @@ impl Prepared {
     /// A file that a policy names cannot be used.
     pub fn new(config: &Config, earlier: Option<&Self>, metrics: &Metrics) -> Result<Self, Misfit> {
         let known = earlier.map(|earlier| &earlier.auth);
-        let auth = Guards::load(config, known)?;
+        let auth = Guards::load(config, known, metrics)?;
         auth.report(known);
         let access = config.access.iter();
         let access = access.map(|(name, written)| (name.clone(), Arc::new(Access::new(written))));
@@ -74,7 +79,9 @@ impl Prepared {
             };
             (name.clone(), limit)
         });
-        Ok(Self { access: access.collect(), limits: limits.collect(), auth })
+        let cors = config.cors.iter();
+        let cors = cors.map(|(name, written)| (name.clone(), Arc::new(Cors::new(written))));
+        Ok(Self { access: access.collect(), cors: cors.collect(), limits: limits.collect(), auth })
     }
 }
 
@@ -94,11 +101,13 @@ impl Policies {
             limits.into_iter().partition(|limit| limit.needs_caller());
         let policies = Self {
             access: named(&route.access, &prepared.access),
+            cors: route.cors.as_deref().and_then(|name| prepared.cors.get(name)).cloned(),
             by_address: Limits::new(by_address),
             by_caller: Limits::new(by_caller),
             auth: auth.cloned(),
         };
         let none = policies.access.is_empty()
+            && policies.cors.is_none()
             && policies.by_address.is_empty()
             && policies.by_caller.is_empty()
             && policies.auth.is_none();
@@ -118,12 +127,29 @@ impl Policies {
         if !self.access.iter().all(|access| access.allows(context.client)) {
             return Err(Reason::Forbidden.into());
         }
+        if self.cors.is_some() && cors::is_preflight(session.req_header()) {
+            // It carries no credentials, and asks nothing of the backend.
+            return Err(Instead::Preflight);
+        }
         self.by_address.admit(session.req_header(), context).await?;
         if let Some(guard) = &self.auth {
             guard.admit(session, context).await?;
         }
         self.by_caller.admit(session.req_header(), context).await?;
         Ok(())
+    }
+
+    /// Says in an answer, whoever gives it, what policies say in all of them.
+    ///
+    /// # Errors
+    ///
+    /// There are too many fields.
+    pub fn speak(
+        &self,
+        request: &RequestHeader,
+        answer: &mut ResponseHeader,
+    ) -> pingora::Result<()> {
+        self.cors.as_ref().map_or(Ok(()), |cors| cors.speak(request, answer))
     }
 
     /// Takes out of what a backend receives what is none of its business.

@@ -14,7 +14,6 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use super::access_log::AccessLog;
 use super::answer::{self, Answer, Reason};
 use super::connection::{Dialogue, Peer};
 use super::context::{InFlight, RequestContext, Stale};
@@ -26,6 +25,7 @@ use super::policies::Instead;
 use super::pool::NoBackend;
 use super::route::{Action, Place, Redirect, Route};
 use super::snapshot::Current;
+use super::witness::Witness;
 use super::{backend_answer, choice, framing, host, request_id, retry};
 use crate::config::Scheme;
 
@@ -33,7 +33,7 @@ use crate::config::Scheme;
 pub struct Proxy {
     current: Arc<Current>,
     in_flight: InFlight,
-    access_log: Option<AccessLog>,
+    witness: Witness,
 }
 
 /// Most requests that were looked at are sent on.
@@ -41,19 +41,21 @@ enum Decision {
     SendOn,
     Refuse(Reason),
     Answer(Arc<Route>),
+    /// A browser asks what it may send.
+    Preflight,
     /// To the same place over TLS, on this port.
     Secure(NonZeroU16),
 }
 
 impl Proxy {
     /// A proxy that goes by what is current, counting its requests in `in_flight`.
-    pub fn new(current: Arc<Current>, in_flight: InFlight, access_log: Option<AccessLog>) -> Self {
-        Self { current, in_flight, access_log }
+    pub fn new(current: Arc<Current>, in_flight: InFlight, witness: Witness) -> Self {
+        Self { current, in_flight, witness }
     }
 
-    /// Where lines of requests go, if they are wanted.
-    pub fn access_log(&self) -> Option<&AccessLog> {
-        self.access_log.as_ref()
+    /// Who keeps what is left of its requests.
+    pub fn witness(&self) -> &Witness {
+        &self.witness
     }
 
     /// Finds out what is asked for and what is to be done about it.
@@ -100,10 +102,7 @@ impl Proxy {
             return Decision::Refuse(Reason::BodyTooLarge);
         }
         match chosen.route.action() {
-            Action::Pool(pool) => {
-                pool.count_request();
-                Decision::SendOn
-            }
+            Action::Pool(_) => Decision::SendOn,
             Action::NotFound => Decision::Refuse(Reason::NoRoute),
             Action::Redirect(_) | Action::Fixed(_) => Decision::Answer(chosen.route),
         }
@@ -153,6 +152,19 @@ impl Proxy {
         }
     }
 
+    /// A policy of the route tells a browser what it may send.
+    async fn answer_preflight(
+        &self,
+        session: &mut Session,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        let answer = {
+            let facts = facts(session, context);
+            answer::preflight(&self.route(context).response_rules, &facts)?
+        };
+        self.send(session, answer, context).await
+    }
+
     /// The listener takes no requests but to say where they belong (RFC 9110,
     /// section 15.4.9: 308 keeps the method).
     async fn send_to_https(
@@ -189,6 +201,9 @@ impl Proxy {
         }
         for (name, value) in &context.answer_fields {
             answer.header_mut().append_header(name.clone(), value.clone())?;
+        }
+        if let Some(policies) = &self.route(context).policies {
+            policies.speak(session.req_header(), answer.header_mut())?;
         }
         answer.send(session).await?;
         context.answered = Some(Instant::now());
@@ -297,12 +312,19 @@ impl ProxyHttp for Proxy {
         {
             decision = match instead {
                 Instead::Refuse(reason) => Decision::Refuse(reason),
+                Instead::Preflight => Decision::Preflight,
             };
         }
         match decision {
-            Decision::SendOn => return Ok(false),
+            Decision::SendOn => {
+                if let Some(pool) = context.route.as_ref().and_then(|route| route.pool()) {
+                    pool.count_request();
+                }
+                return Ok(false);
+            }
             Decision::Refuse(reason) => self.refuse(session, reason, context).await?,
             Decision::Answer(route) => self.answer(session, &route, context).await?,
+            Decision::Preflight => self.answer_preflight(session, context).await?,
             Decision::Secure(port) => self.send_to_https(session, port, context).await?,
         }
         Ok(true)
@@ -460,6 +482,7 @@ impl ProxyHttp for Proxy {
             request.set_uri(uri);
         }
         let route = self.route(context);
+        route.request_rules.remove_look_alikes(request);
         if let Some(policies) = &route.policies {
             policies.conceal(request)?;
         }
@@ -562,7 +585,11 @@ impl ProxyHttp for Proxy {
         for (name, value) in &context.answer_fields {
             response.append_header(name.clone(), value.clone())?;
         }
-        route.response_rules.apply(response, &facts(session, context))
+        route.response_rules.apply(response, &facts(session, context))?;
+        match &route.policies {
+            Some(policies) => policies.speak(session.req_header(), response),
+            None => Ok(()),
+        }
     }
 
     fn response_body_filter(
@@ -623,13 +650,7 @@ impl ProxyHttp for Proxy {
         context: &mut RequestContext,
     ) {
         let outcome = Outcome::of(session, error, context);
-        if let Some(traffic) = context.route.as_ref().and_then(|route| route.traffic()) {
-            let backend = context.endpoint().map(|endpoint| endpoint.identity.index);
-            traffic.ended(backend, &session.req_header().method, &outcome);
-        }
-        if let Some(log) = &self.access_log {
-            log.write(session, &outcome, context);
-        }
+        self.witness.ended(session, &outcome, context);
         framing::ended(session, outcome.reason);
     }
 

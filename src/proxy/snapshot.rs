@@ -109,7 +109,7 @@ impl Snapshot {
     /// The first that cannot, and where it is named.
     pub fn inspect(config: &Config) -> Result<(), Misfit> {
         pool_tls(config)?;
-        Guards::load(config, None).map(|_| ())
+        Guards::load(config, None, &Metrics::off()).map(|_| ())
     }
 
     /// The routes, in the configuration's order.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use pingora_proxy::Session;
 
-use super::connection::Dialogue;
+use super::connection::{ClientCertificate, Dialogue};
 use super::context::RequestContext;
 use super::trace::Trace;
 use crate::config::Variable;
@@ -45,6 +45,12 @@ pub fn value(
         Variable::User => context.identity.as_ref().map(|who| who.user().clone()),
         Variable::Attempts => Some(HeaderValue::from(context.attempts)),
         Variable::TraceId => copy(context.trace.as_ref().map(Trace::id)?),
+        Variable::ClientCertVerified => {
+            let verified = certificate(session).is_some();
+            Some(HeaderValue::from_static(if verified { "true" } else { "false" }))
+        }
+        Variable::ClientCertSubject => certificate(session)?.subject.clone(),
+        Variable::ClientCertFingerprint => Some(certificate(session)?.fingerprint.clone()),
         Variable::Time => shared(format!("{:.3}", jiff::Timestamp::now()).into_bytes()),
         Variable::RequestId
         | Variable::ClientIp
@@ -54,6 +60,11 @@ pub fn value(
         | Variable::ForwardedProto
         | Variable::ForwardedHost => None,
     }
+}
+
+/// The certificate that the client has shown.
+fn certificate(session: &Session) -> Option<&ClientCertificate> {
+    Dialogue::of(session)?.client_certificate()
 }
 
 fn copy(bytes: &[u8]) -> Option<HeaderValue> {

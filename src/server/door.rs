@@ -31,11 +31,11 @@ use super::departure::Departure;
 use super::tls;
 use crate::config::{Config, Limits, Listener, ListenerTls};
 use crate::proxy::Proxy;
-use crate::proxy::access_log::AccessLog;
 use crate::proxy::answer::Reason;
 use crate::proxy::connection::{Connection, Dialogue, Terms, refusal};
 use crate::proxy::forwarded::TrustedProxies;
 use crate::proxy::pem::TlsError;
+use crate::proxy::witness::Witness;
 
 /// How long a client that is turned away may take for the answer.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -83,7 +83,7 @@ pub struct Door {
     connections: Connections,
     departure: Departure,
     proxy: Arc<HttpProxy<Proxy>>,
-    log: Option<AccessLog>,
+    witness: Witness,
 }
 
 // === impl Rules ===
@@ -129,9 +129,9 @@ impl Door {
         connections: Connections,
         departure: Departure,
         proxy: Arc<HttpProxy<Proxy>>,
-        log: Option<AccessLog>,
+        witness: Witness,
     ) -> Self {
-        Self { entrance, connections, departure, proxy, log }
+        Self { entrance, connections, departure, proxy, witness }
     }
 }
 
@@ -165,7 +165,7 @@ impl ServerApp for Door {
             }
         };
         let mut connection =
-            Connection::new(stream, Arc::clone(&rules.terms), self.log.clone()).ok()?;
+            Connection::new(stream, Arc::clone(&rules.terms), self.witness.clone()).ok()?;
         let mut closing = self.departure.closing();
         let multiplexed = tokio::select! {
             biased;

@@ -13,6 +13,8 @@ families! { ALL:
         "Connections of clients that were turned away: too many in all, or from one address.";
     HANDSHAKES_FAILED = "pingora_lab_tls_handshakes_failed_total" Counter ["reason"]
         "TLS handshakes with clients that failed, or took too long.";
+    LINES_LOST = "pingora_lab_access_log_lines_lost_total" Counter []
+        "Lines of the access log that came faster than they could be written, or could not be.";
     RELOADS = "pingora_lab_reloads_total" Counter ["result"]
         "How often the configuration was read again.";
     RELOAD_GOOD = "pingora_lab_last_reload_successful" Gauge []
@@ -40,6 +42,8 @@ pub fn page(desk: &Desk, running: &Running) -> Option<prometheus::Result<String>
     for (reason, count) in connections.handshakes_failed() {
         page.count(&HANDSHAKES_FAILED, &[reason], count);
     }
+    let lost = running.access_log.as_ref().map_or(0, |log| log.lost());
+    page.count(&LINES_LOST, &[], lost);
     let reloads = operator.reloads();
     page.count(&RELOADS, &["success"], reloads.succeeded);
     page.count(&RELOADS, &["failure"], reloads.failed);

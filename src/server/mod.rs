@@ -49,6 +49,7 @@ use tracing::{info, warn};
 use crate::config::{Config, ListenerTls, LogTarget, Misfit, Span, Step};
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::pem::TlsError;
+use crate::proxy::witness::Witness;
 use crate::proxy::{BackendState, InFlight, Metrics, Proxy, Snapshot};
 
 use access_log::AccessLogWriter;
@@ -202,6 +203,7 @@ async fn serve(
     // Nobody else could show what is counted.
     let counts = config.metrics.enabled && admin.is_some();
     let metrics = if counts { Metrics::on() } else { Metrics::off() };
+    let witness = Witness::new(access_log.clone(), metrics.clone());
     let (calls, mut called) = mpsc::channel(CALLS);
     let desk = Desk::new(metrics.clone(), in_flight.clone(), connections.clone(), calls);
     let desk = Arc::new(desk);
@@ -232,7 +234,7 @@ async fn serve(
     };
 
     let (shutdown, shutting_down) = watch::channel(false);
-    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), access_log);
+    let proxy = Proxy::new(Arc::clone(operator.current()), in_flight.clone(), witness);
     if taker.is_some() {
         admin_listener = start_admin()?;
     }
@@ -246,7 +248,7 @@ async fn serve(
     let mut services = tokio::spawn(accepting);
     let tls = config.listeners.iter().map(|listener| listener.tls.is_some());
     let listening = listeners.iter().copied().zip(tls).collect();
-    desk.runs(Running { operator: Arc::clone(&operator), listeners: listening });
+    desk.runs(Running { operator: Arc::clone(&operator), listeners: listening, access_log });
     let pools = operator
         .current()
         .load()
@@ -262,11 +264,15 @@ async fn serve(
         info!(target: "admin", %address, "looked after");
     }
     // From now on, the process that ran before knows that it is not needed.
-    if let Some(taker) = taker {
-        taker.accepting();
+    match taker {
+        Some(taker) => {
+            // Before the other ends, which systemd has started.
+            systemd::tell(&format!("{}\nMAINPID={}", systemd::READY, std::process::id()));
+            taker.accepting();
+        }
+        None => systemd::tell(systemd::READY),
     }
 
-    systemd::tell(systemd::READY);
     let ending = tokio::select! {
         ending = answer_calls(&operator, &mut watches, &mut signals, &mut called) => Ending::Asked(ending),
         process = taken_over(giver.as_mut()) => Ending::TakenOver(process),
@@ -438,7 +444,7 @@ fn accept(
         max_retries: usize::MAX,
         ..ServerConf::default()
     });
-    let log = proxy.access_log().cloned();
+    let witness = proxy.witness().clone();
     let mut proxy = http_proxy(&conf, proxy);
     proxy.server_options = Some(door::server_options(&config.limits));
     proxy.h2_options = Some(door::http2_options(&config.limits));
@@ -447,7 +453,7 @@ fn accept(
     let fds: ListenFds = Arc::new(Mutex::new(fds));
     let services = doors.into_iter().map(|(address, entrance)| {
         let (counted, proxy) = (connections.clone(), Arc::clone(&proxy));
-        let door = Door::new(entrance, counted, departure.clone(), proxy, log.clone());
+        let door = Door::new(entrance, counted, departure.clone(), proxy, witness.clone());
         let mut service = ListeningService::new(format!("listener {address}"), door);
         service.add_listener(
             ListenerConfig::tcp(address.to_string())

@@ -3,9 +3,14 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderValue};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use pingora_lab::config::{Config, HeaderTemplate, Part};
+use pingora_lab::proxy::auth::htpasswd::Users;
+use pingora_lab::proxy::auth::jwt::Jwt;
+use pingora_lab::proxy::auth::keys::Keys;
 use pingora_lab::proxy::connection::chunks::Chunks;
 use pingora_lab::proxy::forwarded::TrustedProxies;
 use pingora_lab::proxy::{Metrics, Snapshot, host, path as paths};
@@ -124,9 +129,7 @@ pub fn chunks(bytes: &[u8]) {
 /// missing.
 fn plainly_wrong(mut bytes: &[u8]) -> Option<&'static str> {
     loop {
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-            return None;
-        };
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let Some(line) = bytes[..end].strip_suffix(b"\r") else {
             return Some("a line without CR");
         };
@@ -197,4 +200,53 @@ pub fn forwarded(bytes: &[u8]) {
         text.split(',').any(hop) || text.contains([':', '['])
     };
     assert!(client == peer || fields.values().any(named), "{client} of {fields:?}");
+}
+
+/// A file of users is read, or refused with a line that it has.
+pub fn htpasswd(bytes: &[u8]) {
+    match Users::parse(bytes) {
+        Ok(users) => {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(users.iter().count() > 0);
+            assert!(users.iter().all(|(user, _)| text.contains(&format!("{user}:"))));
+        }
+        Err(bad) => {
+            assert!(bad.line <= bytes.split(|byte| *byte == b'\n').count(), "{bad:?}");
+            assert!(!bad.message.contains(char::is_control), "{bad:?}");
+        }
+    }
+}
+
+/// Keys are read or left out, for whatever algorithms.
+pub fn jwks(bytes: &[u8]) {
+    for algorithm in [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
+        if let Ok((keys, _)) = Keys::from_jwks(bytes, &[algorithm]) {
+            assert!(keys.fitting(algorithm, None).next().is_some());
+            // Nothing else is ever verified with them.
+            assert!(keys.fitting(Algorithm::HS512, None).next().is_none());
+        }
+        let _ = Keys::from_pem(bytes, &[algorithm]);
+    }
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// No token is right that was not signed with the secret, which is in no corpus; and
+/// whatever claims are signed, one that is right has an end, which has not come.
+pub fn token(bytes: &[u8]) {
+    static POLICY: LazyLock<Jwt> = LazyLock::new(|| {
+        let written = "[jwt]\nalgorithms = ['HS256']\n";
+        let auth: pingora_lab::config::Auth = toml::from_str(written).expect("a policy");
+        let keys = Keys::from_secret(SECRET, false, &[Algorithm::HS256]).expect("a key");
+        Jwt::new(auth.jwt.as_ref().expect("tokens"), &auth, keys)
+    });
+    assert!(POLICY.verify(bytes).is_err(), "it was never signed");
+    let Ok(claims) = serde_json::from_slice::<serde_json::Value>(bytes) else { return };
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let Ok(token) = jsonwebtoken::encode(&Header::default(), &claims, &key) else { return };
+    if POLICY.verify(token.as_bytes()).is_ok() {
+        let end = claims["exp"].as_f64().expect("an end");
+        // With a minute's leeway.
+        assert!(end + 61.0 > jsonwebtoken::get_current_timestamp() as f64, "{claims}");
+    }
 }

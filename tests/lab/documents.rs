@@ -24,10 +24,16 @@ fn load(text: &str) -> Config {
 
 #[test]
 fn every_configuration_in_the_documents_can_be_used() {
-    let examples: Vec<_> = ["docs/serve.md", "docs/configuration.md", "docs/operation.md"]
-        .iter()
-        .flat_map(|document| blocks(document, "toml"))
-        .collect();
+    let examples: Vec<_> = [
+        "README.md",
+        "docs/README.zh.md",
+        "docs/serve.md",
+        "docs/configuration.md",
+        "docs/operation.md",
+    ]
+    .iter()
+    .flat_map(|document| blocks(document, "toml"))
+    .collect();
     assert!(examples.len() >= 4, "{}", examples.len());
     for example in examples {
         // What `--print-config` shows is a file that means the same, but for secrets.
@@ -205,4 +211,32 @@ fn the_operation_document_holds_every_metric() {
     } else {
         assert_eq!(document, written, "write it anew with WRITE_DOCUMENTS=1 cargo test documents");
     }
+}
+
+#[test]
+fn every_yes_of_the_comparison_names_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/comparison.md")).unwrap();
+    let mut shown = 0;
+    // | what | ours | six others | shown by |
+    let rows = page.lines().filter_map(|line| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        (cells.len() == 11 && !cells[1].is_empty()).then_some(cells)
+    });
+    for cells in rows {
+        let tests: Vec<_> = cells[9].split('`').filter(|part| part.contains("::")).collect();
+        assert_eq!(cells[2] == "yes", !tests.is_empty(), "{}", cells[1]);
+        for test in tests {
+            let (file, name) = test.split_once("::").unwrap();
+            let folder = if file.contains("src/") || file.contains("tests/") {
+                ""
+            } else {
+                "tests/lab/serve"
+            };
+            let text = std::fs::read_to_string(root.join(folder).join(file)).expect(file);
+            assert!(text.contains(&format!("fn {name}()")), "{test} is no test");
+            shown += 1;
+        }
+    }
+    assert!(shown > 50, "{shown}");
 }

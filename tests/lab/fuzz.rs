@@ -112,6 +112,21 @@ fn forwarded_fields() {
     replay("forwarded", checks::forwarded);
 }
 
+#[test]
+fn files_of_users() {
+    replay("htpasswd", checks::htpasswd);
+}
+
+#[test]
+fn sets_of_keys() {
+    replay("jwks", checks::jwks);
+}
+
+#[test]
+fn tokens() {
+    replay("token", checks::token);
+}
+
 /// Every target has its check and its corpus here.
 #[test]
 fn no_target_is_left_out() {

@@ -58,6 +58,11 @@ impl AccessLog {
         Self { form, queue }
     }
 
+    /// How many lines were lost so far.
+    pub fn lost(&self) -> u64 {
+        self.queue.lost()
+    }
+
     /// Writes the line of a request that has ended.
     pub fn write(&self, session: &Session, outcome: &Outcome, context: &RequestContext) {
         self.push(&line(session, outcome, context));

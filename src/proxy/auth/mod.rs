@@ -40,6 +40,8 @@ use tracing::warn;
 
 use super::answer::Reason;
 use super::context::RequestContext;
+use super::metrics::Metrics;
+use super::metrics::policy::AuthResults;
 use crate::config::{self, Config, Misfit, PolicyName, Step};
 
 use api_key::{ApiKeys, HashedKeys};
@@ -69,6 +71,7 @@ pub struct Guard {
     /// What is left out of its files, and why.
     notes: Vec<String>,
     source: Source,
+    results: Option<Arc<AuthResults>>,
 }
 
 enum Kind {
@@ -96,13 +99,20 @@ impl Guards {
     /// # Errors
     ///
     /// What is wrong with the first file that cannot be used, and where it is named.
-    pub fn load(config: &Config, earlier: Option<&Self>) -> Result<Self, Misfit> {
+    pub fn load(
+        config: &Config,
+        earlier: Option<&Self>,
+        metrics: &Metrics,
+    ) -> Result<Self, Misfit> {
         let guards = config.auth.iter().map(|(name, written)| {
             let source = Source::read(name.as_str(), written)?;
             let known = earlier.and_then(|earlier| earlier.0.get(name));
             let guard = match known {
                 Some(known) if known.source == source => Arc::clone(known),
-                _ => Arc::new(Guard::prepare(name.as_str(), source)?),
+                _ => {
+                    let results = metrics.auth(name.as_str());
+                    Arc::new(Guard { results, ..Guard::prepare(name.as_str(), source)? })
+                }
             };
             Ok((name.clone(), guard))
         });
@@ -240,6 +250,7 @@ impl Guard {
             notes,
             kind,
             source,
+            results: None,
         })
     }
 
@@ -288,10 +299,16 @@ impl Guard {
                 context.path = concealed;
             }
         }
+        if let Some(results) = &self.results {
+            results.accepted();
+        }
         Ok(())
     }
 
     fn deny(&self, denial: Denial, context: &mut RequestContext) -> Reason {
+        if let Some(results) = &self.results {
+            results.denied(denial);
+        }
         context.denial = Some(denial);
         let fields = &mut context.answer_fields;
         match denial {

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use pingora_proxy::Session;
 use tokio::sync::watch;
 
+use super::certificate::ClientCertificate;
 use super::chunks::{Chunks, Malformed};
 use super::{Peer, Terms};
 
@@ -16,6 +17,7 @@ use super::{Peer, Terms};
 pub struct Dialogue {
     terms: Arc<Terms>,
     peer: Option<Peer>,
+    client_certificate: Option<ClientCertificate>,
     stage: AtomicU8,
     /// Bytes read since the header began, those that came with its end included.
     header_bytes: AtomicUsize,
@@ -80,10 +82,15 @@ struct Chunked {
 }
 
 impl Dialogue {
-    pub(super) fn new(terms: Arc<Terms>, peer: Option<Peer>) -> Self {
+    pub(super) fn new(
+        terms: Arc<Terms>,
+        peer: Option<Peer>,
+        client_certificate: Option<ClientCertificate>,
+    ) -> Self {
         Self {
             terms,
             peer,
+            client_certificate,
             stage: AtomicU8::new(Stage::Opening as u8),
             header_bytes: AtomicUsize::new(0),
             requests: AtomicU32::new(0),
@@ -108,6 +115,11 @@ impl Dialogue {
     /// Who is at the other end; `None` where it has no IP address.
     pub fn peer(&self) -> Option<&Peer> {
         self.peer.as_ref()
+    }
+
+    /// The certificate that the client has shown, if it has.
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.client_certificate.as_ref()
     }
 
     /// Whether several requests share the connection (HTTP/2).

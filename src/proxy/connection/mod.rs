@@ -11,6 +11,7 @@
 //! parser takes and RFC 9112 does not would let two servers see two different
 //! ends of one request.
 
+mod certificate;
 pub mod chunks;
 mod dialogue;
 mod pace;
@@ -24,8 +25,9 @@ use std::num::NonZeroU16;
 
 use http::HeaderValue;
 
-use crate::config::{Hsts, Limits, Listener};
+use crate::config::{ClientCertificates, Hsts, Limits, Listener};
 
+pub use certificate::ClientCertificate;
 pub use dialogue::{BadFraming, Body, Dialogue};
 pub use peer::Peer;
 pub use refusal::refusal;
@@ -36,6 +38,8 @@ pub use stream::Connection;
 pub struct Terms {
     /// Whether clients talk TLS.
     pub tls: bool,
+    /// Whether clients are asked for certificates.
+    pub client_certificates: bool,
     /// Whether HTTP/2 is spoken.
     pub http2: bool,
     /// The port of `https` that all requests are sent to, if they are.
@@ -52,6 +56,10 @@ impl Terms {
         let hsts = listener.tls.as_ref().and_then(|tls| tls.hsts.as_ref());
         Self {
             tls: listener.tls.is_some(),
+            client_certificates: listener
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.client_certificates != ClientCertificates::None),
             http2: listener.http2,
             redirect_to_https: listener.redirect_to_https,
             hsts: hsts.and_then(hsts_value),

@@ -19,6 +19,7 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::certificate::ClientCertificate;
 use super::dialogue::{Dialogue, Stage};
 use super::pace::Pace;
 use super::refusal::refusal;
@@ -26,8 +27,8 @@ use super::request_line::RequestLine;
 use super::timer::Timer;
 use super::{Peer, Terms};
 use crate::config::Rate;
-use crate::proxy::access_log::AccessLog;
 use crate::proxy::answer::Reason;
+use crate::proxy::witness::Witness;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -49,7 +50,7 @@ pub struct Connection {
     inner: Stream,
     dialogue: Arc<Dialogue>,
     digest: Arc<ProxyDigest>,
-    log: Option<AccessLog>,
+    witness: Witness,
     opened: Instant,
     /// When what is waited for now began to be: a header, or the time without one.
     since: Option<Instant>,
@@ -72,17 +73,20 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Takes over an accepted connection, after any TLS handshake. `log` is told of
+    /// Takes over an accepted connection, after any TLS handshake. `witness` is told of
     /// requests that are refused here.
     ///
     /// # Errors
     ///
     /// None in practice: Pingora could not make an empty header.
-    pub fn new(inner: Stream, terms: Arc<Terms>, log: Option<AccessLog>) -> pingora::Result<Self> {
+    pub fn new(inner: Stream, terms: Arc<Terms>, witness: Witness) -> pingora::Result<Self> {
         let socket = inner.get_socket_digest();
         let address = socket.as_ref().and_then(|socket| socket.peer_addr()?.as_inet());
         let peer = address.map(|address| Peer::from(address.ip()));
-        let dialogue = Arc::new(Dialogue::new(terms, peer));
+        let shown = terms.client_certificates.then(|| inner.get_ssl()).flatten();
+        let shown = shown.and_then(TlsRef::peer_certificate_der);
+        let shown = shown.and_then(ClientCertificate::of);
+        let dialogue = Arc::new(Dialogue::new(terms, peer, shown));
         // The one thing of a connection that Pingora shows to the phases of both
         // HTTP/1 and HTTP/2, and that can hold data of our own.
         let header = Box::new(ResponseHeader::build(200, Some(0))?);
@@ -91,7 +95,7 @@ impl Connection {
             inner,
             dialogue,
             digest: Arc::new(digest),
-            log,
+            witness,
             opened: Instant::now(),
             since: None,
             ahead: [0; PREFACE.len()],
@@ -275,10 +279,8 @@ impl Connection {
 
     /// Answers a client in the middle of a header, and listens on for a while.
     fn refuse(&mut self, reason: Reason, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(log) = &self.log {
-            let begun = self.since.unwrap_or(self.opened);
-            log.write_unread(self.client(), reason, begun.elapsed());
-        }
+        let begun = self.since.unwrap_or(self.opened);
+        self.witness.unread(self.client(), reason, begun.elapsed());
         // A client that does not even take this has had its answer.
         let answer = refusal(reason);
         if let Poll::Ready(Ok(_)) = Pin::new(&mut self.inner).poll_write(cx, &answer) {

@@ -51,6 +51,8 @@ families! { ALL:
         "From the end of a request's header to the end of its answer.";
     FAILURES = "pingora_lab_request_failures_total" Counter ["route", "reason"]
         "Requests that the load balancer answered with an error of its own, or whose answer broke off.";
+    UNREAD = "pingora_lab_unread_requests_total" Counter ["reason"]
+        "Requests that were refused before they could be read, and so are counted nowhere else.";
     IN_FLIGHT = "pingora_lab_requests_in_flight" Gauge []
         "Requests that have begun and not ended.";
     FIRST_BYTE = "pingora_lab_upstream_first_byte_seconds" Histogram ["pool", "backend"]

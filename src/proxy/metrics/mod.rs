@@ -5,7 +5,7 @@
 //! | `family` | the names, kinds and meanings of all series |
 //! | `page` | one scrape: the series as they are now, as text |
 //! | `book` | what is counted by name, for as long as the name is in use |
-//! | `failures` | failures by reason |
+//! | `tally` | how often each of some words was said |
 //! | [`traffic`] | requests by route and backend |
 //! | [`upstream`] | tries by backend |
 //! | [`policy`] | decisions of policies |
@@ -21,11 +21,11 @@
 //! client sends becomes one.
 
 mod book;
-mod failures;
 pub mod family;
 mod page;
 pub mod policy;
 mod state;
+mod tally;
 pub mod traffic;
 pub mod upstream;
 
@@ -34,11 +34,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus::process_collector::ProcessCollector;
 
+use super::answer::Reason;
 use super::context::InFlight;
 use super::snapshot::Snapshot;
 
 use book::Book;
 use policy::{AuthResults, Decisions};
+use tally::Tally;
 use traffic::{RouteTraffic, Totals, Traffic};
 use upstream::Upstream;
 
@@ -53,6 +55,8 @@ struct Books {
     totals: Book<Totals>,
     traffic: Book<Traffic>,
     backends: Book<Upstream>,
+    /// Of what was refused before it was known what it is.
+    unread: Tally,
     rate_limits: Book<Decisions>,
     auth: Book<AuthResults>,
     /// Keeps its start time, so it is made once.
@@ -95,6 +99,13 @@ impl Metrics {
         Some(self.0.as_ref()?.backends.get([pool, backend], Upstream::new))
     }
 
+    /// A request was refused before it could be read.
+    pub fn unread(&self, reason: Reason) {
+        if let Some(books) = &self.0 {
+            books.unread.failed(reason);
+        }
+    }
+
     /// What a rate limit of this name decides.
     pub fn rate_limit(&self, policy: &str) -> Option<Arc<Decisions>> {
         Some(self.0.as_ref()?.rate_limits.get([policy, ""], Decisions::default))
@@ -131,6 +142,9 @@ impl Metrics {
         }
         for ([policy, _], results) in books.auth.live() {
             results.show(&policy, &mut page);
+        }
+        for (reason, count) in books.unread.counted() {
+            page.count(&family::UNREAD, &[reason], count);
         }
         page.add(&family::IN_FLIGHT, &[], in_flight.count() as f64);
         state::show(snapshot, &mut page);

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::family;
 use super::page::Page;
+use super::tally::Tally;
+use crate::proxy::auth::denial::Denial;
 
 /// What a rate limit has decided.
 #[derive(Debug, Default)]
@@ -16,8 +18,7 @@ pub struct Decisions {
 #[derive(Debug, Default)]
 pub struct AuthResults {
     accepted: AtomicU64,
-    missing: AtomicU64,
-    refused: AtomicU64,
+    denied: Tally,
 }
 
 // === impl Decisions ===
@@ -38,26 +39,20 @@ impl Decisions {
 // === impl AuthResults ===
 
 impl AuthResults {
-    /// The credentials are good.
+    /// The client is known and may go on.
     pub fn accepted(&self) {
         self.accepted.fetch_add(1, Relaxed);
     }
 
-    /// There were none.
-    pub fn missing(&self) {
-        self.missing.fetch_add(1, Relaxed);
-    }
-
-    /// They are wrong, expired, or not for this place.
-    pub fn refused(&self) {
-        self.refused.fetch_add(1, Relaxed);
+    /// It may not.
+    pub fn denied(&self, denial: Denial) {
+        self.denied.count(denial as usize, denial.word());
     }
 
     pub(super) fn show(&self, policy: &str, page: &mut Page) {
-        let results =
-            [("accepted", &self.accepted), ("missing", &self.missing), ("refused", &self.refused)];
-        for (result, count) in results {
-            page.count(&family::AUTH, &[policy, result], count.load(Relaxed));
+        page.count(&family::AUTH, &[policy, "accepted"], self.accepted.load(Relaxed));
+        for (word, count) in self.denied.counted() {
+            page.count(&family::AUTH, &[policy, word], count);
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use http::Method;
 use prometheus::{Histogram, HistogramOpts};
 
-use super::failures::Failures;
 use super::family;
 use super::page::Page;
+use super::tally::Tally;
 use crate::proxy::outcome::Outcome;
 
 /// The backend of requests that went to none.
@@ -24,7 +24,7 @@ pub struct RouteTraffic {
 /// All requests of one route.
 pub struct Totals {
     durations: Histogram,
-    failures: Failures,
+    failures: Tally,
 }
 
 /// The requests of one route to one backend, by method and status.
@@ -66,7 +66,7 @@ impl RouteTraffic {
         }
         self.totals.durations.observe(outcome.took.as_secs_f64());
         if let Some(reason) = outcome.reason {
-            self.totals.failures.count(reason);
+            self.totals.failures.failed(reason);
         }
     }
 }
@@ -89,7 +89,7 @@ fn place_of(method: &Method) -> usize {
 
 impl Totals {
     pub(super) fn new() -> Self {
-        Self { durations: durations(), failures: Failures::default() }
+        Self { durations: durations(), failures: Tally::default() }
     }
 
     pub(super) fn show(&self, route: &str, page: &mut Page) {

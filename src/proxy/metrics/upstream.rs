@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use prometheus::Histogram;
 
-use super::failures::Failures;
 use super::family;
 use super::page::Page;
+use super::tally::Tally;
 use super::traffic;
 use crate::proxy::answer::Reason;
 
@@ -16,7 +16,7 @@ pub struct Upstream {
     first_byte: Histogram,
     new: AtomicU64,
     reused: AtomicU64,
-    failures: Failures,
+    failures: Tally,
     retries: [AtomicU64; CAUSES.len()],
     ejections: AtomicU64,
 }
@@ -42,7 +42,7 @@ impl Upstream {
             first_byte: traffic::durations(),
             new: AtomicU64::new(0),
             reused: AtomicU64::new(0),
-            failures: Failures::default(),
+            failures: Tally::default(),
             retries: Default::default(),
             ejections: AtomicU64::new(0),
         }
@@ -60,7 +60,7 @@ impl Upstream {
 
     /// A try has failed.
     pub fn failed(&self, reason: Reason) {
-        self.failures.count(reason);
+        self.failures.failed(reason);
     }
 
     /// A request that has failed here is sent again, here or elsewhere.

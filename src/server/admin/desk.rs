@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::connections::Connections;
 use super::super::operator::{Operator, Reloaded};
+use crate::proxy::access_log::AccessLog;
 use crate::proxy::{InFlight, Metrics};
 
 /// Somebody asks for a reload and waits for its result.
@@ -50,6 +51,8 @@ pub struct Running {
     pub operator: Arc<Operator>,
     /// Where clients are accepted, and whether over TLS.
     pub listeners: Vec<(SocketAddr, bool)>,
+    /// What requests write their lines to.
+    pub access_log: Option<AccessLog>,
 }
 
 // === impl Phase ===

@@ -200,7 +200,7 @@ fn a_table_says_what_is_compressed_and_mistakes_have_their_place() {
         ("{ gzip_level = 10 }", "9:27", "use a number from 1 to 9"),
         ("{ types = ['html'] }", "9:22", "no media type"),
         ("{ typs = [] }", "9:14", "did you mean `types`?"),
-        ("{ codings = ['deflate'] }", "9:24", "deflate"),
+        ("{ codings = ['deflate'] }", "9:25", "deflate"),
         ("{ codings = [] }", "9:", "name a coding"),
     ] {
         let file = tempfile::NamedTempFile::new().unwrap();

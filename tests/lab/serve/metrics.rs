@@ -367,3 +367,41 @@ fn what_rate_limits_decide_is_counted_by_their_names() {
     assert_eq!((decisions("allowed"), decisions("limited")), (3.0, 2.0));
     assert_eq!(metrics.sum(FAILURES, &["reason=\"rate_limited\""]), 2.0);
 }
+
+#[test]
+fn what_never_became_a_request_is_counted_apart() {
+    let upstream = Upstream::named("a");
+    let balancer = Balancer::configured(&format!(
+        "{ADMIN}[limits]\nheader_timeout = '300ms'\n\
+         [[pool]]\n[[pool.backend]]\naddress = '{}'\n",
+        upstream.address
+    ));
+    let admin = balancer.admin();
+    let mut slow = Client::connect(balancer.address);
+    slow.send("GET / HTTP/1.1\r\nHost: x\r\nX: ");
+    assert_eq!(slow.answer().expect("an answer").status, 408);
+    let unread = "pingora_lab_unread_requests_total";
+    let metrics = until(&admin, "it is counted", |m| m.sum(unread, &[]) == 1.0);
+    assert_eq!(metrics.sum(unread, &["reason=\"client_timeout\""]), 1.0);
+    assert_eq!(metrics.sum(REQUESTS, &[]), 0.0);
+}
+
+#[test]
+fn how_it_goes_with_credentials_is_counted_by_policy() {
+    let upstream = Upstream::named("a");
+    let balancer = Balancer::configured(&format!(
+        "{ADMIN}[auth.who.api_key]\nkeys = {{ build = 'a key of build, long' }}\n\
+         [[pool]]\n[[pool.backend]]\naddress = '{}'\n\
+         [[route]]\npool = 'default'\nauth = 'who'\n",
+        upstream.address
+    ));
+    let key = |key: &str| get(balancer.address, "/", &[&format!("X-Api-Key: {key}")]).status;
+    assert_eq!([key("a key of build, long"), key("another"), key("a third")], [200, 401, 401]);
+    assert_eq!(get(balancer.address, "/", &[]).status, 401);
+    let metrics = until(&balancer.admin(), "all are counted", |m| m.sum(REQUESTS, &[]) == 4.0);
+    let results = |result: &str| {
+        let labels = ["policy=\"who\"", &format!("result=\"{result}\"")];
+        metrics.sum("pingora_lab_auth_results_total", &labels)
+    };
+    assert_eq!((results("accepted"), results("wrong"), results("no_credential")), (1.0, 2.0, 1.0));
+}

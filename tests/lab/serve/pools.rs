@@ -274,7 +274,8 @@ fn retries_end_with_their_budget() {
 fn a_breaker_opens_when_too_large_a_share_fails() {
     let turn = AtomicU16::new(0);
     let bad = Upstream::scripted(move |_, stream| {
-        let status = if turn.fetch_add(1, Ordering::SeqCst) % 2 == 0 { 200 } else { 503 };
+        let well = turn.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
+        let status = if well { 200 } else { 503 };
         write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 1\r\n\r\nb").is_ok()
     });
     let good = Upstream::named("good");

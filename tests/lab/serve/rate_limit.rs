@@ -201,3 +201,23 @@ fn counts_outlive_a_reload_that_leaves_the_limit_as_it_is() {
     lab.wait_for_body("/version", "3");
     assert_eq!(through(6, || client.get("/", &[])), 4);
 }
+
+#[test]
+fn whoever_is_known_is_counted_by_name_and_guesses_are_counted_by_address() {
+    let upstream = Upstream::named("app");
+    let tables = "[auth.who.api_key]
+        keys = { ann = 'ann-0123456789abcdef', bob = 'bob-0123456789abcdef' }
+        [rate_limit.user]\nrequests = 2\nper = '1h'\nby = 'identity'
+        [rate_limit.address]\nrequests = 8\nper = '1h'\n";
+    let route = "[[route]]\npool = 'default'\nauth = 'who'\nrate_limit = ['user', 'address']\n";
+    let balancer = Balancer::configured(&(config(&upstream, tables) + route));
+    let (ann, bob) = ("X-Api-Key: ann-0123456789abcdef", "X-Api-Key: bob-0123456789abcdef");
+    assert_eq!(through(3, || from(&balancer, 1, "/", &[ann])), 2);
+    assert_eq!(from(&balancer, 2, "/", &[ann]).status, 429);
+    assert_eq!(through(2, || from(&balancer, 2, "/", &[bob])), 2);
+    // Address 3 guesses until it may not, and uses up nobody's count but its own.
+    let guess = "X-Api-Key: eve-0123456789abcdef";
+    let statuses: Vec<_> = (0..9).map(|_| from(&balancer, 3, "/", &[guess]).status).collect();
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 401, 401, 429]);
+    assert_eq!(upstream.received().len(), 4);
+}

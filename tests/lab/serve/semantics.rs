@@ -79,6 +79,20 @@ fn fields_that_a_backend_could_take_for_the_proxys_own_are_dropped() {
 }
 
 #[test]
+fn fields_that_a_backend_could_take_for_those_of_the_rules_are_dropped() {
+    let (backend, balancer) =
+        lab("[headers.request]\nremove = [\"x-secret-key\"]\nset = { x-user = \"nobody\" }");
+    let fields = ["X_User: root", "X-Secret_Key: 1", "X_Secret-Key: 1", "X_Users: 1"];
+    assert_eq!(get(balancer.address, "/", &fields).status, 200);
+    let request = &backend.requests()[0];
+    assert_eq!(request.values("x-user"), ["nobody"]);
+    assert_eq!(request.values("x_users"), ["1"]);
+    for gone in ["x_user", "x-secret_key", "x_secret-key"] {
+        assert!(request.values(gone).is_empty(), "{gone}");
+    }
+}
+
+#[test]
 fn what_concerns_the_clients_connection_is_not_passed_on() {
     let (backend, balancer) = lab("");
     let fields = [

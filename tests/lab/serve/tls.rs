@@ -403,3 +403,33 @@ fn files_that_cannot_be_used_are_errors_with_their_place() {
         assert!(stderr.contains(&place) && stderr.contains(said), "{place}{said}: {stderr}");
     }
 }
+
+#[test]
+fn backends_learn_who_a_client_is_and_not_from_the_client() {
+    let (place, upstream) = (Place::new(), Upstream::named("one"));
+    let files = place.issue(&["a.test"]);
+    let clients = Authority::new("clients");
+    let known = clients.issue(&["known client"]);
+    let tls = format!(
+        "{}\nclient_certificates = 'optional'\nclient_ca = '{}'",
+        certificates(&[&files]),
+        clients.write(place.path(), "clients").display()
+    );
+    let rules = "[headers.request]\nset = { x-verified = '$client_cert_verified', \
+                 x-subject = '$client_cert_subject', x-print = '$client_cert_fingerprint' }\n";
+    let (_balancer, address) = place.serve(&tls, &format!("{rules}{}", pool(&upstream)));
+    let forged = &["x-verified: true", "x-subject: CN=admin", "x-print: 00"];
+    for trust in [place.trust(), place.trust().showing(&known)] {
+        let mut client = Client::from(trust.connect(address, "a.test").unwrap());
+        assert_eq!(client.get("/", forged).text(), "one");
+    }
+    let received = upstream.received();
+    let values = |index: usize| {
+        ["x-verified", "x-subject", "x-print"].map(|name| received[index].values(name))
+    };
+    assert_eq!(values(0), [vec!["false"], vec![], vec![]]);
+    let [verified, subject, print] = values(1);
+    assert_eq!(verified, ["true"]);
+    assert!(subject[0].contains("CN=known client"), "{subject:?}");
+    assert!(print[0].len() == 64 && print.len() == 1, "{print:?}");
+}

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::stress::{alone, length, measured};
 use crate::support::{Balancer, Client, Program, Upstream, get};
 
 /// A configuration, and the socket over which it can be upgraded.
@@ -104,7 +105,8 @@ fn keep_asking(address: SocketAddr, stop: &AtomicBool, keep: bool, pause: Durati
 }
 
 #[test]
-fn no_request_fails_during_three_upgrades_under_load() {
+fn no_request_fails_during_upgrades_under_load() {
+    let _alone = alone();
     let upstream = Upstream::scripted(|received, stream| {
         if received.line.contains("slow") {
             thread::sleep(Duration::from_millis(300));
@@ -128,15 +130,23 @@ fn no_request_fails_during_three_upgrades_under_load() {
         let stop = Arc::clone(&stop);
         thread::spawn(move || http2_client(address, &stop))
     };
-    for _ in 0..3 {
+    // Three, or as many as a long run is long.
+    let (begun, mut upgrades) = (Instant::now(), 0);
+    while upgrades < 3 || begun.elapsed() < length() {
         let (next, its_addresses) = lab.upgrade();
         assert_eq!(its_addresses, addresses);
         ends_well(std::mem::replace(&mut running, next));
+        upgrades += 1;
     }
     stop.store(true, Ordering::SeqCst);
     let answers: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
     assert!(answers.iter().all(|answers| *answers > 3), "{answers:?}");
-    assert!(http2.join().unwrap() > 3);
+    let over_http2 = http2.join().unwrap();
+    assert!(over_http2 > 3);
+    let run = "upgrades under load";
+    measured(run, "upgrades", upgrades, "-");
+    let count = answers.iter().sum::<usize>() + over_http2;
+    measured(run, "requests, failed", format!("{count}, 0"), "0 failed");
     assert_eq!(running.end_with(libc::SIGTERM).0, Some(0));
     assert!(!lab.socket().exists(), "the last one removes the socket");
 }
@@ -288,4 +298,29 @@ fn what_makes_no_sense_is_told() {
     std::fs::write(lab.file(), pool(upstream.address)).unwrap();
     let none = lab.fails(&["--upgrade"]);
     assert!(none.contains("[upgrade] socket"), "{none}");
+}
+
+#[test]
+fn the_admin_listener_is_handed_over_too_and_systemd_is_told() {
+    let upstream = Upstream::named("a");
+    let admin = "[admin]\naddress = '127.0.0.1:0'\n";
+    let lab = Lab::new(&format!("{admin}{LISTENER}{}", pool(upstream.address)));
+    let (old, _) = lab.start();
+    let before = old.admin();
+    let path = lab.folder.path().join("notify");
+    let systemd = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let file = lab.file();
+    let args = ["serve", "--log", "json", "--upgrade", "--config", file.to_str().unwrap()];
+    let new = Program::start_with(args, |command| {
+        command.env("NOTIFY_SOCKET", &path);
+    });
+    ends_well(old);
+    let status = before.get("/status").json();
+    let told = format!("READY=1\nMAINPID={}", status["pid"]);
+    let mut bytes = [0; 64];
+    let read = systemd.recv(&mut bytes).unwrap();
+    assert_eq!(std::str::from_utf8(&bytes[..read]).unwrap(), told);
+    assert_eq!(before.get("/readyz").status, 200);
+    drop(new);
 }

@@ -30,7 +30,7 @@ fn seconds() -> u64 {
 }
 
 /// How long a run lasts.
-fn length() -> Duration {
+pub fn length() -> Duration {
     Duration::from_secs(seconds())
 }
 
@@ -44,12 +44,12 @@ fn count(full: usize) -> usize {
 }
 
 /// One run at a time, so that they do not measure each other.
-fn alone() -> MutexGuard<'static, ()> {
+pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A line of the table of what was measured.
-fn measured(run: &str, what: &str, value: impl Display, bound: &str) {
+pub fn measured(run: &str, what: &str, value: impl Display, bound: &str) {
     say(&format!("measured | {run} | {what} | {value} | {bound}"));
 }

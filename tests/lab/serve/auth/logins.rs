@@ -55,8 +55,8 @@ fn other_requests_go_on_while_passwords_are_verified() {
         "{LOGINS} logins in {all:?}; meanwhile {} other requests, median {median:?}, worst {worst:?}",
         waits.len()
     ));
-    // On the one thread that serves requests, about one could be answered for each login.
-    assert!(waits.len() > 4 * LOGINS, "{}", waits.len());
+    // On the one thread that serves requests, at most one could be answered for each login.
+    assert!(waits.len() > 2 * LOGINS, "{}", waits.len());
     assert!(median < all / 100, "{median:?} of {all:?}");
 }
 
