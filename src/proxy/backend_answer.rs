@@ -24,16 +24,38 @@ const OWN: [HeaderName; 4] =
 ///
 /// There are several lengths that differ, or one that is none.
 pub fn tidy(answer: &mut ResponseHeader) -> Result<()> {
+    let seen = Seen::of(answer);
     if answer.status != StatusCode::SWITCHING_PROTOCOLS {
-        if answer.headers.contains_key(CONNECTION) {
+        if seen.connection {
             remove_nominated(answer);
             answer.remove_header(&CONNECTION);
         }
-        for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &UPGRADE] {
-            answer.remove_header(name);
+        if seen.other_hop {
+            for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &UPGRADE] {
+                answer.remove_header(name);
+            }
         }
     }
-    one_length(answer)
+    if seen.length { one_length(answer) } else { Ok(()) }
+}
+
+/// What is there, seen in one pass: to look for each field costs more.
+struct Seen {
+    connection: bool,
+    other_hop: bool,
+    length: bool,
+}
+
+impl Seen {
+    fn of(answer: &ResponseHeader) -> Self {
+        let mut seen = Self { connection: false, other_hop: false, length: false };
+        for name in answer.headers.keys() {
+            seen.connection |= *name == CONNECTION;
+            seen.other_hop |= *name == KEEP_ALIVE || *name == PROXY_CONNECTION || *name == UPGRADE;
+            seen.length |= *name == CONTENT_LENGTH;
+        }
+        seen
+    }
 }
 
 fn remove_nominated(answer: &mut ResponseHeader) {
@@ -42,7 +64,10 @@ fn remove_nominated(answer: &mut ResponseHeader) {
         .get_all(CONNECTION)
         .iter()
         .flat_map(|field| field.as_bytes().split(|b| *b == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        // An option that nearly every answer has, and a field that is removed anyway.
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .filter(|name| !OWN.contains(name))
         .collect();
     for name in &nominated {
@@ -109,6 +134,15 @@ mod tests {
             ("Content-Length", "5"),
         ]);
         assert_eq!(kept, length("5"));
+    }
+
+    #[test]
+    fn a_field_of_the_connection_is_removed_even_if_it_is_not_named() {
+        for name in ["Connection", "Keep-Alive", "Proxy-Connection", "Upgrade"] {
+            assert_eq!(tidied(&[(name, "keep-alive"), ("Content-Length", "5")]), length("5"));
+        }
+        let kept = tidied(&[("Connection", "Keep-Alive, x-own"), ("X-Own", "1"), ("Close", "1")]);
+        assert_eq!(kept, Some(vec![("close".to_owned(), "1".to_owned())]));
     }
 
     #[test]

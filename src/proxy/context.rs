@@ -140,10 +140,10 @@ impl RequestContext {
         self.answered.unwrap_or_else(Instant::now).duration_since(self.started)
     }
 
-    /// What is left of the route's total time; `None` when it is over.
-    pub fn time_left(&self) -> Option<Duration> {
+    /// What is left of the route's total time at a moment; `None` when it is over.
+    pub fn time_left(&self, now: Instant) -> Option<Duration> {
         let limit = self.route.as_ref().map_or(Duration::MAX, |route| route.total_limit());
-        limit.checked_sub(self.started.elapsed()).filter(|left| !left.is_zero())
+        limit.checked_sub(now.duration_since(self.started)).filter(|left| !left.is_zero())
     }
 }
 

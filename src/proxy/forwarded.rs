@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use pingora::http::RequestHeader;
 
-use super::headers::ip_value;
+use super::connection::Peer;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -97,12 +97,11 @@ impl<'a> Forwarded<'a> {
     }
 
     /// `x-forwarded-for`: the chain so far, then the peer.
-    pub(super) fn for_value(self, peer: Option<IpAddr>) -> Option<HeaderValue> {
+    pub(super) fn for_value(self, peer: Option<&Peer>) -> Option<HeaderValue> {
         let mut earlier =
             self.believed.into_iter().flat_map(|headers| headers.get_all(FOR)).peekable();
-        let peer = peer.map(|ip| ip.to_canonical());
         if earlier.peek().is_none() {
-            return peer.map(ip_value);
+            return peer.map(|peer| peer.value.clone());
         }
         let mut chain = BytesMut::with_capacity(64);
         for value in earlier {
@@ -110,7 +109,7 @@ impl<'a> Forwarded<'a> {
             chain.put_slice(b", ");
         }
         match peer {
-            Some(peer) => chain.put_slice(peer.to_string().as_bytes()),
+            Some(peer) => chain.put_slice(peer.value.as_bytes()),
             None => chain.put_slice(b"unknown"),
         }
         HeaderValue::from_maybe_shared(chain.freeze()).ok()
@@ -135,6 +134,11 @@ impl<'a> Forwarded<'a> {
 /// Removes what an untrusted peer says of the client, and what only a proxy says of
 /// itself (`x-proxy-…`).
 pub fn remove_claims(request: &mut RequestHeader) {
+    // Most requests make none, and to look at the names that are there costs less
+    // than to look for those that are not.
+    if !request.headers.keys().any(may_be_claim) {
+        return;
+    }
     for name in &CLAIMS {
         request.remove_header(name);
     }
@@ -142,6 +146,10 @@ pub fn remove_claims(request: &mut RequestHeader) {
     while let Some(name) = request.headers.keys().find(own).cloned() {
         request.remove_header(&name);
     }
+}
+
+fn may_be_claim(name: &HeaderName) -> bool {
+    *name == http::header::FORWARDED || name.as_str().starts_with("x-")
 }
 
 #[cfg(test)]
@@ -194,19 +202,30 @@ mod tests {
     }
 
     #[test]
+    fn every_claim_is_removed_and_nothing_else() {
+        for name in CLAIMS.iter().map(HeaderName::as_str) {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            for field in ["Accept", "X-Own", name] {
+                request.append_header(field.to_owned(), "1").unwrap();
+            }
+            remove_claims(&mut request);
+            let left: Vec<_> = request.headers.keys().map(HeaderName::as_str).collect();
+            assert_eq!(left, ["accept", "x-own"], "{name}");
+        }
+    }
+
+    #[test]
     fn only_what_is_believed_is_passed_on() {
         let mut headers = HeaderMap::new();
         headers.append(FOR, HeaderValue::from_static("203.0.113.7"));
         headers.append(FOR, HeaderValue::from_static("198.51.100.2"));
         headers.insert(PROTO, HeaderValue::from_static("https"));
+        let from = Peer::from(peer("10.0.0.1").unwrap());
         let believed = Forwarded::of(&headers, true, false);
-        assert_eq!(
-            believed.for_value(peer("10.0.0.1")).unwrap(),
-            "203.0.113.7, 198.51.100.2, 10.0.0.1"
-        );
+        assert_eq!(believed.for_value(Some(&from)).unwrap(), "203.0.113.7, 198.51.100.2, 10.0.0.1");
         assert_eq!(believed.proto(), "https");
         let not = Forwarded::of(&headers, false, false);
-        assert_eq!(not.for_value(peer("10.0.0.1")).unwrap(), "10.0.0.1");
+        assert_eq!(not.for_value(Some(&from)).unwrap(), "10.0.0.1");
         assert_eq!(not.proto(), "http");
         assert_eq!(Forwarded::of(&headers, false, true).proto(), "https");
         let sent = HeaderValue::from_static("example.com");

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
+use super::connection::Peer;
 use super::context::RequestContext;
 use super::forwarded::Forwarded;
 use super::variables;
@@ -25,13 +27,13 @@ pub struct Rules {
 pub struct Facts<'a> {
     /// The request's id.
     pub request_id: &'a HeaderValue,
-    /// The peer's address; `None` where it has none (a Unix socket).
-    pub peer: Option<IpAddr>,
+    /// The peer; `None` where it has no address (a Unix socket).
+    pub peer: Option<&'a Peer>,
     /// The client's address: the peer's, or what a trusted proxy says.
     pub client: Option<IpAddr>,
     /// The backend's name, once there is a backend.
     pub backend: Option<&'a HeaderValue>,
-    /// The client's `Host`.
+    /// The client's `Host`, if it is not the one that the peer sent.
     pub host: Option<&'a HeaderValue>,
     /// Whether the peer's word about the client is believed.
     pub trusted: bool,
@@ -181,6 +183,10 @@ impl<'a> Facts<'a> {
         Forwarded::of(self.sent, self.trusted, self.secure)
     }
 
+    fn host(&self) -> Option<&'a HeaderValue> {
+        self.host.or_else(|| self.sent.get(HOST))
+    }
+
     fn fill(&self, template: &HeaderTemplate) -> Option<HeaderValue> {
         match template.parts() {
             [Part::Literal(value)] => Some(value.clone()),
@@ -203,12 +209,15 @@ impl<'a> Facts<'a> {
     fn value(&self, variable: Variable) -> Option<HeaderValue> {
         match variable {
             Variable::RequestId => Some(self.request_id.clone()),
-            Variable::ClientIp => self.client.map(ip_value),
+            Variable::ClientIp => match (self.client, self.peer) {
+                (Some(client), Some(peer)) if client == peer.ip => Some(peer.value.clone()),
+                (client, _) => client.map(ip_value),
+            },
             Variable::Backend => self.backend.cloned(),
-            Variable::Host => self.host.cloned(),
+            Variable::Host => self.host().cloned(),
             Variable::ForwardedFor => self.forwarded().for_value(self.peer),
             Variable::ForwardedProto => Some(self.forwarded().proto()),
-            Variable::ForwardedHost => self.forwarded().host(self.host),
+            Variable::ForwardedHost => self.forwarded().host(self.host()),
             other => variables::value(other, self.session, self.context),
         }
     }

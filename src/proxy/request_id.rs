@@ -1,5 +1,6 @@
 //! The id by which the logs of client, proxy and backend find each other.
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
@@ -29,8 +30,9 @@ fn is_valid(id: &[u8]) -> bool {
 
 fn new() -> HeaderValue {
     let mut buffer = [0; Hyphenated::LENGTH];
-    let id = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
-    HeaderValue::from_str(id).expect("a UUID is ASCII")
+    Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+    // Shared from the start: it goes into the request, and on into the log.
+    HeaderValue::from_maybe_shared(Bytes::from_owner(buffer)).expect("a UUID is ASCII")
 }
 
 #[cfg(test)]

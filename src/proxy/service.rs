@@ -1,6 +1,5 @@
 //! `impl ProxyHttp`: the phases of a request, in Pingora's order.
 
-use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +15,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use super::answer::{self, Answer, Reason};
-use super::connection::Dialogue;
+use super::connection::{Dialogue, Peer};
 use super::context::{InFlight, RequestContext, Stale};
 use super::forwarded;
 use super::headers::Facts;
@@ -72,7 +71,7 @@ impl Proxy {
         let request = session.req_header();
         context.request_id = request_id::of(&request.headers);
         context.trace = snapshot.traces.of(&request.headers);
-        let peer = peer(session);
+        let peer = peer(session).map(|peer| peer.ip);
         context.trusted = snapshot.trusted.contains(peer);
         context.client = match context.trusted {
             true => snapshot.trusted.client(peer, &request.headers),
@@ -224,16 +223,16 @@ impl Proxy {
 
 /// What header rules can say of a request and its answer.
 fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
-    let headers = &session.req_header().headers;
+    let dialogue = Dialogue::of(session);
     Facts {
         request_id: &context.request_id,
-        peer: peer(session),
+        peer: dialogue.and_then(Dialogue::peer),
         client: context.client,
         backend: context.endpoint().map(|endpoint| &endpoint.identity.label_value),
-        host: headers.get(http::header::HOST),
+        host: None,
         trusted: context.trusted,
-        secure: is_secure(session),
-        sent: headers,
+        secure: dialogue.is_some_and(|dialogue| dialogue.terms().tls),
+        sent: &session.req_header().headers,
         session,
         context,
     }
@@ -275,7 +274,7 @@ fn location(
 fn reason(error: &Error, context: &RequestContext) -> Reason {
     match retry::reason(error) {
         Reason::ConnectTimeout | Reason::ReadTimeout | Reason::WriteTimeout
-            if context.time_left().is_none() =>
+            if context.time_left(Instant::now()).is_none() =>
         {
             Reason::TotalTimeout
         }
@@ -283,10 +282,8 @@ fn reason(error: &Error, context: &RequestContext) -> Reason {
     }
 }
 
-fn out_of_time(context: &RequestContext) -> Option<Box<Error>> {
-    context.time_left().is_none().then(|| {
-        Error::explain(ErrorType::Custom(retry::TOTAL_LIMIT), "the request's total time is over")
-    })
+fn out_of_time() -> Box<Error> {
+    Error::explain(ErrorType::Custom(retry::TOTAL_LIMIT), "the request's total time is over")
 }
 
 #[async_trait]
@@ -338,11 +335,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         context: &mut RequestContext,
     ) -> Result<Box<HttpPeer>> {
-        if let Some(error) = out_of_time(context) {
-            return Err(error);
-        }
-        let left =
-            |context: &RequestContext| context.time_left().unwrap_or(Duration::from_millis(1));
+        let Some(left) = context.time_left(Instant::now()) else { return Err(out_of_time()) };
         let fresh = context.stale == Stale::AskAgain && context.ticket.is_some();
         if fresh {
             context.stale = Stale::AskedAgain;
@@ -352,7 +345,7 @@ impl ProxyHttp for Proxy {
                 return Error::e_explain(ErrorType::InternalError, "a request without a pool");
             };
             let key = choice::hash_key(pool.config(), session.req_header(), context.client);
-            let next = pool.enter(context.target, &key, &context.tried, left(context)).await;
+            let next = pool.enter(context.target, &key, &context.tried, left).await;
             match next {
                 Ok(ticket) => context.ticket = Some(ticket),
                 Err(nobody) => {
@@ -370,13 +363,16 @@ impl ProxyHttp for Proxy {
                 }
             }
         }
+        // It may have waited.
+        let now = Instant::now();
+        let left = context.time_left(now).unwrap_or(Duration::from_millis(1));
         context.attempts += 1;
-        context.tried_at = Some(Instant::now());
+        context.tried_at = Some(now);
         context.upstream_time = None;
         let Some(endpoint) = context.endpoint() else {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
         };
-        Ok(endpoint.peer(left(context), session.is_upgrade_req(), fresh))
+        Ok(endpoint.peer(left, session.is_upgrade_req(), fresh))
     }
 
     /// The request is about to be sent.
@@ -511,17 +507,18 @@ impl ProxyHttp for Proxy {
     async fn request_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<()> {
         let limit = context.route.as_ref().map_or(u64::MAX, |route| route.body_limit());
         framing::body_passes(session, end_of_stream, limit)?;
         // A tunnel's bytes pass here too, and it has no total limit.
-        if session.was_upgraded() || answer::has_begun(session) {
-            return Ok(());
-        }
-        out_of_time(context).map_or(Ok(()), Err)
+        let in_time = body.is_none()
+            || session.was_upgraded()
+            || answer::has_begun(session)
+            || context.time_left(Instant::now()).is_some();
+        if in_time { Ok(()) } else { Err(out_of_time()) }
     }
 
     /// What the backend sent.
@@ -728,7 +725,6 @@ fn is_secure(session: &Session) -> bool {
 }
 
 /// The address at the other end of the connection.
-fn peer(session: &Session) -> Option<IpAddr> {
-    // An IPv4 client of an IPv6 socket is an IPv4 client.
-    session.client_addr()?.as_inet().map(|address| address.ip().to_canonical())
+fn peer(session: &Session) -> Option<&Peer> {
+    Dialogue::of(session)?.peer()
 }

@@ -7,15 +7,16 @@ use parking_lot::Mutex;
 use pingora_proxy::Session;
 use tokio::sync::watch;
 
-use super::Terms;
 use super::certificate::ClientCertificate;
 use super::chunks::{Chunks, Malformed};
+use super::{Peer, Terms};
 
 /// Where the exchange on a connection stands. The phases find it by
 /// [`Dialogue::of`].
 #[derive(Debug)]
 pub struct Dialogue {
     terms: Arc<Terms>,
+    peer: Option<Peer>,
     client_certificate: Option<ClientCertificate>,
     stage: AtomicU8,
     /// Bytes read since the header began, those that came with its end included.
@@ -81,9 +82,14 @@ struct Chunked {
 }
 
 impl Dialogue {
-    pub(super) fn new(terms: Arc<Terms>, client_certificate: Option<ClientCertificate>) -> Self {
+    pub(super) fn new(
+        terms: Arc<Terms>,
+        peer: Option<Peer>,
+        client_certificate: Option<ClientCertificate>,
+    ) -> Self {
         Self {
             terms,
+            peer,
             client_certificate,
             stage: AtomicU8::new(Stage::Opening as u8),
             header_bytes: AtomicUsize::new(0),
@@ -104,6 +110,11 @@ impl Dialogue {
     /// The terms on which the connection was accepted.
     pub fn terms(&self) -> &Terms {
         &self.terms
+    }
+
+    /// Who is at the other end; `None` where it has no IP address.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
     }
 
     /// The certificate that the client has shown, if it has.

@@ -15,6 +15,7 @@ mod certificate;
 pub mod chunks;
 mod dialogue;
 mod pace;
+mod peer;
 mod refusal;
 mod request_line;
 mod stream;
@@ -28,6 +29,7 @@ use crate::config::{ClientCertificates, Hsts, Limits, Listener};
 
 pub use certificate::ClientCertificate;
 pub use dialogue::{BadFraming, Body, Dialogue};
+pub use peer::Peer;
 pub use refusal::refusal;
 pub use stream::Connection;
 

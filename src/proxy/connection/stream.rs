@@ -19,13 +19,13 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::Terms;
 use super::certificate::ClientCertificate;
 use super::dialogue::{Dialogue, Stage};
 use super::pace::Pace;
 use super::refusal::refusal;
 use super::request_line::RequestLine;
 use super::timer::Timer;
+use super::{Peer, Terms};
 use crate::config::Rate;
 use crate::proxy::answer::Reason;
 use crate::proxy::witness::Witness;
@@ -80,10 +80,13 @@ impl Connection {
     ///
     /// None in practice: Pingora could not make an empty header.
     pub fn new(inner: Stream, terms: Arc<Terms>, witness: Witness) -> pingora::Result<Self> {
+        let socket = inner.get_socket_digest();
+        let address = socket.as_ref().and_then(|socket| socket.peer_addr()?.as_inet());
+        let peer = address.map(|address| Peer::from(address.ip()));
         let shown = terms.client_certificates.then(|| inner.get_ssl()).flatten();
         let shown = shown.and_then(TlsRef::peer_certificate_der);
         let shown = shown.and_then(ClientCertificate::of);
-        let dialogue = Arc::new(Dialogue::new(terms, shown));
+        let dialogue = Arc::new(Dialogue::new(terms, peer, shown));
         // The one thing of a connection that Pingora shows to the phases of both
         // HTTP/1 and HTTP/2, and that can hold data of our own.
         let header = Box::new(ResponseHeader::build(200, Some(0))?);
