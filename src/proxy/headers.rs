@@ -312,9 +312,10 @@ mod tests {
                 headers.insert(name, value.clone());
             }
             let (session, context) = (session(), RequestContext::new(&InFlight::default()));
+            let peer = std::net::IpAddr::from([192, 0, 2, 1]).into();
             let facts = Facts {
                 request_id: &sent[4],
-                peer: Some([192, 0, 2, 1].into()),
+                peer: Some(&peer),
                 client: None,
                 backend: Some(&sent[5]),
                 host: Some(&sent[0]),

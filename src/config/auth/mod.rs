@@ -14,7 +14,7 @@ use super::{Count, FieldName, Secret, Size, Span};
 pub use values::{CookieName, IdentityField, JwtAlgorithm, Leeway, Realm};
 
 /// A policy that says who may. It has exactly one of `basic`, `jwt` and `api_key`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
     /// What clients are told that they need a login for; browsers show it. ASCII.
@@ -162,20 +162,6 @@ fn default_cache_for() -> Span {
 }
 
 // === impl Auth ===
-
-impl Default for Auth {
-    fn default() -> Self {
-        Self {
-            realm: Realm::default(),
-            allow_users: Vec::new(),
-            user_header: IdentityField::default(),
-            forward_credential: false,
-            basic: None,
-            jwt: None,
-            api_key: None,
-        }
-    }
-}
 
 impl Auth {
     /// The files that it is read from.
