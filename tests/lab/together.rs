@@ -44,6 +44,7 @@ fn the_probe_shows_what_the_load_balancer_did() {
                 "x-forwarded-for",
                 "x-forwarded-proto",
                 "x-forwarded-host",
+                "traceparent",
             ])
         );
         let host = &request["request_headers_changed"];

@@ -241,6 +241,9 @@ fn spawn_guard(exe: &Path) -> io::Result<(Child, UnixStream)> {
     ours.set_nonblocking(true)?;
     let child = Command::new(exe)
         .arg("guard")
+        // The allocator would count a gigabyte as used at once, and the guard lives
+        // under the memory limit that it gives the program.
+        .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
         .process_group(0)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
