@@ -9,7 +9,7 @@
 //! 2. resolve all names and check all backends;
 //! 3. accept clients, and say so;
 //! 4. on SIGINT stop; on SIGTERM, or when another process has taken over
-//!    ([`upgrade`]), stop accepting, finish what is in flight, stop.
+//!    (`upgrade`), stop accepting, finish what is in flight, stop.
 
 mod access_log;
 mod admin;
