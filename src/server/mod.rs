@@ -302,7 +302,9 @@ async fn serve(
             drain(drain_limit, services, in_flight, connections, signals).await;
         }
         Ending::Asked(Asked::End | Asked::Reload) => {
-            info!(target: "server", "interrupted, stopping")
+            info!(target: "server", "interrupted, stopping");
+            // They would complain of a channel that closes without a word.
+            let _ = shutdown.send(true);
         }
     }
     Ok(())

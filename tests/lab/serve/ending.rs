@@ -34,6 +34,20 @@ fn ctrl_c_ends_it_within_a_second_whatever_is_in_flight() {
 }
 
 #[test]
+fn an_end_that_was_asked_for_is_no_error() {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let upstream = Upstream::named("a");
+        let balancer = Balancer::over(&[upstream.address.to_string()], &[]);
+        assert_eq!(Client::connect(balancer.address).get("/", &[]).status, 200);
+        let program = balancer.into_program();
+        program.signal(signal);
+        let (code, _, log) = program.finish();
+        assert_eq!(code, 0, "{log}");
+        assert!(log.contains("listening") && !log.contains("ERROR"), "{log}");
+    }
+}
+
+#[test]
 fn sigterm_finishes_what_is_in_flight_and_accepts_nothing_new() {
     let (upstream, arrivals, open) = gated();
     let mut balancer = Balancer::over(&[upstream.address.to_string()], &[]);

@@ -99,6 +99,11 @@ impl Balancer {
         (status.code(), begun.elapsed())
     }
 
+    /// The program alone, to be waited for with all that it says.
+    pub fn into_program(self) -> Program {
+        self.program
+    }
+
     /// The program, to wait for or signal in other ways.
     pub fn program(&mut self) -> &mut Program {
         &mut self.program
