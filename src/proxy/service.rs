@@ -288,18 +288,15 @@ fn out_of_time() -> Box<Error> {
 
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = RequestContext;
+    /// In a box, since Pingora moves it from future to future.
+    type CTX = Box<RequestContext>;
 
-    fn new_ctx(&self) -> RequestContext {
-        RequestContext::new(&self.in_flight)
+    fn new_ctx(&self) -> Self::CTX {
+        Box::new(RequestContext::new(&self.in_flight))
     }
 
     /// Who asks for what, and may they?
-    async fn request_filter(
-        &self,
-        session: &mut Session,
-        context: &mut RequestContext,
-    ) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, context: &mut Self::CTX) -> Result<bool> {
         // HTTP/1.0 knows no 1xx.
         let admitted = framing::admit(session);
         let http_10 = session.req_header().version == Version::HTTP_10;
@@ -333,7 +330,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(
         &self,
         session: &mut Session,
-        context: &mut RequestContext,
+        context: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
         let Some(left) = context.time_left(Instant::now()) else { return Err(out_of_time()) };
         let fresh = context.stale == Stale::AskAgain && context.ticket.is_some();
@@ -383,7 +380,7 @@ impl ProxyHttp for Proxy {
         _peer: &HttpPeer,
         _fd: std::os::unix::io::RawFd,
         _digest: Option<&Digest>,
-        context: &mut RequestContext,
+        context: &mut Self::CTX,
     ) -> Result<()> {
         if let Some(metrics) = context.upstream() {
             metrics.connected(reused);
@@ -396,7 +393,7 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         _peer: &HttpPeer,
-        context: &mut RequestContext,
+        context: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
         let reason = reason(&error, context);
@@ -423,7 +420,7 @@ impl ProxyHttp for Proxy {
         peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        context: &mut RequestContext,
+        context: &mut Self::CTX,
         client_reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("backend {peer}"));
@@ -459,7 +456,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        context: &mut RequestContext,
+        context: &mut Self::CTX,
     ) -> Result<()> {
         let Some(endpoint) = context.endpoint() else {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
@@ -509,7 +506,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        context: &mut RequestContext,
+        context: &mut Self::CTX,
     ) -> Result<()> {
         let limit = context.route.as_ref().map_or(u64::MAX, |route| route.body_limit());
         framing::body_passes(session, end_of_stream, limit)?;
@@ -526,7 +523,7 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         response: &mut ResponseHeader,
-        _context: &mut RequestContext,
+        _context: &mut Self::CTX,
     ) -> Result<()> {
         backend_answer::tidy(response)
     }
@@ -536,7 +533,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        context: &mut RequestContext,
+        context: &mut Self::CTX,
     ) -> Result<()> {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
         {
@@ -597,7 +594,7 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        context: &mut RequestContext,
+        context: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         if let Some(encoder) = &mut context.encoder {
             *body = encoder.filter(body.take(), end_of_stream)?;
@@ -610,7 +607,7 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         _trailers: &mut HeaderMap,
-        context: &mut RequestContext,
+        context: &mut Self::CTX,
     ) -> Result<Option<Bytes>> {
         match &mut context.encoder {
             Some(encoder) => encoder.filter(None, true),
@@ -622,7 +619,7 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         error: &Error,
-        context: &mut RequestContext,
+        context: &mut Self::CTX,
     ) -> FailToProxy {
         let reason = match error.etype() {
             ErrorType::HTTPStatus(_) => context.failure.unwrap_or(Reason::Internal),
@@ -643,19 +640,14 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn logging(
-        &self,
-        session: &mut Session,
-        error: Option<&Error>,
-        context: &mut RequestContext,
-    ) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Self::CTX) {
         let outcome = Outcome::of(session, error, context);
         self.witness.ended(session, &outcome, context);
         framing::ended(session, outcome.reason);
     }
 
     /// The access log says it.
-    fn suppress_error_log(&self, _: &Session, _: &RequestContext, error: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, error: &Error) -> bool {
         *error.esource() != ErrorSource::Internal
             || matches!(error.etype(), ErrorType::Custom(_) | ErrorType::HTTPStatus(_))
     }
@@ -664,7 +656,7 @@ impl ProxyHttp for Proxy {
     fn suppress_proxy_warn_log(
         &self,
         _: &Session,
-        _: &RequestContext,
+        _: &Self::CTX,
         _: &Error,
         _: ProxyWarnLogContext,
     ) -> bool {

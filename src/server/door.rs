@@ -144,11 +144,14 @@ impl ServerApp for Door {
     ) -> Option<Stream> {
         let rules = self.entrance.0.load_full();
         let limits = &rules.terms.limits;
+        // What is over before the first request, or seldom happens, is in boxes of its
+        // own: whatever has a place in this future takes memory as long as the
+        // connection is there.
         let address = address(&stream).filter(|address| !rules.exempt.contains(Some(*address)));
         let _place = match self.connections.enter(address, limits) {
             Ok(place) => place,
             Err(full) => {
-                turn_away(stream, full, rules.terms.tls).await;
+                Box::pin(turn_away(stream, full, rules.terms.tls)).await;
                 return None;
             }
         };
@@ -156,7 +159,8 @@ impl ServerApp for Door {
             None => stream,
             Some(config) => {
                 let handshake = handshake(stream, Arc::clone(config));
-                let result = timeout(limits.handshake_timeout.get(), handshake).await;
+                let handshake = timeout(limits.handshake_timeout.get(), handshake);
+                let result = Box::pin(handshake).await;
                 let Ok(Some(stream)) = result else {
                     self.connections.handshake_failed(result.is_ok());
                     return None;
@@ -164,8 +168,8 @@ impl ServerApp for Door {
                 stream
             }
         };
-        let mut connection =
-            Connection::new(stream, Arc::clone(&rules.terms), self.witness.clone()).ok()?;
+        let connection = Connection::new(stream, Arc::clone(&rules.terms), self.witness.clone());
+        let mut connection = Box::new(connection.ok()?);
         let mut closing = self.departure.closing();
         let multiplexed = tokio::select! {
             biased;
@@ -175,7 +179,7 @@ impl ServerApp for Door {
         let dialogue = Arc::clone(connection.dialogue());
         if multiplexed {
             let retiring = dialogue.multiplex();
-            let serve = self.proxy.process_new(Box::new(connection), &retiring);
+            let serve = self.proxy.process_new(connection, &retiring);
             let mut leaving = shutdown.clone();
             let retire = async {
                 let _ = leaving.wait_for(|leaving| *leaving).await;
@@ -188,7 +192,7 @@ impl ServerApp for Door {
                 rest = retire => rest,
             }
         } else {
-            let serve = self.proxy.process_new(Box::new(connection), shutdown);
+            let serve = self.proxy.process_new(connection, shutdown);
             until_over(&dialogue, serve).await
         }
     }

@@ -38,6 +38,10 @@ impl RequestLine {
         if self.at == At::End {
             return Ok(());
         }
+        if self.at == At::Start && begins_with_a_line(bytes) {
+            self.at = At::End;
+            return Ok(());
+        }
         for &byte in bytes {
             self.at = match (self.at, byte) {
                 (At::Start | At::Line, b'!'..=b'~' | 0x80..) => At::Line,
@@ -59,6 +63,20 @@ impl RequestLine {
     }
 }
 
+/// Most lines come whole and are short and right, which is seen many bytes at a time.
+/// Of all others nothing is said.
+fn begins_with_a_line(bytes: &[u8]) -> bool {
+    let end = bytes.iter().take(256).position(|byte| *byte == b'\r');
+    let Some((line, rest)) = end.map(|end| bytes.split_at(end)) else { return false };
+    // At most 255 bytes, so that the count fits into one.
+    let (mut spaces, mut odd) = (0u8, 0u8);
+    for byte in line {
+        spaces += u8::from(*byte == b' ');
+        odd |= u8::from(*byte < b' ') | u8::from(*byte == 0x7f);
+    }
+    spaces == 2 && odd == 0 && line[0] != b' ' && rest.starts_with(b"\r\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +89,16 @@ mod tests {
         let again = text.bytes().try_for_each(|byte| pieces.feed(&[byte]));
         assert_eq!(result, again.map(|()| pieces.at), "{text:?}");
         result
+    }
+
+    #[test]
+    fn a_line_is_one_however_long_it_is() {
+        for length in 0..600 {
+            let line = format!("GET /{} HTTP/1.1\r\n", "a".repeat(length));
+            assert_eq!(fed(&line), Ok(At::End), "{length}");
+            let odd = format!("GET /{}\t HTTP/1.1\r\n", "a".repeat(length));
+            assert_eq!(fed(&odd), Err(Odd), "{length}");
+        }
     }
 
     #[test]
