@@ -100,8 +100,8 @@ struct Bound {
 /// What a load balancer does when it begins to answer.
 #[derive(Clone, Debug)]
 pub struct Started {
-    /// Where clients are accepted.
-    pub listeners: Vec<SocketAddr>,
+    /// Where clients are accepted, and whether over TLS.
+    pub listeners: Vec<(SocketAddr, bool)>,
     /// Where it is looked after, if anywhere.
     pub admin: Option<SocketAddr>,
     /// The pools and their backends after the first check.
@@ -247,8 +247,12 @@ async fn serve(
         accept(&config, proxy, connections.clone(), doors, fds, &departure, shutting_down);
     let mut services = tokio::spawn(accepting);
     let tls = config.listeners.iter().map(|listener| listener.tls.is_some());
-    let listening = listeners.iter().copied().zip(tls).collect();
-    desk.runs(Running { operator: Arc::clone(&operator), listeners: listening, access_log });
+    let listening: Vec<_> = listeners.iter().copied().zip(tls).collect();
+    desk.runs(Running {
+        operator: Arc::clone(&operator),
+        listeners: listening.clone(),
+        access_log,
+    });
     let pools = operator
         .current()
         .load()
@@ -256,7 +260,7 @@ async fn serve(
         .iter()
         .map(|p| (p.name().to_owned(), p.state()))
         .collect();
-    started(&Started { listeners: listeners.clone(), admin: admin_address, pools });
+    started(&Started { listeners: listening, admin: admin_address, pools });
     for address in &listeners {
         info!(target: "server", %address, "listening");
     }

@@ -20,8 +20,9 @@ pub(super) fn announce(
     language: Language,
 ) -> io::Result<()> {
     let words = Words::of(language);
-    for address in &started.listeners {
-        writeln!(out, "{} {}", words.listening, format!("http://{address}").bold())?;
+    for (address, tls) in &started.listeners {
+        let scheme = if *tls { "https" } else { "http" };
+        writeln!(out, "{} {}", words.listening, format!("{scheme}://{address}").bold())?;
     }
     if let Some(address) = started.admin {
         writeln!(out, "{} {}", words.admin, format!("http://{address}").bold())?;
@@ -62,9 +63,12 @@ fn listing(started: &Started, words: &Words) -> Listing {
 
 /// Three commands that show what was started.
 fn commands(started: &Started) -> Vec<String> {
-    let Some(listener) = started.listeners.first() else { return Vec::new() };
-    // curl and the probe know the scheme; what is short can be read and typed.
-    let url = reachable(*listener).to_string();
+    // One that anybody can talk to without certificates, if there is one.
+    let plain = started.listeners.iter().find(|(_, tls)| !tls);
+    let Some((listener, tls)) = plain.or(started.listeners.first()) else { return Vec::new() };
+    // curl and the probe know `http`; what is short can be read and typed.
+    let scheme = if *tls { "https://" } else { "" };
+    let url = format!("{scheme}{}", reachable(*listener));
     let mut commands = vec![format!("curl -i {url}")];
     // The one whose page reads well, if the lab backends are there.
     let named = |label: &str| label == Site::Example.name();
@@ -74,7 +78,7 @@ fn commands(started: &Started) -> Vec<String> {
     if let Some(backend) = by_host.filter(|backend| !backend.label.contains(':')) {
         commands.push(format!("curl -i -H 'Host: {}' {url}", backend.label));
     }
-    let target = if *listener == DEFAULT_LISTENER { "" } else { &format!(" {url}") };
+    let target = if *listener == DEFAULT_LISTENER && !tls { "" } else { &format!(" {url}") };
     commands.push(format!("{} probe{target} --count 5", invocation()));
     commands
 }

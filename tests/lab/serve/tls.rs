@@ -279,8 +279,13 @@ fn plain_requests_are_sent_to_https_and_only_https_promises_to_stay() {
         certificates(&[&files]),
         pool(&upstream),
     );
-    let (_balancer, addresses) = Balancer::listening(&place.write(&text));
+    let (balancer, addresses) = Balancer::listening(&place.write(&text));
     let [other_port, usual_port, plain, secure] = addresses[..] else { panic!("{addresses:?}") };
+    // The first screen says which is which.
+    for (scheme, address) in [("http", plain), ("https", secure)] {
+        let line = format!("Listening on {scheme}://{address}");
+        balancer.stdout_line(|shown| (shown == line).then_some(()));
+    }
     for (address, request, location) in [
         (
             other_port,
