@@ -10,8 +10,8 @@ use super::process::{Process, raise_own_limit};
 use super::{alone, count, is_full, measured};
 use crate::support::{Balancer, Program, Upstream, get};
 
-/// What may stay after all are closed that was not there before: allocators keep
-/// some of what they are given back.
+/// What may stay of three rounds, in KiB: far less than one round of a few hundred
+/// connections has.
 const KEPT: u64 = 4 * 1024;
 
 /// What one connection may cost, in KiB, where the program is built for speed; not
@@ -63,22 +63,30 @@ fn five_thousand_idle_connections_are_borne_and_leave_nothing_behind() {
     let first = round();
     assert!(first.1 >= begun.1 + many, "{} connections are open", first.1 - begun.1);
     // Those to the backend stay for a while.
-    let open = process.wait_for_descriptors(begun.1 + 16);
-    let after_first = process.resident();
-    for _ in 0..2 {
-        round();
-        process.wait_for_descriptors(open);
-    }
-    let (after, left) = (process.resident(), process.wait_for_descriptors(open));
+    let most = begun.1 + 16;
+    let mut left = process.wait_for_descriptors(most);
+    let mut again = |rounds: usize| -> Vec<u64> {
+        let kept = (0..rounds).map(|_| {
+            round();
+            left = process.wait_for_descriptors(most);
+            process.resident()
+        });
+        kept.collect()
+    };
+    // The allocator keeps what each thread had at its busiest until somebody needs it,
+    // and which thread has which connections is left to chance. What leaks is never
+    // given back, so that the least of later rounds is beyond the most of earlier ones.
+    let early = again(3).into_iter().max().expect("rounds");
+    let late = again(3).into_iter().min().expect("rounds");
 
     let each = (first.0 - begun.0) / many as u64;
     let run = format!("{many} idle connections");
-    let growth = after.saturating_sub(after_first);
+    let growth = late.saturating_sub(early);
     measured(&run, "memory of each", format!("{each} KiB"), &format!("{EACH} KiB"));
     measured(&run, "descriptors before and after", format!("{}, {left}", begun.1), "+ 16");
-    measured(&run, "growth over two more rounds", format!("{growth} KiB"), &format!("{KEPT} KiB"));
-    assert!(left <= begun.1 + 16, "{left} descriptors are open, {} were before", begun.1);
-    assert!(growth <= KEPT, "{after_first} KiB have become {after} KiB");
+    measured(&run, "growth over rounds", format!("{growth} KiB"), &format!("{KEPT} KiB"));
+    assert!(left <= most, "{left} descriptors are open, {} were before", begun.1);
+    assert!(growth <= KEPT, "{early} KiB have become {late} KiB");
     assert!(each <= EACH, "{each} KiB for each");
     assert!(is_full() || many < 5000);
 }
