@@ -97,7 +97,7 @@ fn ten_thousand_uploads_that_are_given_up_leave_nothing_behind() {
     let open = process.wait_for_descriptors(begun);
     let warm = process.resident();
     send(address, many, 1000);
-    let left = process.wait_for_descriptors(open);
+    let left = process.wait_for_descriptors(begun);
     let after = process.resident();
     let growth = after.saturating_sub(warm);
 
