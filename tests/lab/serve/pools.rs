@@ -341,8 +341,10 @@ fn a_breaker_opens_lets_one_through_and_closes_again() {
     assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 1, "{statuses:?}");
     assert_eq!(bad.received().len(), 4);
     status.store(200, Ordering::SeqCst);
+    let begun = Instant::now();
     while bad.received().len() < 10 {
         assert_eq!(get(balancer.address, "/", &[]).status, 200);
+        assert!(begun.elapsed() < Duration::from_secs(30), "it gets nothing");
     }
     breaker("closed");
 }
