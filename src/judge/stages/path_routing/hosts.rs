@@ -11,10 +11,9 @@ use crate::judge::stage::Outcome;
 pub async fn host_matching(scene: &Scene) -> Outcome {
     let pools = Pools::start(scene, [1; 4]).await?;
     let (host, draw) = (pools.host.clone(), &scene.draw);
-    let every_second = host.chars().enumerate();
-    let every_second =
-        every_second.map(|(at, c)| if at % 2 == 1 { c.to_ascii_uppercase() } else { c });
-    let mixed: String = every_second.collect();
+    let letters = host.chars().enumerate();
+    let mixed = letters.map(|(at, c)| if at % 2 == 1 { c.to_ascii_uppercase() } else { c });
+    let mixed: String = mixed.collect();
     let port = || draw.number(1..65_536);
     let plain = |host: String| (draw.path(), host);
     let cases = [

@@ -10,6 +10,10 @@ folder=$(mktemp -d "$3/haproxy.XXXXXX")
 listen=$4
 backends=$5
 name=${LAB_PROXY_NAME:-pingora-lab}
+api_backends=${LAB_API_BACKENDS:-127.0.0.1:6190}
+static_backends=${LAB_STATIC_BACKENDS:-127.0.0.1:6191}
+admin_backends=${LAB_ADMIN_BACKENDS:-127.0.0.1:6192}
+admin_host=${LAB_ADMIN_HOST:-admin.test}
 interval=${LAB_HEALTH_INTERVAL_MS:-1000}
 
 number=${stage%%-*}
@@ -80,7 +84,7 @@ if [ "$number" -ge 07 ]; then
   $normal
   http-request set-var(txn.path) path
   http-request set-pathq %[var(txn.sent)]
-  use_backend admin if { req.hdr(host),host_only,lower -m str $LAB_ADMIN_HOST }
+  use_backend admin if { req.hdr(host),host_only,lower -m str $admin_host }
   use_backend api if $api
   use_backend static if $static"
 fi
@@ -117,8 +121,8 @@ frontend lab
   $routes
   default_backend rest
 $(pool rest "$backends")
-$([ "$number" -lt 07 ] || pool api "$LAB_API_BACKENDS")
-$([ "$number" -lt 07 ] || pool static "$LAB_STATIC_BACKENDS")
-$([ "$number" -lt 07 ] || pool admin "$LAB_ADMIN_BACKENDS")
+$([ "$number" -lt 07 ] || pool api "$api_backends")
+$([ "$number" -lt 07 ] || pool static "$static_backends")
+$([ "$number" -lt 07 ] || pool admin "$admin_backends")
 CONF
 exec haproxy -db -q -f "$folder/haproxy.cfg"

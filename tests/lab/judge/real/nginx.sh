@@ -9,6 +9,10 @@ folder=$(mktemp -d "$3/nginx.XXXXXX")
 listen=$4
 backends=$(printf %s "$5" | tr , ' ')
 name=${LAB_PROXY_NAME:-pingora-lab}
+api_backends=${LAB_API_BACKENDS:-127.0.0.1:6190}
+static_backends=${LAB_STATIC_BACKENDS:-127.0.0.1:6191}
+admin_backends=${LAB_ADMIN_BACKENDS:-127.0.0.1:6192}
+admin_host=${LAB_ADMIN_HOST:-admin.test}
 modules=${NGINX_MODULES:-/usr/lib/nginx/modules}
 
 number=${stage%%-*}
@@ -111,9 +115,9 @@ location() {
 
 routes=$(location / lab)
 if [ "$number" -ge 07 ]; then
-  inner="$(pool api "$LAB_API_BACKENDS")
-  $(pool static "$LAB_STATIC_BACKENDS")
-  $(pool admin "$LAB_ADMIN_BACKENDS")"
+  inner="$(pool api "$api_backends")
+  $(pool static "$static_backends")
+  $(pool admin "$admin_backends")"
   # Of what begins as a location with a slash at its end nginx would redirect the one
   # without the slash.
   routes="$routes
@@ -123,7 +127,7 @@ if [ "$number" -ge 07 ]; then
     $(location /static/ static)"
   admin="server {
     listen $listen;
-    server_name $LAB_ADMIN_HOST;
+    server_name $admin_host;
     $answer
     $(location / admin)
     $failed
