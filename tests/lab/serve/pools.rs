@@ -307,8 +307,9 @@ fn moody(status: &Arc<AtomicU16>) -> Upstream {
 fn a_breaker_opens_lets_one_through_and_closes_again() {
     let status = Arc::new(AtomicU16::new(503));
     let (bad, good) = (moody(&status), Upstream::named("good"));
+    // Long enough for a dozen requests on a machine that is busy.
     let balancer = Balancer::configured(&pool(
-        "circuit_breaker = { consecutive_failures = 3, statuses = [503], open_for = '300ms' }",
+        "circuit_breaker = { consecutive_failures = 3, statuses = [503], open_for = '2s' }",
         &[("bad", &bad, ""), ("good", &good, "")],
     ));
     let breaker = |state: &str| {
