@@ -4,9 +4,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
 
-use super::upgrade::{Named, Taker};
 use pingora::server::Fds;
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::upgrade::{Named, Taker};
 
 /// How many connections the kernel may hold until they are accepted; the
 /// kernel lowers it to `net.core.somaxconn`.
