@@ -209,12 +209,7 @@ fn health_and_breakers_are_shown_as_they_are() {
 
 #[test]
 fn what_runs_now_is_shown_as_running() {
-    let (open, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
-    let slow = Upstream::scripted(move |_, stream| {
-        let _ = gate.lock().unwrap().recv();
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_ok()
-    });
+    let (slow, open) = Upstream::gated("slow");
     let balancer = Balancer::configured(&format!(
         "{ADMIN}[[pool]]\nname = 'web'\nmax_requests = 1\n\
          [[pool.backend]]\nname = 'slow'\naddress = '{}'\n",

@@ -175,18 +175,18 @@ fn http2_client(address: SocketAddr, stop: &AtomicBool) -> usize {
 
 #[test]
 fn a_slow_answer_finishes_where_it_began_and_its_connection_is_closed() {
-    let (upstream, arrivals, open) = super::ending::gated();
+    let (upstream, open) = Upstream::gated("slow");
     let lab = one_listener(upstream.address);
     let (old, addresses) = lab.start();
     // A request has been answered on it, so it is the old process's.
     let mut idle = Client::connect(addresses[0]);
     idle.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    arrivals.recv().unwrap();
+    upstream.wait_for_requests(1);
     open.send(()).unwrap();
     assert_eq!(idle.answer().expect("an answer").header("connection"), Some("keep-alive"));
     let mut slow = Client::connect(addresses[0]);
     slow.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    arrivals.recv().unwrap();
+    upstream.wait_for_requests(2);
     let (_new, _) = lab.upgrade();
     old.event(|event| (event["message"] == "another process has taken over").then_some(()));
     // A request on a connection that the old process has is answered too.
@@ -196,7 +196,7 @@ fn a_slow_answer_finishes_where_it_began_and_its_connection_is_closed() {
         assert_eq!(answer.header("connection"), Some("close"));
         assert!(idle.is_closed());
     });
-    arrivals.recv().unwrap();
+    upstream.wait_for_requests(3);
     open.send(()).unwrap();
     open.send(()).unwrap();
     let answer = slow.answer().expect("the answer comes");
