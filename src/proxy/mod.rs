@@ -5,6 +5,7 @@
 //!
 //! | file | what it decides |
 //! | --- | --- |
+//! | [`context`] | what the phases of one request tell each other |
 //! | [`snapshot`] | what the configuration says, prepared; swapped whole on reload |
 //! | [`connection`] | how long a client is waited for, and what of it |
 //! | [`framing`] | whether a request may pass the door |
