@@ -85,6 +85,20 @@ impl<'a> Running<'a> {
         found.map(|found| found.repeat(self.scene.by_hand(request)))
     }
 
+    /// The lines that the program has written to its standard output so far and
+    /// ended; of very many the first and the last.
+    pub fn lines(&self) -> Vec<String> {
+        let text = self.program.output().stdout.text();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(str::to_owned).collect()
+    }
+
+    /// All that the program has written so far, by the name of the stream.
+    pub fn written(&self) -> [(&'static str, String); 2] {
+        let output = self.program.output();
+        [("standard output", output.stdout.text()), ("standard error", output.stderr.text())]
+    }
+
     /// The finding that the program has ended, if it has.
     pub async fn ended(&self) -> Option<Finding> {
         self.program.exited()?;

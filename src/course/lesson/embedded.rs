@@ -63,6 +63,7 @@ const FILES: &[Files] = lessons! {
     "05-response-headers" ["modules", "own_choice"]
     "06-failures" ["own_pool", "safe_again"]
     "07-path-routing" ["resolved_path", "route_table"]
+    "08-access-log" ["log_thread", "own_record"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

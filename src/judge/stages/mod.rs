@@ -1,5 +1,6 @@
 //! The stages, each with its checks.
 
+mod access_log;
 mod failures;
 mod first_proxy;
 mod health_checks;
@@ -24,6 +25,7 @@ pub const STAGES: &[&Stage] = &[
     &response_headers::STAGE,
     &failures::STAGE,
     &path_routing::STAGE,
+    &access_log::STAGE,
 ];
 
 /// The stage of this id.

@@ -1,0 +1,113 @@
+//! The duration in a line is that of its request: all of it, and nothing else.
+
+use std::time::{Duration, Instant};
+
+use super::lines::{found, of_request};
+use crate::backends::recording::{Act, Framing, Reply};
+use crate::judge::client::Request;
+use crate::judge::running::Running;
+use crate::judge::scene::Scene;
+use crate::judge::stage::Outcome;
+use crate::judge::stages::named_proxy::NamedProxy;
+
+/// How much shorter than the backend's own time it may seem: clocks are read at
+/// different moments.
+const SHORTER: f64 = 10.0;
+
+/// How much longer than the client's time, which ends with the last byte. If the machine
+/// stalled, nothing is said.
+const LONGER: f64 = 100.0;
+
+/// Answers that come late, and answers that end late; two on one connection, with a
+/// pause between.
+pub async fn plausible_time(scene: &Scene) -> Outcome {
+    let proxy = NamedProxy::start(scene, 1).await?;
+    let draw = &scene.draw;
+    let late = Duration::from_millis(draw.number(150..300));
+    scene.plan(format!("answers after {} ms", late.as_millis()));
+    proxy.backends[0].always(Act::Delay(late, Reply::ok("late")));
+    let (request, word) = drawn(&proxy);
+    let begun = Instant::now();
+    if let Err(trouble) = proxy.running.client().send(&request).await {
+        return Err(proxy.running.trouble(&trouble, &request).await);
+    }
+    took(scene, &proxy.running, &request, &word, late, begun.elapsed(), "duration-too-short")
+        .await?;
+
+    // The head at once, then the body.
+    let pieces = u32::try_from(draw.number(6..10)).unwrap_or(6);
+    let every = Duration::from_millis(40);
+    scene.plan(format!("{pieces} pieces"));
+    let body = vec![b'x'; 500 * usize::try_from(pieces).unwrap_or(6)];
+    let reply = Reply::ok(body).framing(Framing::Chunked(100));
+    proxy.backends[0].always(Act::Drip { reply, chunk: 500, every });
+    let (request, word) = drawn(&proxy);
+    let begun = Instant::now();
+    if let Err(trouble) = proxy.running.client().send(&request).await {
+        return Err(proxy.running.trouble(&trouble, &request).await);
+    }
+    let least = every * (pieces - 1);
+    took(scene, &proxy.running, &request, &word, least, begun.elapsed(), "duration-without-body")
+        .await?;
+
+    // A client that thinks between its requests.
+    proxy.answer_with(&Reply::ok("at once"));
+    let mut connection = match proxy.running.client().connect().await {
+        Ok(connection) => connection,
+        Err(trouble) => return Err(proxy.running.trouble(&trouble, &request).await),
+    };
+    for pause in [Duration::ZERO, late] {
+        tokio::time::sleep(pause).await;
+        let (request, word) = drawn(&proxy);
+        let begun = Instant::now();
+        match connection.send(&request).await {
+            // Whoever closes it after each answer has nothing to add up.
+            Ok(answer) if !answer.reusable => break,
+            Ok(_) => {}
+            Err(trouble) => return Err(proxy.running.trouble(&trouble, &request).await),
+        }
+        let whole = begun.elapsed();
+        took(scene, &proxy.running, &request, &word, Duration::ZERO, whole, "duration-too-short")
+            .await?;
+    }
+    Ok(())
+}
+
+fn drawn(proxy: &NamedProxy<'_>) -> (Request, String) {
+    let draw = &proxy.scene.draw;
+    let word = format!("{}{}", draw.word(), draw.number(100_000..1_000_000));
+    proxy.scene.plan(format!("GET /anything/{word}"));
+    (proxy.running.request("GET", format!("/anything/{word}")), word)
+}
+
+/// The line's duration is at least that of the backend and at most that of the client.
+async fn took(
+    scene: &Scene,
+    running: &Running<'_>,
+    request: &Request,
+    word: &str,
+    least: Duration,
+    most: Duration,
+    too_short: &'static str,
+) -> Outcome {
+    let line = of_request(scene, running, request, word).await?;
+    let told = line.get("duration_ms").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    let fits = |told: f64| (ms(least) - SHORTER..=ms(most) + LONGER).contains(&told);
+    if fits(told) {
+        return Ok(());
+    }
+    let other_unit = least > Duration::ZERO && [1e3, 1e-3, 1e-6].iter().any(|by| fits(told * by));
+    let id = match told < ms(least) {
+        _ if other_unit => "duration-in-another-unit",
+        true => too_short,
+        false => "duration-too-long",
+    };
+    Err(found(scene, id, request)
+        .compared(format!("{:.0} to {:.0}", ms(least), ms(most)), told)
+        .with("least", format!("{:.0}", ms(least)))
+        .with("most", format!("{:.0}", ms(most)))
+        .with("told", format!("{told}"))
+        .timed()
+        .fail())
+}
