@@ -102,6 +102,11 @@ const NGINX: Server = Server {
                 mistake("path-in-proxy-pass", "query-and-encoding", "prefix-lost"),
             ],
         },
+        Stage {
+            id: "08-access-log",
+            cannot: &[],
+            mistakes: &[mistake("no-escape", "no-forged-lines", "line-broken")],
+        },
     ],
 };
 
@@ -155,6 +160,11 @@ const HAPROXY: Server = Server {
                 mistake("path-beg", "segment-boundary", "not-a-segment"),
                 mistake("raw-path", "dot-segments", "dot-segments-ignored"),
             ],
+        },
+        Stage {
+            id: "08-access-log",
+            cannot: &[],
+            mistakes: &[mistake("no-escape", "no-forged-lines", "line-broken")],
         },
     ],
 };

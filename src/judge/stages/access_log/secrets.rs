@@ -9,7 +9,7 @@ use crate::judge::stages::own::refuse;
 
 /// Requests with secrets in their fields, served and not; answers with some in theirs.
 pub async fn no_secrets(scene: &Scene) -> Outcome {
-    let proxy = NamedProxy::start(scene, 1).await?;
+    let proxy = NamedProxy::start(scene, 2).await?;
     let draw = &scene.draw;
     let secret = || format!("{}{}{}", draw.word(), draw.number(10..100), draw.word());
     let mut known: Vec<(&str, String)> = Vec::new();
@@ -32,8 +32,8 @@ pub async fn no_secrets(scene: &Scene) -> Outcome {
             ("Set-Cookie", given),
         ]);
         if !served {
-            scene.plan("the backend refuses");
-            refuse(scene, &proxy.backends[0])?;
+            scene.plan("both backends refuse");
+            proxy.backends.iter().try_for_each(|backend| refuse(scene, backend))?;
         }
         scene.plan(format!("GET /anything/{word}, served: {served}"));
         let answer = proxy.running.client().send(&request).await;

@@ -57,6 +57,9 @@ static='{ var(txn.path) -m str /static } || { var(txn.path) -m beg /static/ }'
 normal='http-request normalize-uri percent-decode-unreserved
   http-request normalize-uri path-strip-dot
   http-request normalize-uri path-strip-dotdot full'
+# A server that was tried and did not answer is none that is named here.
+escaped=',json(utf8s)'
+stream='log stdout format raw local0 info'
 
 case $fault in
   right) ;;
@@ -75,6 +78,7 @@ case $fault in
   option redispatch 1' ;;
   path-beg) api='{ var(txn.path) -m beg /api }' ;;
   raw-path) normal= ;;
+  no-escape) escaped= ;;
   *) echo "no such fault: $fault" >&2; exit 2 ;;
 esac
 
@@ -87,6 +91,18 @@ if [ "$number" -ge 07 ]; then
   use_backend admin if { req.hdr(host),host_only,lower -m str $admin_host }
   use_backend api if $api
   use_backend static if $static"
+fi
+
+log= quiet=-q
+if [ "$number" -ge 08 ]; then
+  quiet=
+  log="$stream
+  log-format '{\"method\":\"%HM\",\"path\":\"%[var(txn.sent)$escaped]\",\"status\":%ST,\"backend\":%[var(txn.backend)],\"duration_ms\":%Ta,\"request_id\":\"%ID\"}'
+  unique-id-format %[uuid]
+  unique-id-header X-Request-Id
+  http-request del-header X-Request-Id
+  http-request set-var(txn.backend) str(null)
+  http-response set-var-fmt(txn.backend) '\"%[srv_name]\"'"
 fi
 
 # pool NAME BACKENDS
@@ -115,6 +131,7 @@ defaults
   option abortonclose
 frontend lab
   bind $listen
+  $log
   $errors
   $request
   $answer
@@ -125,4 +142,5 @@ $([ "$number" -lt 07 ] || pool api "$api_backends")
 $([ "$number" -lt 07 ] || pool static "$static_backends")
 $([ "$number" -lt 07 ] || pool admin "$admin_backends")
 CONF
-exec haproxy -db -q -f "$folder/haproxy.cfg"
+# Quiet, it closes its standard output.
+exec haproxy -db $quiet -f "$folder/haproxy.cfg"

@@ -19,6 +19,7 @@ number=${stage%%-*}
 [ "$number" != 01 ] || backends=${backends%% *}
 
 load= balance= uri= answer= failed= inner= admin= below=/
+escape=json log='access_log off;'
 request='proxy_set_header Host $http_host;'
 # A refused connection costs this request a try, and no later one.
 members() { for backend in $(printf %s "$1" | tr , ' '); do echo "server $backend max_fails=0;"; done; }
@@ -79,6 +80,10 @@ if [ "$number" = 03 ] || [ "$number" -ge 06 ]; then
       return 502 "the backend failed\n";
     }'
 fi
+if [ "$number" -ge 08 ]; then
+  request="$request
+      proxy_set_header X-Request-Id \$request_id;"
+fi
 
 case $fault in
   right) ;;
@@ -97,8 +102,23 @@ case $fault in
     proxy_next_upstream error timeout non_idempotent;" ;;
   # The location is a prefix of letters then.
   no-slash) below= ;;
+  no-escape) escape=none ;;
   *) echo "no such fault: $fault" >&2; exit 2 ;;
 esac
+
+if [ "$number" -ge 08 ]; then
+  # The last of those that were tried, if a connection to it stood; and seconds with
+  # three digits behind the point, in milliseconds.
+  log='map "$upstream_connect_time|$upstream_addr" $lab_backend {
+    "~[0-9][^|]*\|(.*[, ])?(?<last>[0-9.]+:[0-9]+)$" $last;
+  }
+  map $request_time $lab_ms {
+    "~^0\.0*(?<ms>[0-9]+)$" $ms;
+    "~^(?<s>[1-9][0-9]*)\.(?<rest>[0-9]+)$" $s$rest;
+  }'"
+  log_format lab escape=$escape "\''{"method":"$request_method","path":"$request_uri","status":$status,"backend":"$lab_backend","duration_ms":$lab_ms,"request_id":"$request_id"}'\'';
+  access_log /dev/stdout lab;'
+fi
 
 # pool NAME BACKENDS
 pool() { printf 'upstream %s {\n%s\nkeepalive 16;\n}\n' "$1" "$(members "$2")"; }
@@ -143,7 +163,7 @@ error_log stderr error;
 $load
 events { worker_connections 1024; }
 http {
-  access_log off;
+  $log
   client_body_temp_path $folder/body;
   proxy_temp_path $folder/proxy;
   fastcgi_temp_path $folder/fastcgi;
