@@ -63,6 +63,19 @@ fn a_pass_shows_what_was_proved_the_solution_and_the_next_stage() {
 }
 
 #[test]
+fn the_next_stage_may_begin_with_ones_own_program() {
+    let learner = Learner::new("en", "right");
+    let terminal = Terminal::start(&learner, 80, 40);
+    terminal.shows("N  the same with your own program");
+    terminal.press("N");
+    terminal.until("the next stage", |seen| seen.text().starts_with("02-round-robin"));
+    terminal.shows("It is your program of 01-first-proxy now");
+    assert_eq!(learner.lab.read("stages/02-round-robin/main.rs"), "right\n");
+    // It is what is judged there: a program that forwards to one backend only.
+    terminal.shows("only-first-backend");
+}
+
+#[test]
 fn what_an_older_save_came_to_is_never_shown() {
     let learner = Learner::new("en", "late");
     let terminal = Terminal::start(&learner, 80, 40);
