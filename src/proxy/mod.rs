@@ -32,6 +32,7 @@
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
 //! | [`compress`] | which answers are compressed, and what they become |
+//! | [`http10`] | how the answers to clients of HTTP/1.0 end |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
 //! | [`outcome`] | how a request ended |
 //! | [`metrics`] | what is counted of requests |
@@ -52,10 +53,13 @@ pub mod connection;
 pub mod context;
 pub mod cookie;
 pub mod cors;
+#[cfg(test)]
+pub mod faults;
 pub mod forwarded;
 pub mod framing;
 pub mod headers;
 pub mod host;
+pub mod http10;
 pub mod list;
 pub mod metrics;
 pub mod outcome;

@@ -58,3 +58,7 @@ pub(super) fn accept(
         join_all(services).await;
     }
 }
+
+#[cfg(test)]
+#[path = "accept_tests.rs"]
+mod tests;

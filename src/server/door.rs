@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::apps::{HttpServerOptions, ServerApp};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::server::ShutdownWatch;
@@ -192,8 +193,7 @@ impl ServerApp for Door {
                 rest = retire => rest,
             }
         } else {
-            let serve = self.proxy.process_new(connection, shutdown);
-            until_over(&dialogue, serve).await
+            until_over(&dialogue, take_turns(&self.proxy, connection, shutdown)).await
         }
     }
 
@@ -201,6 +201,29 @@ impl ServerApp for Door {
         self.departure.last_call(&self.connections).await;
         ServerApp::cleanup(&*self.proxy).await;
     }
+}
+
+/// Serves the requests of a connection of HTTP/1, one after the other. Pingora would give
+/// each read of the first header a minute; the connection knows better how long may be
+/// waited for what.
+async fn take_turns(
+    proxy: &Arc<HttpProxy<Proxy>>,
+    connection: Stream,
+    shutdown: &ShutdownWatch,
+) -> Option<Stream> {
+    let mut session = ServerSession::new_http1(connection);
+    session.set_read_timeout(None);
+    let leaving = *shutdown.borrow();
+    // 0 is no limit.
+    session.set_keepalive((!leaving).then_some(0));
+    while let Some(reused) = proxy.process_new_http(session, shutdown).await {
+        let (stream, settings) = reused.consume();
+        session = ServerSession::new_http1(stream);
+        if let Some(settings) = settings {
+            settings.apply_to_session(&mut session);
+        }
+    }
+    None
 }
 
 /// Serves a connection until nothing more will come of it.
