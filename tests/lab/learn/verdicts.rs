@@ -1,6 +1,7 @@
 //! From save to verdict.
 
 use nix::sys::signal::Signal;
+use pingora_lab::judge::stages::STAGES;
 
 use super::{FIRST, Learner, Terminal};
 
@@ -11,7 +12,7 @@ fn a_failing_stage_shows_its_diagnosis_and_its_evidence() {
     terminal.shows("0 of 5 checks passed");
     for part in [
         "01-first-proxy",
-        "0/6",
+        &format!("0/{}", STAGES.len()),
         "Forward every request to one backend",
         "✗ Starts and listens",
         "- Serves 50 clients at the same time (not run)",
@@ -46,7 +47,7 @@ fn a_pass_shows_what_was_proved_the_solution_and_the_next_stage() {
     let terminal = Terminal::start(&learner, 80, 40);
     terminal.shows("✓ Passed");
     terminal.shows("status and body arrived byte for byte");
-    terminal.shows("1/6");
+    terminal.shows(&format!("1/{}", STAGES.len()));
     terminal.shows("go on: 02-round-robin");
     terminal.shows("stages/02-round-robin/main.rs");
     // As `check` would have kept it.
