@@ -10,10 +10,11 @@ use http::header::COOKIE;
 use pingora::http::RequestHeader;
 
 use super::answer::Reason;
+use super::host::Host;
+use super::path;
 use super::pool::Target;
 use super::route::{Action, Route};
 use super::routes::{Asked, Routes};
-use super::{host, path};
 use crate::config::{self, Balance, HashBy};
 
 /// What a request is for.
@@ -26,7 +27,7 @@ pub struct Choice {
     pub path: Option<String>,
 }
 
-/// Finds the route of a request that has a valid host or none.
+/// Finds the route of a request with this host, or none.
 ///
 /// # Errors
 ///
@@ -34,7 +35,7 @@ pub struct Choice {
 pub fn choose(
     routes: &Routes,
     request: &RequestHeader,
-    authority: Option<&HeaderValue>,
+    host: Option<&Host>,
 ) -> Result<Choice, Reason> {
     let asked_for = request.uri.path();
     // `OPTIONS *` is about the server as a whole.
@@ -52,11 +53,11 @@ pub fn choose(
         };
         Some((Arc::clone(route), target))
     };
-    let found = match authority {
-        Some(authority) => host::look_up(authority.as_bytes(), |host| Some(find(Some(host)))),
-        None => Some(find(None)),
+    let found = match host {
+        Some(host) => host.look_up(|host| find(Some(host))),
+        None => find(None),
     };
-    let (route, target) = found.flatten().ok_or(Reason::NoRoute)?;
+    let (route, target) = found.ok_or(Reason::NoRoute)?;
     let query = request.uri.query();
     let path = route.rewritten(&path, query).or_else(|| match (path, query) {
         (Cow::Borrowed(_), _) => None,

@@ -7,6 +7,8 @@
 //! | --- | --- |
 //! | [`snapshot`] | what the configuration says, prepared; swapped whole on reload |
 //! | [`connection`] | how long a client is waited for, and what of it |
+//! | `decision` | the first look at a request, and what it comes to |
+//! | [`census`] | which of the fields that the proxy goes by a request has |
 //! | [`framing`] | whether a request may pass the door |
 //! | [`host`] | what the client's `Host` is, and whether it is one |
 //! | [`path`] | the one reading of a path that routes decide on |
@@ -27,6 +29,7 @@
 //! | [`trace`] | the trace that a request belongs to |
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
+//! | `own_answers` | when they are given, and how they are sent |
 //! | [`compress`] | which answers are compressed, and what they become |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
 //! | [`outcome`] | how a request ended |
@@ -42,17 +45,20 @@ pub mod access_log;
 pub mod answer;
 pub mod auth;
 pub mod backend_answer;
+pub mod census;
 pub mod choice;
 pub mod compress;
 pub mod connection;
 pub mod context;
 pub mod cors;
+mod decision;
 pub mod forwarded;
 pub mod framing;
 pub mod headers;
 pub mod host;
 pub mod metrics;
 pub mod outcome;
+mod own_answers;
 pub mod path;
 pub mod pem;
 pub mod policies;

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::RequestHeader;
 
+use super::census::Census;
 use crate::config;
 
 /// The field that names the trace.
@@ -46,14 +47,16 @@ impl Traces {
 
     /// The trace that a request with these fields belongs to; `None` if it belongs to
     /// none and none is begun.
-    pub fn of(self, headers: &HeaderMap) -> Option<Trace> {
-        let mut sent = headers.get_all(PARENT).iter();
-        match (sent.next(), sent.next()) {
-            (Some(parent), None) if is_valid(parent.as_bytes()) => {
-                Some(Trace { parent: parent.clone(), begun: false })
+    pub fn of(self, headers: &HeaderMap, census: Census) -> Option<Trace> {
+        if census.trace_parent {
+            let mut sent = headers.get_all(PARENT).iter();
+            if let (Some(parent), None) = (sent.next(), sent.next())
+                && is_valid(parent.as_bytes())
+            {
+                return Some(Trace { parent: parent.clone(), begun: false });
             }
-            _ => self.begin.then(|| Trace { parent: new(self.sampled), begun: true }),
         }
+        self.begin.then(|| Trace { parent: new(self.sampled), begun: true })
     }
 }
 
@@ -65,14 +68,17 @@ impl Trace {
         &self.parent.as_bytes()[3..35]
     }
 
-    /// Has a request to a backend say which trace it belongs to, if it does not do so.
+    /// Has a request to a backend, of which this is the census, say which trace it
+    /// belongs to, if it does not do so.
     ///
     /// # Errors
     ///
     /// There are too many fields.
-    pub fn apply(&self, request: &mut RequestHeader) -> Result<()> {
+    pub fn apply(&self, request: &mut RequestHeader, census: Census) -> Result<()> {
         if self.begun {
-            request.remove_header(&STATE);
+            if census.trace_state {
+                request.remove_header(&STATE);
+            }
             request.insert_header(PARENT, self.parent.clone())?;
         }
         Ok(())
