@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::SETTLE;
 use super::connections::Connections;
+use super::drain::SETTLE;
 
 /// How long the doors wait for the last requests of their connections.
 #[derive(Clone)]

@@ -12,9 +12,9 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tracing::{info, warn};
 
-use super::super::SETTLE;
 use super::taker::UpgradeError;
 use super::{Named, peer, wire};
+use crate::server::drain::SETTLE;
 
 /// Waits for a process that takes over.
 pub struct Giver {
