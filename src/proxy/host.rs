@@ -55,7 +55,12 @@ pub fn of(request: &RequestHeader) -> Result<Option<Host>, InvalidHost> {
 // === impl Host ===
 
 impl Host {
-    fn new(value: HeaderValue) -> Result<Self, InvalidHost> {
+    /// Reads an authority.
+    ///
+    /// # Errors
+    ///
+    /// It is no `host[:port]`.
+    pub fn new(value: HeaderValue) -> Result<Self, InvalidHost> {
         let name = split(value.as_bytes()).ok_or(InvalidHost)?.0.len();
         Ok(Self { value, name })
     }

@@ -170,4 +170,3 @@ fn location(
 fn is_secure(session: &Session) -> bool {
     Dialogue::of(session).is_some_and(|dialogue| dialogue.terms().tls)
 }
-

@@ -1,33 +1,32 @@
 //! `impl ProxyHttp`: the phases of a request, in Pingora's order.
 
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::STRICT_TRANSPORT_SECURITY;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use super::answer::{self, Answer, Reason};
-use super::connection::{Dialogue, Peer};
+use super::answer::{self, Reason};
+use super::connection::Dialogue;
 use super::context::{InFlight, RequestContext, Stale};
+use super::decision::Decision;
 use super::forwarded;
 use super::headers::Facts;
 use super::metrics::upstream::Cause;
 use super::outcome::Outcome;
 use super::policies::Instead;
 use super::pool::NoBackend;
-use super::route::{Action, Place, Redirect, Route};
+use super::route::Route;
 use super::snapshot::Current;
 use super::witness::Witness;
-use super::{backend_answer, choice, framing, host, request_id, retry};
-use crate::config::Scheme;
+use super::{backend_answer, choice, framing, retry};
 
 /// The load balancer, as Pingora sees it.
 pub struct Proxy {
