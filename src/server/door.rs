@@ -137,7 +137,7 @@ impl Door {
             Ok(place) => place,
             Err(full) => return Box::pin(turn_away(stream, full, rules.terms.tls)).await,
         };
-        let socket = Socket::new(stream, peer);
+        let socket = Socket::new(stream, peer, rules.terms.tls);
         let wire = match &rules.tls {
             None => Wire::Plain(socket),
             Some(config) => {

@@ -29,6 +29,9 @@ const GATHERED: usize = 1460;
 pub struct Socket {
     stream: TcpStream,
     digest: Arc<SocketDigest>,
+    /// How much may be gathered; TLS has records of its own, and sends an alert without
+    /// a flush.
+    room: usize,
     /// What has been written and not sent; it has room only while there is something.
     gathered: Vec<u8>,
 }
@@ -37,12 +40,14 @@ pub struct Socket {
 
 impl Socket {
     /// Takes over a connection that was accepted from this address. That small writes
-    /// go out at once (`TCP_NODELAY`) is up to whoever accepts it.
-    pub fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+    /// go out at once (`TCP_NODELAY`) is up to whoever accepts it. `tls` says whether it
+    /// is spoken over it.
+    pub fn new(stream: TcpStream, peer: SocketAddr, tls: bool) -> Self {
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // It is new, so that it is empty.
         let _ = digest.peer_addr.set(Some(peer.into()));
-        Self { stream, digest: Arc::new(digest), gathered: Vec::new() }
+        let room = if tls { 0 } else { GATHERED };
+        Self { stream, digest: Arc::new(digest), room, gathered: Vec::new() }
     }
 
     /// Waits until something has come, or the client has gone, without reading it.
@@ -71,10 +76,10 @@ impl Socket {
 
     /// Gathers bytes, if there is room for all of them.
     fn gather(&mut self, slices: &[IoSlice<'_>], length: usize) -> bool {
-        if self.gathered.len() + length > GATHERED {
+        if self.gathered.len() + length > self.room {
             return false;
         }
-        self.gathered.reserve_exact(GATHERED - self.gathered.len());
+        self.gathered.reserve_exact(self.room - self.gathered.len());
         slices.iter().for_each(|slice| self.gathered.extend_from_slice(slice));
         true
     }
@@ -204,7 +209,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
-        (client, Socket::new(stream, peer))
+        (client, Socket::new(stream, peer, false))
     }
 
     #[tokio::test]
