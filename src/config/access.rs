@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Network;
+use super::validate::{Misfit, at, misfit};
 
 /// Which clients may come, by their addresses. The most specific network that a
 /// client is in decides, whichever list it is in and wherever it stands. A client
@@ -18,17 +19,17 @@ pub struct Access {
 }
 
 impl Access {
-    /// What no single network shows: the key, the item if it is one, and what is
-    /// wrong.
-    pub(super) fn misfit(&self) -> Option<(&'static str, Option<usize>, String)> {
+    /// What is wrong that no single network shows.
+    pub(super) fn misfit(&self) -> Option<Misfit> {
         if self.allow.is_empty() && self.deny.is_empty() {
-            return Some(("", None, "it lets everybody in: add allow or deny".to_owned()));
+            return Some(misfit(at![], "it lets everybody in: add allow or deny"));
         }
         let denied = |allowed: &Network| {
             self.deny.iter().position(|denied| denied.plain() == allowed.plain())
         };
         let (network, item) =
             self.allow.iter().find_map(|allowed| denied(allowed).map(|item| (allowed, item)))?;
-        Some(("deny", Some(item), format!("{network} is allowed and denied: remove one")))
+        let message = format!("{network} is allowed and denied: remove one");
+        Some(misfit(at!["deny", item], message))
     }
 }

@@ -6,6 +6,7 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::validate::{Misfit, at, misfit};
 use super::written::written_as_string;
 use super::{FieldName, Invalid, MethodName, Span};
 
@@ -77,14 +78,14 @@ impl Cors {
         self.origins.contains(&OriginPattern::Any)
     }
 
-    /// What no single value shows: the key, the item if it is one, and what is wrong.
-    pub(super) fn misfit(&self) -> Option<(&'static str, Option<usize>, String)> {
+    /// What is wrong that no single value shows.
+    pub(super) fn misfit(&self) -> Option<Misfit> {
         if self.origins.is_empty() {
-            return Some(("origins", None, "no origin may do anything: name one".to_owned()));
+            return Some(misfit(at!["origins"], "no origin may do anything: name one"));
         }
         if self.is_for_all() && self.origins.len() > 1 {
-            let message = "\"*\" is every origin: leave out the others, or it".to_owned();
-            return Some(("origins", None, message));
+            let message = "\"*\" is every origin: leave out the others, or it";
+            return Some(misfit(at!["origins"], message));
         }
         if !self.credentials {
             return None;
@@ -98,7 +99,7 @@ impl Cors {
             "browsers do not take \"*\" in {key} together with credentials: name {key}, or set \
              credentials = false"
         );
-        Some((key, None, message))
+        Some(misfit(at![key], message))
     }
 }
 

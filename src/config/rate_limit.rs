@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounded::Count;
+use super::validate::{Misfit, at, misfit};
 use super::{FieldName, Span};
 
 /// How many requests of one client go through. After a pause `burst` of them may come
@@ -83,21 +84,19 @@ impl RateLimit {
         self.burst.unwrap_or(self.requests).get()
     }
 
-    /// What no single value shows: the key, and what is wrong.
-    pub(super) fn misfit(&self) -> Option<(&'static str, String)> {
+    /// What is wrong that no single value shows.
+    pub(super) fn misfit(&self) -> Option<Misfit> {
         let interval = self.interval();
         if interval < SHORTEST {
-            return Some((
-                "requests",
-                "it lets through more than a request each µs: leave it out, or lower requests"
-                    .to_owned(),
+            return Some(misfit(
+                at!["requests"],
+                "it lets through more than a request each µs: leave it out, or lower requests",
             ));
         }
         if interval.saturating_mul(self.burst()) > LONGEST {
-            return Some((
-                "burst",
-                "after a burst it would take more than a year until the next: lower burst"
-                    .to_owned(),
+            return Some(misfit(
+                at!["burst"],
+                "after a burst it would take more than a year until the next: lower burst",
             ));
         }
         None

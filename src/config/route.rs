@@ -141,7 +141,7 @@ pub struct Redirect {
     /// The whole path; `rewrite` and `strip_prefix` change a part of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<RoutePath>,
-    /// 301, 302, 303, 307 or 308.
+    /// The status code: whether the redirect is for good, and whether the method stays.
     #[serde(default)]
     pub status: RedirectStatus,
 }
@@ -159,7 +159,7 @@ pub enum Scheme {
 /// The status code of a redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u16", into = "u16")]
-#[schemars(with = "u16")]
+#[schemars(with = "u16", extend("enum" = [301, 302, 303, 307, 308]))]
 pub struct RedirectStatus(pub http::StatusCode);
 
 /// An answer that is always the same.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::validate::{Misfit, at, misfit};
 use super::written::written_as_string;
 use super::{Invalid, Step};
 
@@ -125,20 +126,19 @@ impl ListenerTls {
         pairs.chain(self.client_ca.as_deref().map(|ca| NamedFile::new("client_ca", ca)))
     }
 
-    /// What the settings say together that cannot be meant: the key concerned, and
-    /// what to do.
-    pub(super) fn misfit(&self) -> Option<(&'static str, &'static str)> {
+    /// What the settings say together that cannot be meant.
+    pub(super) fn misfit(&self) -> Option<Misfit> {
         if self.certificates.is_empty() {
-            return Some(("certificates", "there is no certificate: add one"));
+            return Some(misfit(at!["certificates"], "there is no certificate: add one"));
         }
         match (self.client_certificates, &self.client_ca) {
-            (ClientCertificates::None, Some(_)) => Some((
-                "client_ca",
+            (ClientCertificates::None, Some(_)) => Some(misfit(
+                at!["client_ca"],
                 "clients are not asked for certificates: add client_certificates = \"required\" \
                  or \"optional\", or remove client_ca",
             )),
-            (ClientCertificates::Optional | ClientCertificates::Required, None) => Some((
-                "client_certificates",
+            (ClientCertificates::Optional | ClientCertificates::Required, None) => Some(misfit(
+                at!["client_certificates"],
                 "nothing says whose certificates are good: add client_ca",
             )),
             _ => None,
@@ -271,10 +271,11 @@ mod tests {
             ("client_certificates = 'optional'\nclient_ca = 'ca'", None),
         ] {
             let misfit = listener(text).unwrap().misfit();
-            assert_eq!(misfit.map(|(key, _)| key), key, "{text}");
+            let at = key.map(|key| vec![Step::from(key)]);
+            assert_eq!(misfit.map(|misfit| misfit.at), at, "{text}");
         }
         let none: ListenerTls = toml::from_str("certificates = []").unwrap();
-        assert_eq!(none.misfit().map(|(key, _)| key), Some("certificates"));
+        assert_eq!(none.misfit().unwrap().at, [Step::from("certificates")]);
     }
 
     #[test]

@@ -37,11 +37,14 @@ impl From<usize> for Step {
     }
 }
 
+/// The way to a value, from whatever is looked at.
 macro_rules! at {
-    ($($step:expr),*) => { vec![$(Step::from($step)),*] };
+    ($($step:expr),*) => { vec![$($crate::config::Step::from($step)),*] };
 }
 
-fn misfit(at: Vec<Step>, message: impl fmt::Display) -> Misfit {
+pub(super) use at;
+
+pub(super) fn misfit(at: Vec<Step>, message: impl fmt::Display) -> Misfit {
     Misfit { message: message.to_string(), at }
 }
 
@@ -106,8 +109,9 @@ impl Config {
                     format!("two listeners on {address}: remove one"),
                 ));
             }
-            if let Some((key, message)) = listener.tls.as_ref().and_then(ListenerTls::misfit) {
-                return Err(misfit(at!["listener", index, "tls", key], message));
+            if let Some(wrong) = listener.tls.as_ref().and_then(ListenerTls::misfit) {
+                let at = [at!["listener", index, "tls"], wrong.at].concat();
+                return Err(misfit(at, wrong.message));
             }
         }
         Ok(())
@@ -129,27 +133,15 @@ impl Config {
     }
 
     fn validate_policies(&self) -> Result<(), Misfit> {
-        let access = self.access.iter().map(|(name, access)| ("access", name, access.misfit()));
-        let cors = self.cors.iter().map(|(name, cors)| ("cors", name, cors.misfit()));
-        for (kind, name, wrong) in access.chain(cors) {
-            if let Some((key, item, message)) = wrong {
-                let mut at = at![kind, name.as_str()];
-                at.extend((!key.is_empty()).then(|| Step::from(key)));
-                at.extend(item.map(Step::from));
+        let access = self.access.iter().map(|(name, policy)| ("access", name, policy.misfit()));
+        let cors = self.cors.iter().map(|(name, policy)| ("cors", name, policy.misfit()));
+        let limits = self.rate_limit.iter();
+        let limits = limits.map(|(name, policy)| ("rate_limit", name, policy.misfit()));
+        let auth = self.auth.iter().map(|(name, policy)| ("auth", name, policy.misfit()));
+        for (kind, name, wrong) in access.chain(cors).chain(limits).chain(auth) {
+            if let Some(Misfit { message, at }) = wrong {
+                let at = [at![kind, name.as_str()], at].concat();
                 return Err(misfit(at, format!("{kind} \"{name}\": {message}")));
-            }
-        }
-        for (name, limit) in &self.rate_limit {
-            if let Some((key, message)) = limit.misfit() {
-                let at = at!["rate_limit", name.as_str(), key];
-                return Err(misfit(at, format!("rate_limit \"{name}\": {message}")));
-            }
-        }
-        for (name, auth) in &self.auth {
-            if let Some((way, message)) = auth.misfit() {
-                let mut at = at!["auth", name.as_str()];
-                at.extend(way.into_iter().map(Step::from));
-                return Err(misfit(at, format!("auth \"{name}\": {message}")));
             }
         }
         Ok(())
@@ -200,8 +192,7 @@ impl Config {
             ("redirect", route.redirect.is_some()),
             ("answer", route.answer.is_some()),
         ];
-        let mut chosen = actions.iter().filter(|(_, there)| *there).map(|(key, _)| *key);
-        match (chosen.next(), chosen.next()) {
+        match first_two(actions) {
             (None, _) => {
                 return Err(misfit(
                     at!["route", index],
@@ -290,6 +281,14 @@ fn validate_tls(index: usize, pool: &Pool, tls: &UpstreamTls) -> Result<(), Misf
         }
     }
     Ok(())
+}
+
+/// The first two of those keys that are there, where there is to be one.
+pub(super) fn first_two<const N: usize>(
+    keys: [(&'static str, bool); N],
+) -> (Option<&'static str>, Option<&'static str>) {
+    let mut there = keys.into_iter().filter(|(_, there)| *there).map(|(key, _)| key);
+    (there.next(), there.next())
 }
 
 /// The name must be known; where it is not, the one that was probably meant is

@@ -9,6 +9,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 
+use super::list::members;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -59,12 +61,7 @@ impl Seen {
 }
 
 fn remove_nominated(answer: &mut ResponseHeader) {
-    let nominated: Vec<HeaderName> = answer
-        .headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|field| field.as_bytes().split(|b| *b == b','))
-        .map(<[u8]>::trim_ascii)
+    let nominated: Vec<HeaderName> = members(&answer.headers, &CONNECTION)
         // An option that nearly every answer has, and a field that is removed anyway.
         .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"))
         .filter_map(|name| HeaderName::from_bytes(name).ok())
@@ -87,14 +84,12 @@ fn one_length(answer: &mut ResponseHeader) -> Result<()> {
     if fields.next().is_none() && plain(first.as_bytes()) {
         return Ok(());
     }
-    let mut lengths = answer
-        .headers
-        .get_all(CONTENT_LENGTH)
-        .iter()
-        .flat_map(|field| field.as_bytes().split(|b| *b == b','))
-        .map(<[u8]>::trim_ascii);
-    let one = lengths.next().filter(|length| plain(length) && lengths.all(|l| l == *length));
-    let Some(one) = one.and_then(|length| HeaderValue::from_bytes(length).ok()) else {
+    let one = {
+        let mut lengths = members(&answer.headers, &CONTENT_LENGTH);
+        let one = lengths.next().filter(|length| plain(length) && lengths.all(|l| l == *length));
+        one.and_then(|length| HeaderValue::from_bytes(length).ok())
+    };
+    let Some(one) = one else {
         return Err(Error::explain(
             ErrorType::InvalidHTTPHeader,
             "lengths that differ or are no numbers",

@@ -6,15 +6,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use http::header::COOKIE;
 use pingora::http::RequestHeader;
 
 use super::answer::Reason;
 use super::host::Host;
-use super::path;
 use super::pool::Target;
 use super::route::{Action, Route};
 use super::routes::{Asked, Routes};
+use super::{cookie, path};
 use crate::config::{self, Balance, HashBy};
 
 /// What a request is for.
@@ -80,7 +79,7 @@ pub fn hash_key<'a>(
         HashBy::ClientAddress => None,
         HashBy::Path => Some(request.uri.path().as_bytes()),
         HashBy::Header(name) => request.headers.get(&name.0).map(HeaderValue::as_bytes),
-        HashBy::Cookie(name) => cookie(request, name.as_bytes()),
+        HashBy::Cookie(name) => cookie::values(&request.headers, name).next(),
     };
     match (key, client) {
         (Some(key), _) => Cow::Borrowed(key),
@@ -88,15 +87,6 @@ pub fn hash_key<'a>(
         (None, Some(IpAddr::V6(client))) => Cow::Owned(client.octets().into()),
         (None, None) => Cow::Borrowed(&[]),
     }
-}
-
-/// The value of the first cookie of a name (RFC 6265, section 4.2.1).
-fn cookie<'a>(request: &'a RequestHeader, name: &[u8]) -> Option<&'a [u8]> {
-    let fields = request.headers.get_all(COOKIE).iter();
-    fields.flat_map(|field| field.as_bytes().split(|b| *b == b';')).find_map(|pair| {
-        let pair = pair.trim_ascii();
-        pair.strip_prefix(name)?.strip_prefix(b"=")
-    })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue, Method};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use super::list;
 use crate::config::{self, OriginPattern};
 
 /// What the policy says, and the backend does not.
@@ -123,11 +124,7 @@ fn list<'a>(words: impl Iterator<Item = &'a str>) -> Option<HeaderValue> {
 }
 
 fn varies_by_origin(answer: &ResponseHeader) -> bool {
-    let fields = answer.headers.get_all(VARY).iter();
-    fields.flat_map(|field| field.as_bytes().split(|b| *b == b',')).any(|name| {
-        let name = name.trim_ascii();
-        name == b"*" || name.eq_ignore_ascii_case(b"origin")
-    })
+    list::names(&answer.headers, &VARY, b"origin") || list::names(&answer.headers, &VARY, b"*")
 }
 
 // === impl Origins ===

@@ -11,12 +11,15 @@
 //! | [`census`] | which of the fields that the proxy goes by a request has |
 //! | [`framing`] | whether a request may pass the door |
 //! | [`host`] | what the client's `Host` is, and whether it is one |
+//! | [`cookie`] | which cookies came |
+//! | [`list`] | what the members of a field are that is a list |
 //! | [`path`] | the one reading of a path that routes decide on |
 //! | [`routes`] | which route a request takes |
 //! | [`choice`] | what a request is for: its route, backends and path |
 //! | [`route`] | what is done with the requests of a route |
 //! | [`policies`] | what a route asks of a request first |
 //! | [`access`] | which clients may come, by their addresses |
+//! | [`source`] | which addresses are one client's |
 //! | [`cors`] | which pages of other origins may read answers |
 //! | [`rate_limit`] | how many requests of a client go through |
 //! | [`auth`] | who may |
@@ -50,12 +53,14 @@ pub mod choice;
 pub mod compress;
 pub mod connection;
 pub mod context;
+pub mod cookie;
 pub mod cors;
 mod decision;
 pub mod forwarded;
 pub mod framing;
 pub mod headers;
 pub mod host;
+pub mod list;
 pub mod metrics;
 pub mod outcome;
 mod own_answers;
@@ -70,6 +75,7 @@ pub mod route;
 pub mod routes;
 pub mod service;
 pub mod snapshot;
+pub mod source;
 pub mod trace;
 pub mod variables;
 pub mod witness;

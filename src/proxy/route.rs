@@ -228,17 +228,6 @@ impl Redirect {
         }
     }
 
-    /// To the same place over TLS.
-    pub fn to_https(port: u16) -> Self {
-        Self {
-            scheme: Some(Scheme::Https),
-            host: None,
-            port: Some(port),
-            path: None,
-            status: StatusCode::PERMANENT_REDIRECT,
-        }
-    }
-
     /// The `Location` (RFC 9110, section 10.2.2): what was asked for, with what
     /// the redirect says in place of it. A path alone, where only the path
     /// changes; `None` if the client sent no host that a location needs.

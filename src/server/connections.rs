@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 use crate::config::Limits;
+use crate::proxy::source::Source;
 
 /// Counts connections. Its memory grows with the connections that are open, not
 /// with the addresses that were ever seen.
@@ -29,14 +30,6 @@ struct Counts {
 }
 
 const SHARDS: usize = 16;
-
-/// Where connections that count together come from: an IPv4 address or an IPv6
-/// /64, which is the least that one customer is given (RFC 6177).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Source {
-    V4(u32),
-    V6(u64),
-}
 
 /// An open connection's place; it is free again when this is dropped.
 #[must_use]
@@ -135,15 +128,6 @@ impl Connections {
 impl Counts {
     fn shard(&self, source: Source) -> &Mutex<HashMap<Source, u32>> {
         &self.sources[self.hasher.hash_one(source) as usize % SHARDS]
-    }
-}
-
-impl Source {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
-        }
     }
 }
 

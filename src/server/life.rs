@@ -14,7 +14,7 @@ use super::departure::Departure;
 use super::drain::drain;
 use super::file_watch::FileWatches;
 use super::operator::Operator;
-use super::signals::{Asked, Signals};
+use super::signals::{Asked, End, Signals};
 use super::upgrade::Giver;
 use super::{Bound, Started, listener, systemd};
 use crate::proxy::access_log::AccessLog;
@@ -29,7 +29,7 @@ const ROUNDS: Duration = Duration::from_secs(5);
 
 /// Why a load balancer ends.
 enum Ending {
-    Asked(Asked),
+    Asked(End),
     /// Another process, of this number, has taken over.
     TakenOver(u32),
 }
@@ -121,7 +121,7 @@ pub(super) async fn serve(
     }
 
     let ending = tokio::select! {
-        ending = answer_calls(&operator, &mut watches, &mut signals, &mut called) => Ending::Asked(ending),
+        end = answer_calls(&operator, &mut watches, &mut signals, &mut called) => Ending::Asked(end),
         process = taken_over(giver.as_mut()) => Ending::TakenOver(process),
         // None of them ends before the shutdown but by a panic, and a load balancer
         // that accepts nobody, or checks nothing, must not look alive.
@@ -141,14 +141,14 @@ pub(super) async fn serve(
         systemd::tell(systemd::STOPPING);
     }
     match ending {
-        Ending::Asked(Asked::Drain) | Ending::TakenOver(_) => {
+        Ending::Asked(End::Drained) | Ending::TakenOver(_) => {
             desk.drains();
             in_flight.leave();
             // An error would mean that nobody listens, which is as well.
             let _ = shutdown.send(true);
             drain(drain_limit, services, in_flight, connections, signals).await;
         }
-        Ending::Asked(Asked::End | Asked::Reload) => {
+        Ending::Asked(End::Now) => {
             info!(target: "server", "interrupted, stopping");
             // They would complain of a channel that closes without a word.
             let _ = shutdown.send(true);
@@ -172,11 +172,11 @@ async fn answer_calls(
     watches: &mut FileWatches,
     signals: &mut Signals,
     called: &mut mpsc::Receiver<Call>,
-) -> Asked {
+) -> End {
     loop {
         let mut caller = None;
         tokio::select! {
-            asked = signals.next() => if asked != Asked::Reload { return asked },
+            asked = signals.next() => if let Asked::End(end) = asked { return end },
             () = watches.changed() => {}
             Some(call) = called.recv() => caller = Some(call),
         }

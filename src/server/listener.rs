@@ -3,8 +3,9 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use super::upgrade::{Named, Taker};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::upgrade::{Named, Taker};
 
 /// How many connections the kernel may hold until they are accepted; the
 /// kernel lowers it to `net.core.somaxconn`.

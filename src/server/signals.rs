@@ -15,13 +15,22 @@ pub struct Signals {
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// SIGINT (Ctrl-C): to end at once.
-    End,
-    /// SIGTERM: to end when what is in flight has finished.
-    Drain,
+    /// To end.
+    End(End),
     /// SIGHUP: to read the configuration again.
     Reload,
 }
+
+/// When to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// SIGINT (Ctrl-C): at once.
+    Now,
+    /// SIGTERM: when what is in flight has finished.
+    Drained,
+}
+
+// === impl Signals ===
 
 impl Signals {
     /// Begins to listen.
@@ -45,11 +54,10 @@ impl Signals {
     }
 
     /// The next signal that asks to end.
-    pub async fn end(&mut self) -> Asked {
+    pub async fn end(&mut self) -> End {
         loop {
-            match self.next().await {
-                Asked::Reload => {}
-                ending => return ending,
+            if let Asked::End(end) = self.next().await {
+                return end;
             }
         }
     }
@@ -57,8 +65,8 @@ impl Signals {
     /// The next signal.
     pub async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => Asked::End,
-            _ = self.terminate.recv() => Asked::Drain,
+            _ = self.interrupt.recv() => Asked::End(End::Now),
+            _ = self.terminate.recv() => Asked::End(End::Drained),
             _ = self.hang_up.recv() => Asked::Reload,
         }
     }

@@ -86,8 +86,11 @@ fn kind(schema: &Value, root: &Value) -> String {
         return words(options);
     }
     if let Some(options) = schema["enum"].as_array() {
-        let options = options.iter().filter_map(Value::as_str).map(|word| format!("`{word}`"));
-        return options.collect::<Vec<_>>().join(", ");
+        let word = |option: &Value| match option {
+            Value::String(word) => format!("`{word}`"),
+            number => format!("`{number}`"),
+        };
+        return options.iter().map(word).collect::<Vec<_>>().join(", ");
     }
     let range = match (&schema["minimum"], &schema["maximum"]) {
         (Value::Number(least), Value::Number(most)) => format!(" {least} to {most}"),

@@ -9,6 +9,7 @@ use http::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::validate::{Misfit, at, first_two, misfit};
 use super::{Count, FieldName, Secret, Size, Span};
 
 pub use values::{CookieName, IdentityField, JwtAlgorithm, Leeway, Realm};
@@ -182,32 +183,26 @@ impl Auth {
         std::iter::once(&self.user_header).chain(claims).map(|field| &field.0)
     }
 
-    /// What the settings say together that cannot be meant: the way to the key
-    /// concerned, and what to do.
-    pub(super) fn misfit(&self) -> Option<(Vec<&str>, String)> {
+    /// What the settings say together that cannot be meant.
+    pub(super) fn misfit(&self) -> Option<Misfit> {
         let kinds = [
             ("basic", self.basic.is_some()),
             ("jwt", self.jwt.is_some()),
             ("api_key", self.api_key.is_some()),
         ];
-        let mut kinds = kinds.iter().filter(|(_, there)| *there).map(|(key, _)| *key);
-        match (kinds.next(), kinds.next()) {
-            (None, _) => {
-                let message = "nothing says how users show who they are: add basic, jwt or api_key";
-                return Some((vec![], message.to_owned()));
-            }
+        match first_two(kinds) {
+            (None, _) => Some(misfit(
+                at![],
+                "nothing says how users show who they are: add basic, jwt or api_key",
+            )),
             (Some(first), Some(second)) => {
-                return Some((vec![second], format!("there are {first} and {second}: keep one")));
+                Some(misfit(at![second], format!("there are {first} and {second}: keep one")))
             }
-            (Some(_), None) => {}
+            (Some(_), None) => {
+                let jwt = self.jwt.as_ref().and_then(|jwt| jwt.misfit(&self.user_header));
+                jwt.or_else(|| self.api_key.as_ref().and_then(ApiKeyAuth::misfit))
+            }
         }
-        if let Some((key, message)) =
-            self.jwt.as_ref().and_then(|jwt| jwt.misfit(&self.user_header))
-        {
-            return Some((vec!["jwt", key], message));
-        }
-        let (way, message) = self.api_key.as_ref().and_then(ApiKeyAuth::misfit)?;
-        Some(([vec!["api_key"], way].concat(), message))
     }
 }
 
@@ -234,8 +229,8 @@ impl JwtAuth {
         Size::from_kib(8)
     }
 
-    fn misfit(&self, user_header: &IdentityField) -> Option<(&'static str, String)> {
-        let wrong = |key: &'static str, message: &str| Some((key, message.to_owned()));
+    fn misfit(&self, user_header: &IdentityField) -> Option<Misfit> {
+        let wrong = |key: &str, message: &str| Some(misfit(at!["jwt", key], message));
         if self.algorithms.is_empty() {
             return wrong("algorithms", "no token could ever be right: name an algorithm");
         }
@@ -244,8 +239,7 @@ impl JwtAuth {
             ("public_key", self.public_key.is_some()),
             ("jwks", self.jwks.is_some()),
         ];
-        let mut sources = sources.iter().filter(|(_, there)| *there).map(|(key, _)| *key);
-        match (sources.next(), sources.next()) {
+        match first_two(sources) {
             (None, _) => {
                 return wrong(
                     "algorithms",
@@ -253,28 +247,28 @@ impl JwtAuth {
                 );
             }
             (Some(first), Some(second)) => {
-                return Some((second, format!("there are {first} and {second}: keep one")));
+                return wrong(second, &format!("there are {first} and {second}: keep one"));
             }
             (Some("secret"), None) => {
                 if let Some(other) = self.algorithms.iter().find(|a| !a.is_symmetric()) {
-                    return Some((
+                    return wrong(
                         "algorithms",
-                        format!(
+                        &format!(
                             "{other:?} is verified with a public key, and there is a secret: give \
                              public_key or jwks, or use HS256, HS384 or HS512"
                         ),
-                    ));
+                    );
                 }
             }
             (Some("public_key"), None) => {
                 if let Some(other) = self.algorithms.iter().find(|a| a.is_symmetric()) {
-                    return Some((
+                    return wrong(
                         "algorithms",
-                        format!(
+                        &format!(
                             "{other:?} is verified with a secret, and there is a public key, which \
                              anyone may know: give secret or jwks, or use another algorithm"
                         ),
-                    ));
+                    );
                 }
             }
             (Some(_), None) => {}
@@ -291,10 +285,10 @@ impl JwtAuth {
         let mut fields: Vec<_> = self.claim_headers.values().chain([user_header]).collect();
         fields.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
         if let Some([twice, _]) = fields.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Some((
+            return wrong(
                 "claim_headers",
-                format!("\"{twice}\" would be set twice: use another field for one of them"),
-            ));
+                &format!("\"{twice}\" would be set twice: use another field for one of them"),
+            );
         }
         None
     }
@@ -314,13 +308,13 @@ impl Default for ApiKeyAuth {
 }
 
 impl ApiKeyAuth {
-    fn misfit(&self) -> Option<(Vec<&str>, String)> {
+    fn misfit(&self) -> Option<Misfit> {
         if self.keys.is_empty() && self.file.is_none() {
-            return Some((vec![], "there are no keys: add keys or file".to_owned()));
+            return Some(misfit(at!["api_key"], "there are no keys: add keys or file"));
         }
         let (owner, _) = self.keys.iter().find(|(_, key)| key.reveal().len() < SHORTEST_KEY)?;
-        Some((
-            vec!["keys", owner],
+        Some(misfit(
+            at!["api_key", "keys", owner.as_str()],
             format!(
                 "the key of \"{owner}\" could be guessed: give one of at least {SHORTEST_KEY} \
                  characters, as `openssl rand -hex 32` makes them"

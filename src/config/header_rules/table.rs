@@ -7,7 +7,6 @@ use std::marker::PhantomData;
 use http::HeaderName;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Direction, HeaderRules, HeaderTemplate, MoreRules};
@@ -46,6 +45,16 @@ struct WrittenMore<D> {
     set: Fields<D>,
     #[serde(default)]
     add: Fields<D>,
+}
+
+/// As they are written back: all of them, whichever were defaults.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    defaults: Option<bool>,
+    remove: Vec<&'a str>,
+    set: toml::Table,
+    add: toml::Table,
 }
 
 /// Rules for header fields: what is removed goes first, then what is set, then what
@@ -125,13 +134,7 @@ impl<'de, D: Direction> Deserialize<'de> for HeaderRules<D> {
 
 impl<D> Serialize for HeaderRules<D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names: Vec<_> = self.remove.iter().map(HeaderName::as_str).collect();
-        let mut rules = serializer.serialize_struct("HeaderRules", 4)?;
-        rules.serialize_field("defaults", &false)?;
-        rules.serialize_field("remove", &names)?;
-        rules.serialize_field("set", &table(&self.set))?;
-        rules.serialize_field("add", &table(&self.add))?;
-        rules.end()
+        Shown::of(self, Some(false)).serialize(serializer)
     }
 }
 
@@ -157,12 +160,7 @@ impl<'de, D: Direction> Deserialize<'de> for MoreRules<D> {
 
 impl<D> Serialize for MoreRules<D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names: Vec<_> = self.0.remove.iter().map(HeaderName::as_str).collect();
-        let mut rules = serializer.serialize_struct("MoreRules", 3)?;
-        rules.serialize_field("remove", &names)?;
-        rules.serialize_field("set", &table(&self.0.set))?;
-        rules.serialize_field("add", &table(&self.0.add))?;
-        rules.end()
+        Shown::of(&self.0, None).serialize(serializer)
     }
 }
 
@@ -176,12 +174,23 @@ impl<D: Direction> JsonSchema for MoreRules<D> {
     }
 }
 
-/// Fields as a table, in their order.
-fn table(fields: &[(HeaderName, HeaderTemplate)]) -> toml::Table {
-    fields
-        .iter()
-        .map(|(name, template)| (name.to_string(), toml::Value::String(template.to_string())))
-        .collect()
+// === impl Shown ===
+
+impl<'a> Shown<'a> {
+    fn of<D>(rules: &'a HeaderRules<D>, defaults: Option<bool>) -> Self {
+        let table = |fields: &[(HeaderName, HeaderTemplate)]| -> toml::Table {
+            fields
+                .iter()
+                .map(|(name, value)| (name.to_string(), toml::Value::String(value.to_string())))
+                .collect()
+        };
+        Self {
+            defaults,
+            remove: rules.remove.iter().map(HeaderName::as_str).collect(),
+            set: table(&rules.set),
+            add: table(&rules.add),
+        }
+    }
 }
 
 // === impl Name ===

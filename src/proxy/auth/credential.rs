@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName};
 use pingora::http::RequestHeader;
 
 use super::denial::Denial;
+use crate::proxy::cookie;
 
 /// The field of a name, if there is one.
 ///
@@ -35,26 +36,17 @@ fn after_scheme<'a>(field: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
     named.eq_ignore_ascii_case(scheme.as_bytes()).then(|| rest.trim_ascii())
 }
 
-/// The value of the cookie of a name, if there is one (RFC 6265, section 4.2.1).
+/// The value of the cookie of a name, if there is one.
 ///
 /// # Errors
 ///
 /// There are several.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Denial> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|field| pairs(field.as_bytes()));
-    let mut values = pairs.filter_map(|pair| value_of(pair, name));
+    let mut values = cookie::values(headers, name);
     match (values.next(), values.next()) {
         (_, Some(_)) => Err(Denial::Several),
         (value, None) => Ok(value),
     }
-}
-
-fn pairs(field: &[u8]) -> impl Iterator<Item = &[u8]> {
-    field.split(|b| *b == b';').map(<[u8]>::trim_ascii)
-}
-
-fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
 }
 
 /// Takes the `Authorization` field out, if it is of this scheme.
@@ -75,8 +67,9 @@ pub fn remove_cookie(request: &mut RequestHeader, name: &str) -> pingora::Result
         let fields: Vec<_> = request.headers.get_all(COOKIE).iter().cloned().collect();
         request.remove_header(&COOKIE);
         for field in fields {
-            let left: Vec<_> =
-                pairs(field.as_bytes()).filter(|pair| value_of(pair, name).is_none()).collect();
+            let left: Vec<_> = cookie::pairs(field.as_bytes())
+                .filter(|pair| cookie::value_of(pair, name).is_none())
+                .collect();
             if !left.is_empty() {
                 request.append_header(COOKIE, left.join(&b"; "[..]))?;
             }

@@ -42,7 +42,7 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// What programs know it by, in the access log.
+    /// What programs know it by, in the access log and in metrics.
     pub const fn word(self) -> &'static str {
         match self {
             Self::NoCredential => "no_credential",

@@ -1,24 +1,23 @@
 //! Which coding a client likes best (RFC 9110, section 12.5.3).
 
-use http::HeaderValue;
+use http::HeaderMap;
+use http::header::ACCEPT_ENCODING;
 
 use crate::config::Coding;
+use crate::proxy::list;
 
 /// How much a coding is liked, in thousandths.
 type Quality = u16;
 
 const FULL: Quality = 1000;
 
-/// The coding that the fields like best out of those that are offered; the first of
-/// several that they like as much. `None` where the client likes it better plain, or
-/// says nothing.
-pub fn best<'a>(
-    fields: impl Iterator<Item = &'a HeaderValue>,
-    offered: &[Coding],
-) -> Option<Coding> {
+/// The coding that `Accept-Encoding` likes best out of those that are offered; the
+/// first of several that it likes as much. `None` where the client likes it better
+/// plain, or says nothing.
+pub fn best(headers: &HeaderMap, offered: &[Coding]) -> Option<Coding> {
     let (mut gzip, mut br, mut zstd) = (None, None, None);
     let (mut identity, mut any) = (None, None);
-    for member in fields.flat_map(|field| field.as_bytes().split(|b| *b == b',')) {
+    for member in list::members(headers, &ACCEPT_ENCODING) {
         let mut parts = member.split(|b| *b == b';').map(<[u8]>::trim_ascii);
         let name = parts.next().unwrap_or_default();
         let quality = parts.next().map_or(FULL, quality);
@@ -73,6 +72,8 @@ fn quality(parameter: &[u8]) -> Quality {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -104,11 +105,15 @@ mod tests {
             (&[""], None),
             (&[], None),
         ] {
-            let values: Vec<_> = fields.iter().map(|f| HeaderValue::from_static(f)).collect();
-            assert_eq!(best(values.iter(), &[Zstd, Br, Gzip]), coding, "{fields:?}");
+            let headers: HeaderMap = fields
+                .iter()
+                .map(|field| (ACCEPT_ENCODING, HeaderValue::from_static(field)))
+                .collect();
+            assert_eq!(best(&headers, &[Zstd, Br, Gzip]), coding, "{fields:?}");
         }
-        let all = HeaderValue::from_static("gzip, br, zstd");
-        assert_eq!(best([&all].into_iter(), &[Gzip, Zstd]), Some(Gzip));
-        assert_eq!(best([&all].into_iter(), &[]), None);
+        let all = [(ACCEPT_ENCODING, HeaderValue::from_static("gzip, br, zstd"))];
+        let all: HeaderMap = all.into_iter().collect();
+        assert_eq!(best(&all, &[Gzip, Zstd]), Some(Gzip));
+        assert_eq!(best(&all, &[]), None);
     }
 }

@@ -13,13 +13,14 @@ mod accept;
 mod encoder;
 
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, ETAG, TRAILER, TRANSFER_ENCODING, VARY,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, TRAILER, TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use super::list::names;
 use crate::config::{self, Coding};
 
 pub use encoder::Encoder;
@@ -65,8 +66,9 @@ impl Compression {
         {
             answer.append_header(VARY, HeaderValue::from_static("Accept-Encoding"))?;
         }
-        let fields = request.headers.get_all(ACCEPT_ENCODING);
-        let Some(coding) = accept::best(fields.iter(), &self.0.codings) else { return Ok(None) };
+        let Some(coding) = accept::best(&request.headers, &self.0.codings) else {
+            return Ok(None);
+        };
         let length = length(&answer.headers);
         answer.remove_header(&CONTENT_LENGTH);
         // The ranges of what the client gets cannot be asked for.
@@ -130,13 +132,6 @@ impl Coding {
 /// The length of the body, if the header says it.
 fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Whether a field that is a list has a member.
-fn names(headers: &HeaderMap, name: &HeaderName, member: &[u8]) -> bool {
-    let fields = headers.get_all(name).iter();
-    let mut members = fields.flat_map(|field| field.as_bytes().split(|b| *b == b','));
-    members.any(|other| other.trim_ascii().eq_ignore_ascii_case(member))
 }
 
 /// The bytes are others from now on, though they mean the same (RFC 9110, section 8.8.1).

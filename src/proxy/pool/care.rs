@@ -121,7 +121,7 @@ impl Pool {
             let next = self.next_appointment();
             tokio::select! {
                 () = async { match next { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {
-                    self.half_open_breakers();
+                    self.move_along();
                 }
                 () = self.appointment.notified() => {}
             }
@@ -139,7 +139,9 @@ impl Pool {
         breakers.into_iter().chain(warming).min()
     }
 
-    fn half_open_breakers(&self) {
+    /// Lets one request at a time through breakers that are due, and has what has warmed up
+    /// since count.
+    fn move_along(&self) {
         let now = Instant::now().into_std();
         let due: Vec<Arc<Endpoint>> = {
             let endpoints = self.endpoints.lock();

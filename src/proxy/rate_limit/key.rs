@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
+use crate::proxy::source::Source;
+
 /// What tells one client from another, in 128 bits.
 pub type Key = (u64, u64);
 
@@ -14,13 +16,11 @@ pub struct Keys(RandomState, RandomState);
 // === impl Keys ===
 
 impl Keys {
-    /// An IPv4 address, or the first 64 bits of an IPv6 address: what lies behind them
-    /// is one client's to choose from (RFC 4291, section 2.5.1). Clients without an
-    /// address are one.
+    /// The source of an address. Clients without an address are one.
     pub fn of_address(address: Option<IpAddr>) -> Key {
-        match address.map(|address| address.to_canonical()) {
-            Some(IpAddr::V4(address)) => (4, u32::from(address).into()),
-            Some(IpAddr::V6(address)) => (6, (u128::from(address) >> 64) as u64),
+        match address.map(Source::of) {
+            Some(Source::V4(address)) => (4, address.into()),
+            Some(Source::V6(network)) => (6, network),
             None => (0, 0),
         }
     }

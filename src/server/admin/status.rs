@@ -1,10 +1,13 @@
 //! What `/status` says. Its keys are described in `docs/operation.md`, and stay.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::desk::{Desk, Running};
 use crate::proxy::metrics::Metrics;
-use crate::proxy::route::Action;
+use crate::proxy::route::{Action, Route};
 use crate::proxy::{BackendState, Pool, Snapshot};
 use crate::server::operator::Reload;
 
@@ -58,12 +61,13 @@ fn reload(reload: Reload) -> Value {
 }
 
 fn listeners(running: &Running) -> Value {
-    let listener = |(address, tls): &(std::net::SocketAddr, bool)| json!({ "address": address.to_string(), "tls": tls });
+    let listener =
+        |(address, tls): &(SocketAddr, bool)| json!({ "address": address.to_string(), "tls": tls });
     running.listeners.iter().map(listener).collect()
 }
 
 fn routes(snapshot: &Snapshot, metrics: &Metrics) -> Value {
-    let route = |route: &std::sync::Arc<crate::proxy::route::Route>| {
+    let route = |route: &Arc<Route>| {
         let action = match route.action() {
             Action::Pool(_) => "pool",
             Action::Redirect(_) => "redirect",
@@ -80,7 +84,7 @@ fn routes(snapshot: &Snapshot, metrics: &Metrics) -> Value {
     snapshot.routes().iter().map(route).collect()
 }
 
-fn pool(pool: &std::sync::Arc<Pool>) -> Value {
+fn pool(pool: &Arc<Pool>) -> Value {
     json!({
         "name": pool.name(),
         "takes_requests": pool.takes_requests(),

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use pingora_lab::backends::Site;
 use unicode_width::UnicodeWidthStr;
@@ -125,7 +126,9 @@ fn a_reader_that_has_gone_is_no_trouble() {
             .spawn()
             .unwrap();
         // Ends when the backend listens, or when the program has ended.
+        let begun = Instant::now();
         while TcpStream::connect(addresses[2]).is_err() && child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "it neither listens nor ends");
             std::thread::yield_now();
         }
         if child.try_wait().unwrap().and_then(|status| status.code()) == Some(1) {

@@ -76,9 +76,7 @@ fn the_one_with_fewer_requests_in_flight_is_asked() {
     // else is sent there, though it is drawn as often as the other.
     let address = balancer.address;
     let stuck = [(); 2].map(|()| thread::spawn(move || get(address, "/", &["Host: slow"]).text()));
-    while slow.received().len() < 2 {
-        thread::yield_now();
-    }
+    slow.wait_for_requests(2);
     for _ in 0..40 {
         assert_eq!(get(address, "/", &[]).text(), "quick");
     }
@@ -135,9 +133,7 @@ fn who_finds_all_backends_full_waits_and_is_sent_away_when_too_many_do() {
     ));
     let address = balancer.address;
     let first = thread::spawn(move || get(address, "/first", &[]).status);
-    while slow.received().is_empty() {
-        thread::yield_now();
-    }
+    slow.wait_for_requests(1);
     // Of two that come now, one has a place to wait and one has none.
     let (told, results) = channel();
     for _ in 0..2 {
@@ -163,9 +159,7 @@ fn who_waits_too_long_is_sent_away() {
     ));
     let address = balancer.address;
     let first = thread::spawn(move || get(address, "/first", &[]).status);
-    while slow.received().is_empty() {
-        thread::yield_now();
-    }
+    slow.wait_for_requests(1);
     assert_eq!(get(address, "/", &[]).json()["error"]["reason"], "overloaded");
     open.send(()).unwrap();
     assert_eq!(first.join().unwrap(), 200);
@@ -347,8 +341,10 @@ fn a_breaker_opens_lets_one_through_and_closes_again() {
     assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 1, "{statuses:?}");
     assert_eq!(bad.received().len(), 4);
     status.store(200, Ordering::SeqCst);
+    let begun = Instant::now();
     while bad.received().len() < 10 {
         assert_eq!(get(balancer.address, "/", &[]).status, 200);
+        assert!(begun.elapsed() < Duration::from_secs(30), "it gets nothing");
     }
     breaker("closed");
 }

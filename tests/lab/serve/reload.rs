@@ -61,9 +61,7 @@ fn a_request_in_flight_ends_as_it_began_and_its_connection_stays() {
     let lab = Reloadable::start(&format!("{}{}", pool("old", &old), rule("1")));
     let mut client = Client::connect(lab.balancer.address);
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    while old.received().is_empty() {
-        thread::yield_now();
-    }
+    old.wait_for_requests(1);
     lab.write(&format!("{}{}", pool("new", &new), rule("2")));
     lab.wait_for_reload("was reloaded");
     open.send(()).unwrap();

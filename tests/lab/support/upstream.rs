@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// How long something is waited for that has to come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -40,10 +43,17 @@ pub struct Upstream {
 
 #[derive(Default)]
 struct Log {
-    received: Mutex<Vec<Received>>,
-    connections: AtomicUsize,
+    seen: Mutex<Seen>,
+    more: Condvar,
     /// By the number of the connection.
     open: Mutex<HashMap<usize, TcpStream>>,
+}
+
+/// What has come so far.
+#[derive(Default)]
+struct Seen {
+    received: Vec<Received>,
+    connections: usize,
 }
 
 impl Upstream {
@@ -100,7 +110,10 @@ impl Upstream {
                     return;
                 }
                 let Ok(stream) = stream else { return };
-                let number = log.connections.fetch_add(1, Ordering::SeqCst);
+                let number = log.note(|seen| {
+                    seen.connections += 1;
+                    seen.connections
+                });
                 let second = stream.try_clone().expect("a second handle");
                 log.open.lock().unwrap().insert(number, second);
                 let (script, log) = (Arc::clone(&script), Arc::clone(&log));
@@ -126,12 +139,12 @@ impl Upstream {
 
     /// The requests so far.
     pub fn received(&self) -> Vec<Received> {
-        self.log.received.lock().unwrap().clone()
+        self.log.seen.lock().unwrap().received.clone()
     }
 
     /// How many connections were opened so far, health checks included.
     pub fn connections(&self) -> usize {
-        self.log.connections.load(Ordering::SeqCst)
+        self.log.seen.lock().unwrap().connections
     }
 }
 
@@ -146,13 +159,32 @@ fn own_loopback_address() -> SocketAddr {
 }
 
 impl Upstream {
+    /// Waits until so many requests have come.
+    pub fn wait_for_requests(&self, count: usize) {
+        self.log.wait(count, "requests", |seen| seen.received.len());
+    }
+
     /// Waits until so many connections were opened, health checks included.
     pub fn wait_for_connections(&self, count: usize) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.connections() < count {
-            assert!(Instant::now() < deadline, "{} of {count} connections", self.connections());
-            thread::yield_now();
-        }
+        self.log.wait(count, "connections", |seen| seen.connections);
+    }
+}
+
+impl Log {
+    fn note<T>(&self, change: impl FnOnce(&mut Seen) -> T) -> T {
+        let noted = change(&mut self.seen.lock().unwrap());
+        self.more.notify_all();
+        noted
+    }
+
+    fn wait(&self, count: usize, what: &str, of: impl Fn(&Seen) -> usize) {
+        let seen = self.seen.lock().unwrap();
+        let few = |seen: &mut Seen| of(seen) < count;
+        let (seen, late) = self.more.wait_timeout_while(seen, PATIENCE, few).unwrap();
+        // Not under the lock, so that others can go on.
+        let came = of(&seen);
+        drop(seen);
+        assert!(!late.timed_out(), "{came} of {count} {what}");
     }
 }
 
@@ -166,7 +198,7 @@ fn serve(stream: TcpStream, script: &Script, log: &Log) {
     let mut writer = stream.try_clone().expect("a second handle");
     let mut reader = BufReader::new(stream);
     while let Some(received) = read(&mut reader) {
-        log.received.lock().unwrap().push(received.clone());
+        log.note(|seen| seen.received.push(received.clone()));
         if !script(&received, &mut writer) {
             break;
         }
