@@ -8,8 +8,8 @@ use anyhow::{Context, anyhow};
 use clap::{Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::stopped::stopped;
 use super::{Exit, Global, UsageError};
 use crate::course::lesson;
 use crate::course::verify::{self, Order, Step};
@@ -190,15 +190,5 @@ fn stage(name: &str) -> anyhow::Result<&'static Stage> {
     found.ok_or_else(|| {
         let all: Vec<_> = stages::STAGES.iter().map(|stage| stage.id).collect();
         anyhow!(UsageError(format!("there is no stage {name}; there are {}", all.join(", "))))
-    })
-}
-
-/// The signal that asks this process to end, when it comes.
-async fn stopped() -> anyhow::Result<&'static str> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
     })
 }

@@ -7,6 +7,7 @@ mod learner;
 mod listing;
 mod probe;
 mod serve;
+mod stopped;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -77,12 +78,13 @@ enum Command {
     Learn,
     /// Build and judge a stage once
     Check(learner::check::Args),
-    /// List the stages and which are passed
-    List,
+    /// Show the path through the stages: what is passed, what is left, what is next
+    #[command(visible_alias = "list")]
+    Progress(learner::progress::Args),
     /// Show the next hint for a stage
     Hint(learner::StageArg),
     /// Go on to the next stage
-    Next,
+    Next(learner::moves::NextArgs),
     /// Go to any stage
     Goto(learner::StageArg),
     /// Begin a stage anew; what you wrote is kept beside it
@@ -158,9 +160,9 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Init(args) => learner::init::run(args, &cli.global),
         Command::Learn => learner::learn::run(&cli.global),
         Command::Check(args) => learner::check::run(args, &cli.global),
-        Command::List => learner::list::run(&cli.global),
+        Command::Progress(args) => learner::progress::run(&args, &cli.global),
         Command::Hint(stage) => learner::hint::run(stage, &cli.global),
-        Command::Next => learner::moves::next(&cli.global),
+        Command::Next(args) => learner::moves::next(args, &cli.global),
         Command::Goto(stage) => learner::moves::goto(stage, &cli.global),
         Command::Reset(stage) => learner::reset::run(stage, &cli.global),
         Command::Solution(args) => learner::solution::run(args, &cli.global),

@@ -9,6 +9,16 @@
 //!
 //! The doc comments of the fields are documentation for users: they are the
 //! descriptions of the JSON Schema ([`Config::schema`]).
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `listener`, `tls`, `limits` | where clients are accepted, and what they may take |
+//! | `route`, `header_rules`, `compress` | what is done with their requests |
+//! | `policy`, `access`, `cors`, `rate_limit`, `auth` | what is asked of a request first |
+//! | `pool`, `address`, `timeouts` | the backends |
+//! | `trace`, `access_log`, `admin`, `upgrade` | what whoever runs it sees and does |
+//! | `bounded`, `duration`, `size`, `secret`, `written` | single values, and how they are written |
+//! | `file`, `validate` | how a file is read, and what is wrong with it |
 
 mod access;
 mod access_log;

@@ -12,7 +12,8 @@ use super::Span;
 #[serde(default, deny_unknown_fields)]
 pub struct Upgrade {
     /// The Unix socket over which `serve --upgrade` takes the listeners of the running
-    /// process; only its own user can connect. Without it, there are no upgrades.
+    /// process; only its own user and root can connect. Without it, there are no
+    /// upgrades.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket: Option<PathBuf>,
     /// How long the old process keeps connections of clients that have no request. A

@@ -10,6 +10,7 @@
 //! | [`workspace`] | the Cargo project that a learner works in |
 //! | [`build`] | one stage built, with what happens told as it happens |
 //! | [`progress`] | what has been passed, kept in the workspace |
+//! | [`path`] | the stages as one path: passed, at hand, left, and what is next |
 //! | [`mod@todo`] | boxes of the learner's `TODO.md`, ticked |
 //! | [`trial`] | one stage built and judged |
 //! | [`note`] | what a trial's report changes in the workspace |
@@ -20,6 +21,7 @@
 pub mod build;
 pub mod lesson;
 pub mod note;
+pub mod path;
 pub mod progress;
 mod replace;
 pub mod report;

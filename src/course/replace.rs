@@ -40,6 +40,33 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Whether a file could be put in place of what is there; nothing is changed.
+///
+/// # Errors
+///
+/// Why not: there is no such folder, it can't be written to, the file is not to be
+/// written to, or something that is no file has the name.
+pub(super) fn may_replace(path: &Path) -> io::Result<()> {
+    if path.file_name().is_none() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "that is no name of a file"));
+    }
+    let target = match std::fs::canonicalize(path) {
+        Ok(target) if target.is_file() => {
+            OpenOptions::new().append(true).open(&target)?;
+            target
+        }
+        Ok(_) => {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "something else is there"));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        Err(error) => return Err(error),
+    };
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+    Ok(())
+}
+
 /// Makes a file where there is none, and returns whether it did: what is there
 /// already is left alone.
 ///

@@ -37,6 +37,15 @@ pub enum Source {
         /// Whether the compiler's words are to be in colours.
         color: bool,
     },
+    /// It was built with others ([`build_all`]).
+    Built {
+        /// It, or why there is none and what the compiler says about it.
+        program: Result<PathBuf, (Failure, Vec<Diagnostic>)>,
+        /// The folder that it is run in.
+        cwd: PathBuf,
+        /// How long the build of all took.
+        took: Duration,
+    },
     /// It is a command, run in this folder.
     Command(Command, PathBuf),
 }
@@ -60,7 +69,7 @@ pub struct Report {
     /// The command that was judged, as one types it; none for a program that was
     /// built in a workspace.
     pub command: Option<String>,
-    /// How long the build took.
+    /// How long the build took; of programs that were built together, that of all.
     pub build: Duration,
     /// What came of it.
     pub result: Outcome,
@@ -85,10 +94,10 @@ impl Trial {
         let subject = match self.subject(events).await {
             Ok(subject) => subject,
             Err((failure, said)) => {
-                return self.report(begun.elapsed(), Outcome::NotBuilt(failure, said));
+                return self.report(self.build_of(begun), Outcome::NotBuilt(failure, said));
             }
         };
-        let build = begun.elapsed();
+        let build = self.build_of(begun);
         let (progress, mut received) = mpsc::unbounded_channel();
         let judging = judge(self.stage, &subject, self.seed, &progress);
         tokio::pin!(judging);
@@ -110,43 +119,80 @@ impl Trial {
         let command = match &self.source {
             Source::Command(Command::Line(line), _) => Some(line.to_string()),
             Source::Command(Command::Program(words), _) => Some(shell_words::join(words)),
-            Source::Workspace { .. } => None,
+            Source::Workspace { .. } | Source::Built { .. } => None,
         };
         Report { lesson: self.lesson, seed: self.seed, command, build, result }
+    }
+
+    fn build_of(&self, begun: Instant) -> Duration {
+        match &self.source {
+            Source::Built { took, .. } => *took,
+            _ => begun.elapsed(),
+        }
     }
 
     async fn subject(
         &self,
         events: &mpsc::UnboundedSender<Event>,
     ) -> Result<Subject, (Failure, Vec<Diagnostic>)> {
-        let (workspace, color) = match &self.source {
-            Source::Workspace { workspace, color } => (workspace, *color),
-            Source::Command(command, cwd) => {
-                let (command, cwd) = (command.clone(), cwd.clone());
-                return Ok(Subject { guard: self.guard.clone(), command, cwd });
+        let source = match &self.source {
+            Source::Workspace { workspace, color } => {
+                let built = build_all(workspace, &[self.lesson], *color, events).await;
+                built.into_iter().next().unwrap_or_else(|| self.source.clone())
             }
+            source => source.clone(),
         };
-        let request =
-            build::Request { workspace: workspace.root(), stage: self.lesson.id(), color };
-        let mut build = Build::start(request);
-        let mut said = Vec::new();
-        while let Some(event) = build.next().await {
-            let _ = events.send(Event::Build(event.clone()));
-            match event {
-                build::Event::Diagnostic(diagnostic) => said.push(diagnostic),
-                build::Event::Built { program, .. } => {
-                    let command = Command::Program(vec![program.to_string_lossy().into_owned()]);
-                    let cwd = workspace.root().to_owned();
-                    return Ok(Subject { guard: self.guard.clone(), command, cwd });
-                }
-                build::Event::Failed(failure) => return Err((failure, said)),
-                _ => {}
+        let (command, cwd) = match source {
+            Source::Command(command, cwd) => (command, cwd),
+            Source::Built { program, cwd, .. } => {
+                (Command::Program(vec![program?.to_string_lossy().into_owned()]), cwd)
             }
-        }
-        // The last event is one of the two ends; none is a fault of ours.
-        let failure = Failure { trouble: Trouble::Other, detail: "cargo said nothing".to_owned() };
-        Err((failure, said))
+            Source::Workspace { .. } => return Err((silent(), Vec::new())),
+        };
+        Ok(Subject { guard: self.guard.clone(), command, cwd })
     }
+}
+
+/// Builds the programs of several stages by one cargo, which leaves alone what has
+/// not changed. Where each comes from, in the order of the stages; one that does
+/// not compile holds up none of the others.
+pub async fn build_all(
+    workspace: &Workspace,
+    lessons: &[&'static Lesson],
+    color: bool,
+    events: &mpsc::UnboundedSender<Event>,
+) -> Vec<Source> {
+    let begun = Instant::now();
+    let stages: Vec<_> = lessons.iter().map(|lesson| lesson.id()).collect();
+    let request = build::Request { workspace: workspace.root(), stages: &stages, color };
+    let mut build = Build::start(request);
+    let (mut ends, mut said) = (Vec::new(), Vec::new());
+    while let Some(event) = build.next().await {
+        let _ = events.send(Event::Build(event.clone()));
+        match event {
+            build::Event::Diagnostic(diagnostic) => said.push(diagnostic),
+            build::Event::Built { program, .. } => ends.push(Ok(program)),
+            build::Event::Failed(failure) => ends.push(Err(failure)),
+            _ => {}
+        }
+    }
+    let took = begun.elapsed();
+    // Each stage has its end; a missing one is a fault of ours.
+    let ends = ends.into_iter().chain(std::iter::repeat_with(|| Err(silent())));
+    let of_stage = |stage: &str| -> Vec<Diagnostic> {
+        let others = |target: &str| target != stage && stages.contains(&target);
+        said.iter().filter(|diagnostic| !others(&diagnostic.target)).cloned().collect()
+    };
+    let source = |(stage, end): (&&str, Result<PathBuf, Failure>)| Source::Built {
+        program: end.map_err(|failure| (failure, of_stage(stage))),
+        cwd: workspace.root().to_owned(),
+        took,
+    };
+    stages.iter().zip(ends).map(source).collect()
+}
+
+fn silent() -> Failure {
+    Failure { trouble: Trouble::Other, detail: "cargo said nothing".to_owned() }
 }
 
 // === impl Report ===
@@ -178,3 +224,7 @@ impl Report {
         checks.filter(|check| check.state() == State::Pass).map(|check| check.id).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "trial_sample.rs"]
+pub(super) mod sample;

@@ -54,6 +54,7 @@ pub const DIAGNOSES: &[&str] = &[
     "answer-body-changed",
     // Nothing was shown about it.
     PORT_TAKEN,
+    "no-such-address",
     "machine-too-slow",
     "out-of-time",
     "our-error",
@@ -160,6 +161,12 @@ pub fn trouble(trouble: &Trouble, request: &Request, output: &Output) -> Finding
         (Trouble::Incomplete { .. }, _) => Diagnosis::new("incomplete-answer").timed(),
         (Trouble::NotHttp { .. }, _) => Diagnosis::new("answer-not-http"),
         (Trouble::Framing { .. }, _) => Diagnosis::new("answer-framing"),
+        (Trouble::NoSuchAddress { from, reason }, _) => {
+            return Diagnosis::new("no-such-address")
+                .with("address", from.to_string())
+                .with("reason", reason.as_str())
+                .inconclusive();
+        }
         (Trouble::Connect(reason), _) => return our_error("no connection to the program", reason),
     };
     let asked = format!("{} {}", request.method, request.target);

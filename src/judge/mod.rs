@@ -7,6 +7,7 @@
 //! program says of itself. What it finds is a [`Verdict`] with a [`Diagnosis`] for
 //! each check that is not passed: an id and facts. The sentences are the lessons'.
 
+pub mod certificates;
 pub mod client;
 pub mod diagnosis;
 pub mod exchange;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::certificates::Certificates;
 use super::client::Request;
 use super::common;
 use super::diagnosis::{Diagnosis, Finding};
@@ -84,6 +85,17 @@ impl Scene {
             .map(|number| RecordingBackend::start(&self.recorder, format!("backend {number}")))
             .collect::<Result<_, _>>()
             .map_err(|error| common::our_error("a backend could not be opened", &error))
+    }
+
+    /// Certificates for these names, to be told to the program by their
+    /// [`Certificates::settings`].
+    ///
+    /// # Errors
+    ///
+    /// They can't be made here, which is inconclusive.
+    pub fn certificates(&self, names: &[&str]) -> Result<Certificates, Finding> {
+        Certificates::issue(names)
+            .map_err(|error| common::our_error("no certificates could be made", &error))
     }
 
     /// Starts the program in front of these backends, and waits until it listens.

@@ -4,9 +4,10 @@
 //!
 //! | module | what it decides |
 //! | --- | --- |
-//! | `plan` | what is sent, to the last header, before anything is sent |
+//! | `plan`, `plan_error` | what is sent, to the last header, before anything is sent; what is wrong with an order |
 //! | `batch` | how many at a time, and when each begins |
 //! | `send`, `connection`, `tls` | one request, one answer, one connection |
+//! | `failure` | why there is no complete answer |
 //! | `observe` | what an answer says about the backend, and who says so |
 //! | `compare` | what changed between two lists of headers |
 //! | `tally` | what the batch adds up to |

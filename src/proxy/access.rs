@@ -4,9 +4,11 @@
 //! read, so that a request only looks one up, however many networks there are.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::metrics::policy::Decisions;
 use crate::config;
 
 /// Which clients may come.
@@ -14,6 +16,7 @@ use crate::config;
 pub struct Access {
     v4: Ranges,
     v6: Ranges,
+    decisions: Option<Arc<Decisions>>,
 }
 
 /// Where ranges of addresses begin, in order, and whether their clients may come. A
@@ -24,8 +27,8 @@ struct Ranges(Box<[(u128, bool)]>);
 // === impl Access ===
 
 impl Access {
-    /// Prepares a policy.
-    pub fn new(written: &config::Access) -> Self {
+    /// Prepares a policy, whose decisions are counted there, if they are.
+    pub fn new(written: &config::Access, decisions: Option<Arc<Decisions>>) -> Self {
         let listed = |networks: &[config::Network], allowed| -> Vec<(IpNet, bool)> {
             networks.iter().map(|network| (network.plain(), allowed)).collect()
         };
@@ -38,12 +41,21 @@ impl Access {
             });
             Ranges::new(family.collect(), written.allow.is_empty())
         };
-        Self { v4: of_family(true), v6: of_family(false) }
+        Self { v4: of_family(true), v6: of_family(false), decisions }
+    }
+
+    /// Decides whether a client may come, and counts it.
+    pub fn admits(&self, client: Option<IpAddr>) -> bool {
+        let may = self.allows(client);
+        if let Some(decisions) = &self.decisions {
+            decisions.decided(may);
+        }
+        may
     }
 
     /// Whether a client may come; one without an address may not. An IPv4 client is
     /// one, over whichever socket it came.
-    pub fn allows(&self, client: Option<IpAddr>) -> bool {
+    fn allows(&self, client: Option<IpAddr>) -> bool {
         match client.map(|client| client.to_canonical()) {
             Some(client @ IpAddr::V4(_)) => self.v4.allow(number(client)),
             Some(client @ IpAddr::V6(_)) => self.v6.allow(number(client)),
@@ -109,7 +121,7 @@ mod tests {
     use super::*;
 
     fn access(text: &str) -> Access {
-        Access::new(&toml::from_str(text).unwrap())
+        Access::new(&toml::from_str(text).unwrap(), None)
     }
 
     fn check(text: &str, expected: &[(&str, bool)]) {
@@ -195,7 +207,7 @@ mod tests {
             let all = written.allow.iter().map(|n| (n, true))
                 .chain(written.deny.iter().map(|n| (n, false)));
             let all: Vec<_> = all.collect();
-            let access = Access::new(&written);
+            let access = Access::new(&written, None);
             let ends = all.iter().flat_map(|(n, _)| [n.0.network(), n.0.broadcast()]);
             let near = ends.flat_map(|ip| {
                 let number = number(ip) as u32;

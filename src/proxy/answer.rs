@@ -65,7 +65,7 @@ pub enum Reason {
     Unauthorized,
     /// The client has shown who it is, and may not.
     NotPermitted,
-    /// As many passwords are being verified as may be.
+    /// As many passwords or signatures are being verified as may be.
     AuthBusy,
     /// A fault of the proxy's own.
     Internal,

@@ -1,8 +1,8 @@
 //! What the phases of one request tell each other.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
@@ -16,6 +16,7 @@ use super::metrics::upstream::Upstream;
 use super::pool::{Endpoint, Target, Ticket};
 use super::route::Route;
 use super::trace::Trace;
+use super::witness::Witness;
 
 /// Begun when a request's header has been read, dropped when its answer has
 /// been sent and logged.
@@ -65,7 +66,9 @@ pub struct RequestContext {
     pub encoder: Option<Box<Encoder>>,
     /// What the last try failed with.
     pub failure: Option<Reason>,
-    _in_flight: InFlightGuard,
+    /// Whether it has been logged and counted.
+    pub seen_off: bool,
+    in_flight: InFlightGuard,
 }
 
 /// A connection that was kept from an earlier request may have been closed by the
@@ -90,6 +93,8 @@ pub struct InFlight(Arc<Counted>);
 struct Counted {
     requests: AtomicUsize,
     leaving: AtomicBool,
+    /// Who is told of requests that end in a panic.
+    witness: OnceLock<Witness>,
 }
 
 struct InFlightGuard(InFlight);
@@ -120,7 +125,8 @@ impl RequestContext {
             denial: None,
             encoder: None,
             failure: None,
-            _in_flight: in_flight.enter(),
+            seen_off: false,
+            in_flight: in_flight.enter(),
         }
     }
 
@@ -151,12 +157,30 @@ impl RequestContext {
     }
 }
 
+impl Drop for RequestContext {
+    /// A request that ends in a panic, which is a fault of the proxy's own, is not seen
+    /// off by the phases. Nobody else can say that it was there.
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && !self.seen_off
+            && let Some(witness) = self.in_flight.0.0.witness.get()
+        {
+            witness.broke_off(self);
+        }
+    }
+}
+
 // === impl InFlight ===
 
 impl InFlight {
     /// How many there are now.
     pub fn count(&self) -> usize {
         self.0.requests.load(Ordering::Acquire)
+    }
+
+    /// Has a witness told of requests that end in a panic. The first one stays.
+    pub(super) fn watched_by(&self, witness: &Witness) {
+        let _ = self.0.witness.set(witness.clone());
     }
 
     /// Has the answers from now on say that their connections will be closed.

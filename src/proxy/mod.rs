@@ -5,6 +5,7 @@
 //!
 //! | file | what it decides |
 //! | --- | --- |
+//! | [`context`] | what the phases of one request tell each other |
 //! | [`snapshot`] | what the configuration says, prepared; swapped whole on reload |
 //! | [`connection`] | how long a client is waited for, and what of it |
 //! | `decision` | the first look at a request, and what it comes to |
@@ -34,6 +35,7 @@
 //! | [`answer`] | the proxy's own answers and their reasons |
 //! | `own_answers` | when they are given, and how they are sent |
 //! | [`compress`] | which answers are compressed, and what they become |
+//! | [`http10`] | how the answers to clients of HTTP/1.0 end |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
 //! | [`outcome`] | how a request ended |
 //! | [`metrics`] | what is counted of requests |
@@ -56,10 +58,13 @@ pub mod context;
 pub mod cookie;
 pub mod cors;
 mod decision;
+#[cfg(test)]
+pub mod faults;
 pub mod forwarded;
 pub mod framing;
 pub mod headers;
 pub mod host;
+pub mod http10;
 pub mod list;
 pub mod metrics;
 pub mod outcome;

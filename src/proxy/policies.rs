@@ -70,7 +70,10 @@ impl Prepared {
         let auth = Guards::load(config, known, metrics)?;
         auth.report(known);
         let access = config.access.iter();
-        let access = access.map(|(name, written)| (name.clone(), Arc::new(Access::new(written))));
+        let access = access.map(|(name, written)| {
+            let decisions = metrics.access(name.as_str());
+            (name.clone(), Arc::new(Access::new(written, decisions)))
+        });
         let limits = config.rate_limit.iter().map(|(name, written)| {
             let known = earlier.and_then(|earlier| earlier.limits.get(name));
             let limit = match known.filter(|known| known.is_of(written)) {
@@ -124,7 +127,7 @@ impl Policies {
         session: &mut Session,
         context: &mut RequestContext,
     ) -> Result<(), Instead> {
-        if !self.access.iter().all(|access| access.allows(context.client)) {
+        if !self.access.iter().all(|access| access.admits(context.client)) {
             return Err(Reason::Forbidden.into());
         }
         if self.cors.is_some() && cors::is_preflight(session.req_header()) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -26,7 +27,7 @@ use super::pool::NoBackend;
 use super::route::Route;
 use super::snapshot::Current;
 use super::witness::Witness;
-use super::{backend_answer, choice, framing, retry};
+use super::{backend_answer, choice, framing, http10, retry};
 
 /// The load balancer, as Pingora sees it.
 pub struct Proxy {
@@ -38,6 +39,7 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy that goes by what is current, counting its requests in `in_flight`.
     pub fn new(current: Arc<Current>, in_flight: InFlight, witness: Witness) -> Self {
+        in_flight.watched_by(&witness);
         Self { current, in_flight, witness }
     }
 
@@ -99,12 +101,19 @@ impl ProxyHttp for Proxy {
         Box::new(RequestContext::new(&self.in_flight))
     }
 
+    /// Pingora's own, which compresses, is not needed.
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        modules.add_module(http10::Unchunked::builder());
+    }
+
     /// Who asks for what, and may they?
     async fn request_filter(&self, session: &mut Session, context: &mut Self::CTX) -> Result<bool> {
         // HTTP/1.0 knows no 1xx.
         let http_10 = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(http_10);
         let mut decision = self.look_at(session, context);
+        #[cfg(test)]
+        super::faults::at("request", session.req_header());
         // What few requests need is in boxes of its own: Pingora moves this phase's
         // future, with room for all that may happen in it.
         if let Decision::SendOn | Decision::Answer(_) = decision
@@ -258,6 +267,8 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         context: &mut Self::CTX,
     ) -> Result<()> {
+        #[cfg(test)]
+        super::faults::at("upstream_request", session.req_header());
         let Some(endpoint) = context.endpoint() else {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
         };
@@ -358,6 +369,8 @@ impl ProxyHttp for Proxy {
                 session.set_keepalive(None);
             }
         }
+        #[cfg(test)]
+        super::faults::at("response", session.req_header());
         context.failure = None;
         context.upstream_time = context.tried_at.map(|at| at.elapsed());
         if let (Some(metrics), Some(took)) = (context.upstream(), context.upstream_time) {
@@ -370,10 +383,7 @@ impl ProxyHttp for Proxy {
                 _ => ticket.succeeded(),
             }
         }
-        if session.req_header().version == Version::HTTP_10
-            && response.remove_header(&http::header::TRANSFER_ENCODING).is_some()
-        {
-            // Nor does it know chunks: the end of the connection ends the answer.
+        if http10::ends_with_the_connection(session.req_header(), response) {
             session.set_keepalive(None);
         }
         if let Some(compression) = &route.compression {
@@ -399,6 +409,8 @@ impl ProxyHttp for Proxy {
         end_of_stream: bool,
         context: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
+        #[cfg(test)]
+        super::faults::at("response_body", _session.req_header());
         if let Some(encoder) = &mut context.encoder {
             *body = encoder.filter(body.take(), end_of_stream)?;
         }
@@ -446,6 +458,7 @@ impl ProxyHttp for Proxy {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Self::CTX) {
         let outcome = Outcome::of(session, error, context);
         self.witness.ended(session, &outcome, context);
+        context.seen_off = true;
         framing::ended(session, outcome.reason);
     }
 

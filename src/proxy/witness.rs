@@ -30,11 +30,26 @@ impl Witness {
     pub fn ended(&self, session: &Session, outcome: &Outcome, context: &RequestContext) {
         if let Some(traffic) = context.route.as_ref().and_then(|route| route.traffic()) {
             let backend = context.endpoint().map(|endpoint| endpoint.identity.index);
-            traffic.ended(backend, &session.req_header().method, outcome);
+            traffic.ended(backend, Some(&session.req_header().method), outcome);
         }
         // Last: whoever reads the line can rely on the count.
         if let Some(log) = &self.log {
             log.write(session, outcome, context);
+        }
+    }
+
+    /// A request has ended in a panic, a fault of the proxy's own. No more is known of it
+    /// than its context.
+    pub fn broke_off(&self, context: &RequestContext) {
+        let reason = Reason::Internal;
+        let took = context.duration();
+        let outcome = Outcome { status: reason.logged_status(), reason: Some(reason), took };
+        if let Some(traffic) = context.route.as_ref().and_then(|route| route.traffic()) {
+            let backend = context.endpoint().map(|endpoint| endpoint.identity.index);
+            traffic.ended(backend, None, &outcome);
+        }
+        if let Some(log) = &self.log {
+            log.write_broken_off(&outcome, context);
         }
     }
 

@@ -114,3 +114,7 @@ fn concerns_one(error: &io::Error) -> bool {
             | io::ErrorKind::Interrupted
     )
 }
+
+#[cfg(test)]
+#[path = "accept_tests.rs"]
+mod tests;

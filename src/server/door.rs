@@ -26,6 +26,7 @@ use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -154,10 +155,11 @@ impl Door {
         let Ok(connection) = connection else { return };
         let mut connection = Box::new(connection);
         let dialogue = Arc::clone(connection.dialogue());
+        let mut closing = self.departure.closing();
         let serve = async {
-            match self.unless_closing(connection.speaks_http2()).await {
+            match unless(&mut closing, connection.speaks_http2()).await {
                 Some(true) => Box::pin(self.multiplex(connection)).await,
-                Some(false) => self.take_turns(connection).await,
+                Some(false) => self.take_turns(connection, &mut closing).await,
                 None => {}
             }
         };
@@ -166,13 +168,22 @@ impl Door {
 
     /// Serves HTTP/1, one request after the other. What a request needs is there from
     /// its first byte to the end of its answer, and not while the client is idle.
-    async fn take_turns(&self, mut connection: Box<Connection>) {
+    async fn take_turns(
+        &self,
+        mut connection: Box<Connection>,
+        closing: &mut watch::Receiver<bool>,
+    ) {
         let mut settings: Option<HttpPersistentSettings> = None;
-        while let Some(true) = self.unless_closing(connection.has_more()).await {
+        while unless(closing, connection.has_more()).await.is_some() {
             let mut session = ServerSession::new_http1(connection);
             match settings {
-                // The connection itself knows how long it may be idle.
-                None => session.set_keepalive(Some(0)),
+                // Pingora would give each read of the first header a minute; the
+                // connection knows better how long may be waited for what. 0 is no limit.
+                None => {
+                    let leaving = *self.shutting_down.borrow();
+                    session.set_read_timeout(None);
+                    session.set_keepalive((!leaving).then_some(0));
+                }
                 Some(settings) => settings.apply_to_session(&mut session),
             }
             let reused = self.proxy.process_new_http(session, &self.shutting_down).await;
@@ -199,20 +210,22 @@ impl Door {
         }
     }
 
-    /// `None` if connections without a request are closed first.
-    async fn unless_closing<T>(&self, waiting: impl Future<Output = Option<T>>) -> Option<T> {
-        let mut closing = self.departure.closing();
-        tokio::select! {
-            biased;
-            result = waiting => result,
-            _ = closing.wait_for(|closing| *closing) => None,
-        }
-    }
-
     /// No connection will come any more: closes those that have no request.
     pub async fn close(&self) {
         self.departure.last_call(&self.connections).await;
         ServerApp::cleanup(&*self.proxy).await;
+    }
+}
+
+/// `None` if connections without a request are closed first.
+async fn unless<T>(
+    closing: &mut watch::Receiver<bool>,
+    waiting: impl Future<Output = Option<T>>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        result = waiting => result,
+        _ = closing.wait_for(|closing| *closing) => None,
     }
 }
 

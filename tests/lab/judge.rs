@@ -3,4 +3,5 @@
 mod guard;
 mod real;
 pub mod run;
+mod scene;
 mod start;

@@ -1,20 +1,22 @@
 //! `pingora-lab check`.
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{Desk, named};
 use crate::cli::listing::terminal_width;
+use crate::cli::stopped::stopped;
 use crate::cli::{Exit, Global, UsageError, invocation};
 use crate::course::build;
 use crate::course::lesson::{self, Lesson};
 use crate::course::note::note;
-use crate::course::report::{json, lines};
-use crate::course::trial::{Event, Report, Source, Trial};
+use crate::course::report::{ReportFile, Setting, json, lines, proof, stage_line, summary};
+use crate::course::trial::{Event, Report, Source, Trial, build_all};
 use crate::judge::program::CommandLine;
 use crate::judge::{Command, State, stages};
 use crate::language::Language;
@@ -32,6 +34,10 @@ pub(in crate::cli) struct Args {
     /// How to print the verdict
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
+
+    /// Write what was proved to this file, in Markdown
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 
     /// Judge this command instead, with {listen}, {backends}, {backend1}... filled in
     #[arg(long, value_name = "COMMAND")]
@@ -51,7 +57,7 @@ pub(in crate::cli) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
         tokio::select! {
             reports = judged.all(args.format) => reports.map(Some),
             // Dropping the checks ends what they started; the guards see to it.
-            _ = tokio::signal::ctrl_c() => Ok(None),
+            signal = stopped() => signal.map(|_| None).context("cannot wait for signals"),
         }
     });
     // A guard ends what it guards when our end of its stream is closed, which
@@ -81,6 +87,16 @@ pub(in crate::cli) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
             _ => {}
         }
     }
+    if let Some((file, setting)) = &judged.file {
+        file.write(&proof(&reports, setting, judged.language, invocation()))
+            .map_err(|error| anyhow!(error.explain(judged.language)))?;
+        let path = file.path().display();
+        let words = match judged.language {
+            Language::En => format!("What was proved is written to {path}."),
+            Language::Zh => format!("检查报告已写入 {path}。"),
+        };
+        let _ = writeln!(std::io::stderr(), "{words}");
+    }
     let states = || reports.iter().map(Report::state);
     Ok(if states().any(|state| state == State::Fail) {
         Exit::Failed
@@ -96,6 +112,8 @@ struct Judged {
     lessons: Vec<&'static Lesson>,
     source: Source,
     desk: Option<Desk>,
+    /// Where the report goes, and in what it is made.
+    file: Option<(ReportFile, Setting)>,
     seed: u64,
     language: Language,
 }
@@ -132,62 +150,77 @@ impl Judged {
             (None, Some(desk)) => Source::Workspace { workspace: desk.workspace.clone(), color },
             (None, None) => anyhow::bail!("nothing to judge"),
         };
-        Ok(Self { lessons, source, desk, seed, language })
+        let file = match &args.report {
+            None => None,
+            Some(path) => {
+                let file = ReportFile::new(path.clone());
+                let file = file.map_err(|error| UsageError(error.explain(language)))?;
+                Some((file, Setting::now(desk.as_ref().map(|desk| &desk.workspace))))
+            }
+        };
+        Ok(Self { lessons, source, desk, file, seed, language })
     }
 
     async fn all(&self, format: Format) -> anyhow::Result<Vec<Report>> {
+        let (events, mut received) = mpsc::unbounded_channel();
+        let (language, stages) = (self.language, self.lessons.len());
+        let telling = tokio::spawn(async move {
+            while let Some(event) = received.recv().await {
+                if format == Format::Text {
+                    tell(&event, stages, language);
+                }
+            }
+        });
+        let sources = match &self.source {
+            Source::Workspace { workspace, color } => {
+                build_all(workspace, &self.lessons, *color, &events).await
+            }
+            source => vec![source.clone(); self.lessons.len()],
+        };
         let mut reports = Vec::new();
-        for lesson in &self.lessons {
-            let report = self.one(lesson, format).await?;
+        for (lesson, source) in self.lessons.iter().zip(sources) {
+            let stage = stages::stage(lesson.id()).context("a lesson without checks")?;
+            let guard = std::env::current_exe().context("cannot find this program's own file")?;
+            let report = Trial { lesson, stage, seed: self.seed, source, guard }.run(&events).await;
             if let Some(desk) = &self.desk {
                 let noted = note(&desk.workspace, &report);
-                noted.map_err(|error| anyhow::anyhow!(error.explain(desk.language)))?;
+                noted.map_err(|error| anyhow!(error.explain(desk.language)))?;
             }
             if format == Format::Text {
                 self.print(&report);
             }
             reports.push(report);
         }
+        drop(events);
+        let _ = telling.await;
+        if format == Format::Text && self.lessons.len() > 1 {
+            let mut out = std::io::stdout().lock();
+            for line in summary(&reports, language, terminal_width(), invocation()) {
+                let _ = writeln!(out, "{line}");
+            }
+        }
         Ok(reports)
     }
 
-    async fn one(&self, lesson: &'static Lesson, format: Format) -> anyhow::Result<Report> {
-        let stage = stages::stage(lesson.id()).context("a lesson without checks")?;
-        let guard = std::env::current_exe().context("cannot find this program's own file")?;
-        let trial = Trial { lesson, stage, seed: self.seed, source: self.source.clone(), guard };
-        let (events, mut received) = mpsc::unbounded_channel();
-        let language = self.language;
-        let telling = tokio::spawn(async move {
-            while let Some(event) = received.recv().await {
-                if format == Format::Text {
-                    tell(&event, language);
-                }
-            }
-        });
-        let report = trial.run(&events).await;
-        drop(events);
-        let _ = telling.await;
-        Ok(report)
-    }
-
+    /// One of several is a line; the sum follows them.
     fn print(&self, report: &Report) {
         let mut out = std::io::stdout().lock();
+        // Nobody may read it any more.
+        if self.lessons.len() > 1 {
+            let _ = writeln!(out, "{}", stage_line(report, self.language, terminal_width()));
+            return;
+        }
         for line in lines(report, self.language, terminal_width(), invocation()) {
-            // Nobody may read it any more.
             let _ = writeln!(out, "{line}");
         }
-        let passed = report.state() == State::Pass && self.desk.is_some();
-        if passed && self.lessons.len() == 1 {
+        if report.state() == State::Pass && self.desk.is_some() {
             let _ = writeln!(out, "\n{}", after_a_pass(report.lesson, self.language));
-        }
-        if self.lessons.len() > 1 {
-            let _ = writeln!(out);
         }
     }
 }
 
-/// What a build says while it goes on: the first takes minutes.
-fn tell(event: &Event, language: Language) {
+/// What the build of so many stages says while it goes on: the first takes minutes.
+fn tell(event: &Event, stages: usize, language: Language) {
     let Event::Build(event) = event else { return };
     let words = match (event, language) {
         (build::Event::Downloading, Language::En) => "downloading crates…".to_owned(),
@@ -198,9 +231,9 @@ fn tell(event: &Event, language: Language) {
         (build::Event::Waiting, Language::Zh) => {
             "正在等待本目录中的另一个 cargo（编辑器？）……".to_owned()
         }
-        // A line for each crate would be a flood.
+        // A line for each crate would be a flood; the last are the stages.
         (build::Event::Compiling { done, total, .. }, language)
-            if done % 25 == 0 && *total > 25 =>
+            if done % 25 == 0 && total.saturating_sub(*done) > stages.max(25) =>
         {
             match language {
                 Language::En => format!("compiling the dependencies, once: {done} of {total}"),
@@ -218,11 +251,16 @@ fn after_a_pass(lesson: &Lesson, language: Language) -> String {
     let last = lesson::all().last().is_some_and(|last| last.id() == lesson.id());
     match (language, last) {
         (Language::En, false) => format!(
-            "Compare with the reference: {program} solution {}\nGo on: {program} next",
+            "Compare with the reference: {program} solution {}\nGo on: {program} next\n\
+             Go on with your own program: {program} next --keep",
             lesson.id()
         ),
         (Language::Zh, false) => {
-            format!("对照参考实现：{program} solution {}\n继续：{program} next", lesson.id())
+            format!(
+                "对照参考实现：{program} solution {}\n继续：{program} next\n\
+                 带着自己的程序继续：{program} next --keep",
+                lesson.id()
+            )
         }
         (Language::En, true) => {
             format!("Compare with the reference: {program} solution {}", lesson.id())

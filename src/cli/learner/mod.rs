@@ -4,8 +4,8 @@ pub(super) mod check;
 pub(super) mod hint;
 pub(super) mod init;
 pub(super) mod learn;
-pub(super) mod list;
 pub(super) mod moves;
+pub(super) mod progress;
 pub(super) mod reset;
 pub(super) mod run;
 pub(super) mod solution;
@@ -16,6 +16,7 @@ use anyhow::anyhow;
 
 use super::{Global, UsageError, invocation};
 use crate::course::lesson::{self, Lesson};
+use crate::course::path;
 use crate::course::progress::{Progress, ProgressFile};
 use crate::course::workspace::Workspace;
 use crate::language::Language;
@@ -43,12 +44,17 @@ pub(super) struct Desk {
 impl Desk {
     /// The workspace around the current folder, or the usual one below it.
     pub(super) fn find(global: &Global) -> anyhow::Result<Self> {
+        match Self::find_any(global)? {
+            Some(desk) => Ok(desk),
+            None => Err(no_workspace(&std::env::current_dir()?, global.language())),
+        }
+    }
+
+    /// The same, where there need be none.
+    pub(super) fn find_any(global: &Global) -> anyhow::Result<Option<Self>> {
         let here = std::env::current_dir()?;
         let found = Workspace::find(&here).or_else(|| Workspace::find(&here.join(USUAL_FOLDER)));
-        match found {
-            Some(workspace) => Self::at(workspace, global),
-            None => Err(no_workspace(&here, global.language())),
-        }
+        found.map(|workspace| Self::at(workspace, global)).transpose()
     }
 
     /// This workspace, with the stages that a newer version of the course adds.
@@ -61,13 +67,9 @@ impl Desk {
         Ok(Self { workspace, progress, language })
     }
 
-    /// The stage that is worked on: the one chosen, else the first that is not
-    /// passed, else the last.
+    /// The stage that is worked on.
     pub(super) fn current(&self) -> anyhow::Result<&'static Lesson> {
-        let chosen = self.progress.current.as_deref().and_then(lesson::find);
-        let open = || lesson::all().iter().find(|lesson| !self.progress.has_passed(lesson.id()));
-        let current = chosen.or_else(open).or_else(|| lesson::all().last());
-        current.ok_or_else(|| anyhow!("this program has no lessons"))
+        path::current(&self.progress).ok_or_else(|| anyhow!("this program has no lessons"))
     }
 
     /// The stage that a person names, else the current one.

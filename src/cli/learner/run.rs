@@ -53,7 +53,7 @@ pub(in crate::cli) fn run(stage: StageArg, global: &Global) -> anyhow::Result<Ex
 /// Builds the stage; what the compiler says goes to stderr.
 async fn build(desk: &Desk, stage: &str) -> Option<std::path::PathBuf> {
     let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let request = build::Request { workspace: desk.workspace.root(), stage, color };
+    let request = build::Request { workspace: desk.workspace.root(), stages: &[stage], color };
     let mut build = Build::start(request);
     while let Some(event) = build.next().await {
         let mut err = std::io::stderr().lock();

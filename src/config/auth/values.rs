@@ -56,6 +56,27 @@ pub struct Leeway(Duration);
 
 written_as_string!(Leeway, "Leeway", "A length of time, from 0s to 10m", "30s");
 
+/// Fields that clients must be able to send, or that the proxy sets for another reason.
+const OTHERS: [&str; 17] = [
+    "accept",
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "forwarded",
+    "host",
+    "origin",
+    "proxy-authorization",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "x-real-ip",
+    "x-request-id",
+];
+
 // === impl JwtAlgorithm ===
 
 impl JwtAlgorithm {
@@ -112,27 +133,6 @@ impl TryFrom<String> for IdentityField {
 
     fn try_from(text: String) -> Result<Self, Invalid> {
         let FieldName(name) = FieldName::try_from(text)?;
-        // What a client must be able to send, or what the proxy sets for another
-        // reason.
-        const OTHERS: [&str; 17] = [
-            "accept",
-            "authorization",
-            "connection",
-            "content-length",
-            "content-type",
-            "cookie",
-            "date",
-            "expect",
-            "forwarded",
-            "host",
-            "origin",
-            "proxy-authorization",
-            "te",
-            "transfer-encoding",
-            "upgrade",
-            "x-real-ip",
-            "x-request-id",
-        ];
         let text = name.as_str();
         if OTHERS.contains(&text) || text.starts_with("x-forwarded-") {
             return Err(Invalid(format!(

@@ -5,7 +5,7 @@
 pub enum Variable {
     /// `$request_id`: the client's `x-request-id` if it is valid, else a new UUID.
     RequestId,
-    /// `$client_ip`: the address of the peer that sent the request.
+    /// `$client_ip`: the client's address: the peer's, or what a trusted proxy names.
     ClientIp,
     /// `$backend`: the name of the backend that the request goes to.
     Backend,

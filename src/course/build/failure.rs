@@ -69,7 +69,13 @@ const SIGNS: &[(Trouble, &[&str])] = &[
     ),
     (
         Trouble::Manifest,
-        &["failed to parse manifest", "failed to parse lock file", "can't find ", "no bin target"],
+        &[
+            "failed to parse manifest",
+            "--> Cargo.toml:",
+            "failed to parse lock file",
+            "can't find ",
+            "no bin target",
+        ],
     ),
 ];
 

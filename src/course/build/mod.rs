@@ -1,4 +1,4 @@
-//! One stage of a workspace, built by cargo, with what happens told as it
+//! Stages of a workspace, built by one cargo, with what happens told as it
 //! happens.
 
 mod failure;
@@ -20,13 +20,15 @@ use process::{Cargo, Line};
 pub struct Request<'a> {
     /// The workspace's folder.
     pub workspace: &'a Path,
-    /// The stage's id, which is its binary's name.
-    pub stage: &'a str,
+    /// The stages' ids, which are their binaries' names.
+    pub stages: &'a [&'a str],
     /// Whether diagnostics are rendered with colours.
     pub color: bool,
 }
 
-/// What happens during a build, in the order in which it happens.
+/// What happens during a build, in the order in which it happens. At the end
+/// there is a [`Event::Built`] or [`Event::Failed`] for each stage, in the order
+/// of the request; one that fails holds up none of the others.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Crates are downloaded: the first build, or a dependency added.
@@ -46,14 +48,14 @@ pub enum Event {
     },
     /// What the compiler says about the learner's code, as soon as it does.
     Diagnostic(Diagnostic),
-    /// The end: the program is there.
+    /// The end of a stage: its program is there.
     Built {
         /// The program.
         program: PathBuf,
         /// Whether it was there already, unchanged.
         fresh: bool,
     },
-    /// The end: there is no program.
+    /// The end of a stage: it has no program.
     Failed(Failure),
 }
 
@@ -75,11 +77,14 @@ impl Build {
         let (send, events) = mpsc::unbounded_channel();
         let (cargo, driver) = match process::start(request) {
             Ok((cargo, lines)) => {
-                let driver = tokio::spawn(drive(request.stage.to_owned(), lines, send));
+                let stages = request.stages.iter().map(|&stage| stage.to_owned()).collect();
+                let driver = tokio::spawn(drive(Messages::new(stages), lines, send));
                 (Some(cargo), driver)
             }
             Err(error) => {
-                let _ = send.send(Event::Failed(Failure::of_start(&error)));
+                for _ in request.stages {
+                    let _ = send.send(Event::Failed(Failure::of_start(&error)));
+                }
                 (None, tokio::spawn(async {}))
             }
         };
@@ -101,8 +106,11 @@ impl Build {
 }
 
 /// Turns what cargo prints into events, up to the last.
-async fn drive(stage: String, mut lines: process::Lines, send: mpsc::UnboundedSender<Event>) {
-    let mut messages = Messages::new(stage);
+async fn drive(
+    mut messages: Messages,
+    mut lines: process::Lines,
+    send: mpsc::UnboundedSender<Event>,
+) {
     while let Some(line) = lines.next().await {
         let event = match line {
             Line::Out(line) => messages.message(&line),
@@ -113,7 +121,9 @@ async fn drive(stage: String, mut lines: process::Lines, send: mpsc::UnboundedSe
         }
     }
     let status = lines.end().await;
-    let _ = send.send(messages.end(status));
+    for end in messages.end(status) {
+        let _ = send.send(end);
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use super::{Event, Failure};
 /// What the compiler says about a place in the code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// What is compiled: a stage's id, or the name of a crate that it needs.
+    pub target: String,
     /// How bad it is.
     pub level: Level,
     /// As the compiler shows it, on several lines, with colours if asked for.
@@ -47,29 +49,38 @@ const KEPT: usize = 400;
 
 /// What is known of a build while it runs.
 pub(super) struct Messages {
-    stage: String,
-    program: Option<(PathBuf, bool)>,
+    stages: Vec<Stage>,
+    /// Errors in what all stages need.
     errors: usize,
     said: VecDeque<String>,
     last: Option<Event>,
 }
 
+/// What is known of one of the stages.
+struct Stage {
+    id: String,
+    program: Option<(PathBuf, bool)>,
+    errors: usize,
+}
+
 impl Messages {
-    pub(super) fn new(stage: String) -> Self {
-        Self { stage, program: None, errors: 0, said: VecDeque::new(), last: None }
+    pub(super) fn new(stages: Vec<String>) -> Self {
+        let stage = |id| Stage { id, program: None, errors: 0 };
+        let stages = stages.into_iter().map(stage).collect();
+        Self { stages, errors: 0, said: VecDeque::new(), last: None }
     }
 
     /// One message in JSON.
     pub(super) fn message(&mut self, line: &str) -> Option<Event> {
         match serde_json::from_str(line).ok()? {
             Message::Artifact { target, executable: Some(program), fresh } => {
-                if target.name == self.stage {
-                    self.program = Some((program, fresh));
+                if let Some(stage) = self.stage(&target.name) {
+                    stage.program = Some((program, fresh));
                 }
                 None
             }
-            Message::Said { message } => {
-                let diagnostic = message.diagnostic()?;
+            Message::Said { target, message } => {
+                let diagnostic = message.diagnostic(target.name)?;
                 self.count(&diagnostic);
                 Some(Event::Diagnostic(diagnostic))
             }
@@ -101,11 +112,18 @@ impl Messages {
         if diagnostic.level != Level::Error {
             return;
         }
-        self.errors += 1;
+        match self.stage(&diagnostic.target) {
+            Some(stage) => stage.errors += 1,
+            None => self.errors += 1,
+        }
         // An error without a place is rarely the code's: no linker, a full disk.
         if diagnostic.place.is_none() {
             diagnostic.rendered.lines().for_each(|line| self.keep(line.trim()));
         }
+    }
+
+    fn stage(&mut self, target: &str) -> Option<&mut Stage> {
+        self.stages.iter_mut().find(|stage| stage.id == target)
     }
 
     fn keep(&mut self, line: &str) {
@@ -117,18 +135,18 @@ impl Messages {
         }
     }
 
-    /// The last event.
-    pub(super) fn end(self, status: io::Result<ExitStatus>) -> Event {
-        match (status, self.program) {
-            (Ok(status), Some((program, fresh))) if status.success() => {
-                Event::Built { program, fresh }
-            }
-            (status, _) => {
-                let status = status.map_or_else(|e| e.to_string(), |status| status.to_string());
-                let said: Vec<_> = self.said.into();
-                Event::Failed(Failure::of_end(self.errors, &said, status))
-            }
-        }
+    /// The last events: one for each stage.
+    pub(super) fn end(self, status: io::Result<ExitStatus>) -> Vec<Event> {
+        let all_built = status.as_ref().is_ok_and(ExitStatus::success);
+        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let said: Vec<_> = self.said.into();
+        let several = self.stages.len() > 1;
+        let end = |stage: Stage| match stage.program {
+            // Where another has failed, cargo has too.
+            Some((program, fresh)) if all_built || several => Event::Built { program, fresh },
+            _ => Event::Failed(Failure::of_end(self.errors + stage.errors, &said, status.clone())),
+        };
+        self.stages.into_iter().map(end).collect()
     }
 }
 
@@ -147,12 +165,16 @@ enum Message {
     #[serde(rename = "compiler-artifact")]
     Artifact { target: Target, executable: Option<PathBuf>, fresh: bool },
     #[serde(rename = "compiler-message")]
-    Said { message: CompilerMessage },
+    Said {
+        #[serde(default)]
+        target: Target,
+        message: CompilerMessage,
+    },
     #[serde(other)]
     Other,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Target {
     name: String,
 }
@@ -175,7 +197,7 @@ struct Span {
 }
 
 impl CompilerMessage {
-    fn diagnostic(self) -> Option<Diagnostic> {
+    fn diagnostic(self, target: String) -> Option<Diagnostic> {
         let level = match self.level.as_str() {
             // An internal error has a longer name.
             level if level.starts_with("error") => Level::Error,
@@ -195,7 +217,7 @@ impl CompilerMessage {
             column: span.column_start,
         });
         let rendered = self.rendered.unwrap_or_else(|| self.message.clone());
-        Some(Diagnostic { level, rendered, summary: self.message, place })
+        Some(Diagnostic { target, level, rendered, summary: self.message, place })
     }
 }
 
@@ -210,7 +232,7 @@ mod tests {
 
     #[test]
     fn progress_is_cargos_own_count() {
-        let mut messages = Messages::new("s".to_owned());
+        let mut messages = Messages::new(vec!["s".to_owned()]);
         let line = "    Building [======>                  ]  45/238: bytes, http(build)";
         let (names, done, total) = ("bytes, http(build)".to_owned(), 45, 238);
         assert_eq!(messages.status(line), Some(Event::Compiling { names, done, total }));
@@ -232,10 +254,10 @@ mod tests {
             let message = json!({"level": "error", "message": "m", "rendered": rendered,
                 "code": null, "spans": []});
             let line = json!({"reason": "compiler-message", "message": message}).to_string();
-            let mut messages = Messages::new("s".to_owned());
+            let mut messages = Messages::new(vec!["s".to_owned()]);
             assert!(matches!(messages.message(&line), Some(Event::Diagnostic(_))));
             let end = messages.end(Ok(ExitStatus::from_raw(101 << 8)));
-            let Event::Failed(failure) = end else { panic!("{end:?}") };
+            let [Event::Failed(failure)] = end.as_slice() else { panic!("{end:?}") };
             assert_eq!(failure.trouble, trouble);
         }
     }

@@ -31,14 +31,22 @@ impl Drop for Cargo {
     }
 }
 
-/// Starts the build of one binary.
+/// Starts the build of the stages' binaries.
 pub(super) fn start(request: Request<'_>) -> io::Result<(Cargo, Lines)> {
     // A linker that is killed leaves its scratch files; here they are found.
     let scratch = tempfile::Builder::new().prefix("pingora-lab-build-").tempdir()?;
     let format = if request.color { "json-diagnostic-rendered-ansi" } else { "json" };
     let mut command = Command::new("cargo");
+    command.arg("build");
+    for stage in request.stages {
+        command.args(["--bin", stage]);
+    }
+    if request.stages.len() > 1 {
+        // One that does not compile is no reason to leave out the others.
+        command.arg("--keep-going");
+    }
     command
-        .args(["build", "--bin", request.stage, "--message-format", format])
+        .args(["--message-format", format])
         .current_dir(request.workspace)
         // Progress even where there is no terminal, and wide enough to hold the
         // count and some names; no colours in what is parsed.

@@ -23,7 +23,7 @@ fn workspace(main: &str, build_script: Option<&str>) -> TempDir {
 }
 
 fn start(workspace: &TempDir) -> Build {
-    Build::start(Request { workspace: workspace.path(), stage: "01-a", color: false })
+    Build::start(Request { workspace: workspace.path(), stages: &["01-a"], color: false })
 }
 
 /// All that happens, in the time that a stuck build must not take.
@@ -75,9 +75,54 @@ async fn every_error_and_warning_is_told_with_its_place() {
 }
 
 #[tokio::test]
+async fn stages_are_built_together_and_one_that_fails_holds_up_none() {
+    let workspace = workspace("fn main() {}", None);
+    let manifest = workspace.path().join("Cargo.toml");
+    let mut text = fs::read_to_string(&manifest).unwrap();
+    for (stage, code) in
+        [("02-b", "fn main() { one() }"), ("03-c", "fn main() { let unused = 1; }")]
+    {
+        text += &format!("[[bin]]\nname = \"{stage}\"\npath = \"{stage}.rs\"\n");
+        fs::write(workspace.path().join(format!("{stage}.rs")), code).unwrap();
+    }
+    fs::write(&manifest, text).unwrap();
+    let stages = ["03-c", "02-b", "01-a"];
+    let build = || {
+        let request = Request { workspace: workspace.path(), stages: &stages, color: false };
+        Build::start(request)
+    };
+    let events = self::events(build()).await;
+    let [.., Event::Built { .. }, Event::Failed(failure), Event::Built { program, fresh: false }] =
+        events.as_slice()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(failure.trouble, Trouble::Errors(1));
+    assert!(program.ends_with("01-a"), "in the order of the request: {program:?}");
+    let targets = |level| {
+        let of = |event: &Event| match event {
+            Event::Diagnostic(d) if d.level == level => Some(d.target.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(targets(Level::Error), ["02-b"]);
+    assert_eq!(targets(Level::Warning), ["03-c"]);
+
+    // What is unchanged is left; what every stage needs fails each.
+    let again = self::events(build()).await;
+    assert!(matches!(again.last(), Some(Event::Built { fresh: true, .. })), "{again:?}");
+    fs::write(&manifest, "nonsense").unwrap();
+    let events = self::events(build()).await;
+    let failed =
+        |event: &Event| matches!(event, Event::Failed(f) if f.trouble == Trouble::Manifest);
+    assert_eq!(events.iter().filter(|event| failed(event)).count(), 3, "{events:?}");
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_the_workspace_is_told() {
     let workspace = workspace("fn main() {}", None);
-    let request = Request { workspace: workspace.path(), stage: "02-b", color: false };
+    let request = Request { workspace: workspace.path(), stages: &["02-b"], color: false };
     let events = self::events(Build::start(request)).await;
     let Some(Event::Failed(failure)) = events.last() else { panic!("{events:?}") };
     assert_eq!(failure.trouble, Trouble::Manifest, "{failure:?}");

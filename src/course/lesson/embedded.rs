@@ -91,12 +91,13 @@ pub fn all() -> &'static [Lesson] {
 }
 
 /// The stage that a person names: by its id (`01-first-proxy`), its number (`1`,
-/// `01`), or its name (`first-proxy`).
+/// `01`), its name (`first-proxy`), or both (`1-first-proxy`).
 pub fn find(name: &str) -> Option<&'static Lesson> {
     let number = name.parse::<u32>().ok();
+    let both = name.split_once('-').and_then(|(number, bare)| Some((number.parse().ok()?, bare)));
     all().iter().find(|lesson| {
-        let bare = lesson.id().split_once('-').map(|(_, bare)| bare);
-        lesson.id() == name || bare == Some(name) || number == Some(lesson.number())
+        let bare = lesson.id().split_once('-').map_or("", |(_, bare)| bare);
+        bare == name || number == Some(lesson.number()) || both == Some((lesson.number(), bare))
     })
 }
 
@@ -153,10 +154,10 @@ mod tests {
 
     #[test]
     fn a_stage_is_found_by_its_id_its_number_and_its_name() {
-        for name in ["01-first-proxy", "1", "01", "first-proxy"] {
+        for name in ["01-first-proxy", "1-first-proxy", "1", "01", "first-proxy"] {
             assert_eq!(find(name).map(Lesson::id), Some("01-first-proxy"), "{name}");
         }
-        for name in ["", "0", "first", "-1", "01-first"] {
+        for name in ["", "0", "first", "-1", "01-first", "2-first-proxy", "-first-proxy"] {
             assert!(find(name).is_none(), "{name}");
         }
     }

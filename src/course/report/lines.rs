@@ -1,9 +1,9 @@
 //! A report as lines, for a terminal of any width and for a pipe.
 
 use colored::Colorize;
-use textwrap::Options;
 
-use super::{Told, as_called};
+use super::page::Page;
+use super::{Told, again, as_called};
 use crate::course::trial::{Outcome, Report};
 use crate::judge::{CheckVerdict, State, Verdict};
 use crate::language::Language;
@@ -16,7 +16,7 @@ pub fn lines(
     width: Option<usize>,
     invocation: &str,
 ) -> Vec<String> {
-    let mut page = Page { lines: Vec::new(), width, language };
+    let mut page = Page::new(width, language);
     let title = report.lesson.title.in_(language);
     page.text("", &format!("{}  {title}", report.lesson.id()).bold().to_string());
     match &report.result {
@@ -33,12 +33,6 @@ pub fn lines(
     page.lines
 }
 
-struct Page {
-    lines: Vec<String>,
-    width: Option<usize>,
-    language: Language,
-}
-
 // === impl Page ===
 
 impl Page {
@@ -53,11 +47,7 @@ impl Page {
             };
             self.text(&format!("  {mark} "), text.title.in_(self.language));
         }
-        let (language, seed) = (self.language, report.seed);
-        let mut again = format!("{invocation} check {} --seed {seed}", report.lesson.id());
-        if let Some(command) = &report.command {
-            again += &format!(" --cmd {}", shell_words::quote(command));
-        }
+        let language = self.language;
         if let Some((check, told)) = verdict
             .first_finding()
             .and_then(|check| Some((check, Told::of(report.lesson, check, language)?)))
@@ -66,7 +56,7 @@ impl Page {
             self.finding(report, check, &told, invocation);
             self.blank();
             self.say("Same run again:", "同样的检查再来一次：");
-            self.command(&again);
+            self.command(&again(report, invocation));
             return;
         }
         let took = verdict.took.as_secs_f64();
@@ -108,33 +98,6 @@ impl Page {
             for command in &told.repeat {
                 self.command(&as_called(command, invocation));
             }
-        }
-    }
-
-    fn say(&mut self, en: &str, zh: &str) {
-        let words = if self.language == Language::En { en } else { zh };
-        self.text("  ", words);
-    }
-
-    /// A command is never wrapped: it is there to be copied.
-    fn command(&mut self, command: &str) {
-        self.lines.push(format!("    {command}"));
-    }
-
-    fn blank(&mut self) {
-        self.lines.push(String::new());
-    }
-
-    /// A text behind a label; its further lines stand under its first.
-    fn text(&mut self, label: &str, text: &str) {
-        if text.is_empty() {
-            return;
-        }
-        let indent = " ".repeat(textwrap::core::display_width(label));
-        let width = self.width.unwrap_or(usize::MAX).max(indent.len() + 10);
-        let options = Options::new(width).initial_indent(label).subsequent_indent(&indent);
-        for line in text.lines() {
-            self.lines.extend(textwrap::wrap(line, &options).iter().map(ToString::to_string));
         }
     }
 }

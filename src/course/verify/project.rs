@@ -115,7 +115,8 @@ impl Project {
         tell: &(dyn Fn(Step) + Sync),
     ) -> anyhow::Result<Built> {
         let begun = Instant::now();
-        let mut build = Build::start(Request { workspace: &self.root, stage, color: false });
+        let mut build =
+            Build::start(Request { workspace: &self.root, stages: &[stage], color: false });
         let (mut warnings, mut errors) = (Vec::new(), String::new());
         while let Some(event) = build.next().await {
             match event {

@@ -23,9 +23,6 @@ const QUIET: Duration = Duration::from_millis(40);
 /// all the same after so long.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// The depth to which modules of a stage are looked for.
-const DEPTH: usize = 4;
-
 /// What was noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noticed {
@@ -68,9 +65,8 @@ impl Snapshot {
     pub fn of(workspace: &Workspace, lesson: &Lesson) -> Self {
         let main = workspace.stage_file(lesson);
         let mut snapshot = Self { files: Vec::new(), whole: main.is_file() };
-        if let Some(folder) = main.parent() {
-            snapshot.add_modules(folder, DEPTH);
-        }
+        let code = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "rs");
+        workspace.files_of(lesson).into_iter().filter(code).for_each(|file| snapshot.add(file));
         snapshot.add(workspace.root().join("Cargo.toml"));
         snapshot
     }
@@ -79,19 +75,6 @@ impl Snapshot {
         let saved = std::fs::metadata(&path).and_then(|data| data.modified()).ok();
         if let Ok(content) = std::fs::read(&path) {
             self.files.push((path, saved, content));
-        }
-    }
-
-    fn add_modules(&mut self, folder: &Path, depth: usize) {
-        let Ok(entries) = std::fs::read_dir(folder) else { return };
-        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.sort();
-        for path in paths {
-            if path.is_dir() && depth > 0 {
-                self.add_modules(&path, depth - 1);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                self.add(path);
-            }
         }
     }
 }

@@ -3,10 +3,12 @@
 //! It is the learner's. Nothing here writes over a file of theirs: what is
 //! missing is added, and a stage that is begun again keeps what was there.
 
+mod carry;
 mod init;
 pub(super) mod template;
 mod trouble;
 
+pub use carry::Carried;
 pub use init::{Initialised, init};
 pub use trouble::WorkspaceError;
 
@@ -18,6 +20,12 @@ use super::replace::{create, replace};
 
 /// The folder by which a workspace is known.
 const MARKER: &str = ".lab";
+
+/// What is put behind the name of a file that is kept, before a number.
+const BACKUP: &str = ".bak-";
+
+/// How deep below a stage's folder its modules are looked for.
+const DEPTH: usize = 4;
 
 /// A learner's workspace that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,16 +108,20 @@ impl Workspace {
         if theirs == lesson.starter().as_bytes() {
             return Ok(None);
         }
-        let mut number = 1;
-        let kept = loop {
-            let kept = file.with_file_name(format!("main.rs.bak-{number}"));
-            if create(&kept, &theirs, 0o644).map_err(|cause| at(&kept, cause))? {
-                break kept;
-            }
-            number += 1;
-        };
+        let kept = keep_beside(&file, &theirs)?;
         replace(&file, lesson.starter().as_bytes()).map_err(|cause| at(&file, cause))?;
         Ok(Some(kept))
+    }
+
+    /// The files of a stage's folder, sorted: what a learner builds it from, down
+    /// to four folders below. Hidden files, an editor's copies and those that were
+    /// kept of what is written over are none of them.
+    pub(super) fn files_of(&self, lesson: &Lesson) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        if let Some(folder) = self.stage_file(lesson).parent() {
+            add_files(folder, DEPTH, &mut files);
+        }
+        files
     }
 
     /// Writes a file that is missing, with the folders that it needs.
@@ -124,6 +136,38 @@ impl Workspace {
 /// Where a stage's file lies in a workspace.
 fn stage_path(lesson: &Lesson) -> String {
     format!("stages/{}/main.rs", lesson.id())
+}
+
+/// Keeps what a file held, under a name beside it that nothing has.
+fn keep_beside(file: &Path, content: &[u8]) -> Result<PathBuf, WorkspaceError> {
+    let name = file.file_name().unwrap_or_default();
+    let mut number = 1;
+    loop {
+        let mut kept = name.to_owned();
+        kept.push(format!("{BACKUP}{number}"));
+        let kept = file.with_file_name(kept);
+        if create(&kept, content, 0o644).map_err(|cause| at(&kept, cause))? {
+            return Ok(kept);
+        }
+        number += 1;
+    }
+}
+
+fn add_files(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with('.') || name.ends_with('~') || name.contains(BACKUP) {
+            continue;
+        }
+        if !path.is_dir() {
+            files.push(path);
+        } else if depth > 0 {
+            add_files(&path, depth - 1, files);
+        }
+    }
 }
 
 fn at(path: &Path, cause: std::io::Error) -> WorkspaceError {

@@ -152,6 +152,64 @@ fn a_reset_keeps_what_was_there() {
 }
 
 #[test]
+fn a_program_is_carried_on_with_its_modules_and_nothing_is_lost() {
+    let (_folder, workspace) = new(Language::En);
+    let [first, second] = [&lesson::all()[0], &lesson::all()[1]];
+    let (from, to) = (workspace.stage_file(first), workspace.stage_file(second));
+    let write = |file: &Path, name: &str, text: &str| {
+        let file = file.with_file_name(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    };
+    let own = [("main.rs", "mod pool;"), ("pool.rs", "mine"), ("deep/er/more.rs", "deep")];
+    own.iter().for_each(|(name, text)| write(&from, name, text));
+    // None of them is the program.
+    for name in ["main.rs.bak-1", ".main.rs.swp", "main.rs~", "deep/pool.rs.bak-2"] {
+        write(&from, name, "not the program");
+    }
+    let carried = workspace.carry(first, second).unwrap();
+    let mut expected: Vec<_> = own.iter().map(|(name, _)| to.with_file_name(name)).collect();
+    // Last of all the stage's own file.
+    expected.rotate_left(1);
+    let mut written = carried.written.clone();
+    written[..2].sort();
+    expected[..2].sort();
+    assert_eq!((written, carried.kept), (expected, Vec::new()), "the starter is not kept");
+    let mut after = contents(to.parent().unwrap());
+    for (name, text) in own {
+        assert_eq!(after.remove(&to.with_file_name(name)).as_deref(), Some(text.as_bytes()));
+    }
+    assert!(after.is_empty(), "{after:?}");
+
+    // A second time there is nothing to do; what was changed meanwhile is kept.
+    assert_eq!(workspace.carry(first, second).unwrap(), Carried::default());
+    write(&to, "main.rs", "changed");
+    write(&to, "pool.rs", "changed too");
+    write(&to, "other.rs", "not carried");
+    let before = contents(from.parent().unwrap());
+    let carried = workspace.carry(first, second).unwrap();
+    let kept = ["pool.rs.bak-1", "main.rs.bak-1"].map(|name| to.with_file_name(name));
+    assert_eq!(carried.kept, kept);
+    assert_eq!(fs::read(&kept[0]).unwrap(), b"changed too");
+    assert_eq!(fs::read(&kept[1]).unwrap(), b"changed");
+    assert_eq!(fs::read(to.with_file_name("other.rs")).unwrap(), b"not carried");
+    assert_eq!(contents(from.parent().unwrap()), before, "what is carried stays");
+}
+
+#[test]
+fn a_program_that_cannot_be_carried_changes_nothing_that_counts() {
+    let (_folder, workspace) = new(Language::En);
+    let [first, second] = [&lesson::all()[0], &lesson::all()[1]];
+    let (from, to) = (workspace.stage_file(first), workspace.stage_file(second));
+    fs::write(from.with_file_name("pool.rs"), "mine").unwrap();
+    fs::write(&from, "mod pool;").unwrap();
+    fs::create_dir(to.with_file_name("pool.rs")).unwrap();
+    let error = workspace.carry(first, second).unwrap_err();
+    assert!(error.explain(Language::En).contains("pool.rs"), "{error}");
+    assert_eq!(fs::read_to_string(&to).unwrap(), second.starter());
+}
+
+#[test]
 fn a_workspace_of_an_older_version_gets_the_new_stages_and_keeps_the_rest() {
     let (_folder, workspace) = new(Language::En);
     let last = lesson::all().last().unwrap();

@@ -80,25 +80,29 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Trouble::Refused`], [`Trouble::ConnectTimedOut`], or
-    /// [`Trouble::Connect`] for any other reason.
+    /// [`Trouble::Refused`], [`Trouble::ConnectTimedOut`],
+    /// [`Trouble::NoSuchAddress`], or [`Trouble::Connect`] for any other reason.
     pub async fn connect(&self) -> Result<Connection, Trouble> {
-        let connecting = async {
-            let socket = match self.target {
-                SocketAddr::V4(_) => TcpSocket::new_v4()?,
-                SocketAddr::V6(_) => TcpSocket::new_v6()?,
-            };
-            if let Some(from) = self.from {
-                socket.bind((from, 0).into())?;
-            }
-            socket.connect(self.target).await
+        let other = |error: io::Error| Trouble::Connect(error.to_string());
+        let socket = match self.target {
+            SocketAddr::V4(_) => TcpSocket::new_v4().map_err(other)?,
+            SocketAddr::V6(_) => TcpSocket::new_v6().map_err(other)?,
         };
+        if let Some(from) = self.from {
+            socket.bind((from, 0).into()).map_err(|error| match error.kind() {
+                io::ErrorKind::AddrNotAvailable => {
+                    Trouble::NoSuchAddress { from, reason: error.to_string() }
+                }
+                _ => other(error),
+            })?;
+        }
+        let connecting = socket.connect(self.target);
         let stream = match tokio::time::timeout(self.patience, connecting).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 return Err(Trouble::Refused);
             }
-            Ok(Err(error)) => return Err(Trouble::Connect(error.to_string())),
+            Ok(Err(error)) => return Err(other(error)),
             Err(_) => return Err(Trouble::ConnectTimedOut { after: self.patience }),
         };
         // A request may go out in several pieces.

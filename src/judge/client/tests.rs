@@ -163,7 +163,7 @@ async fn nobody_there_is_told_from_nobody_who_answers() {
     assert_eq!(trouble, Trouble::ConnectTimedOut { after });
 
     let nowhere = Client::new(client.target).from(Ipv4Addr::new(192, 0, 2, 1).into());
-    assert!(matches!(nowhere.get("/").await.unwrap_err(), Trouble::Connect(_)));
+    assert!(matches!(nowhere.get("/").await.unwrap_err(), Trouble::NoSuchAddress { .. }));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What there is instead of an answer.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,14 @@ pub enum Trouble {
     ConnectTimedOut {
         /// How long it was waited for.
         after: Duration,
+    },
+    /// The machine has no such address for a client.
+    #[error("no connection from {from}: {reason}")]
+    NoSuchAddress {
+        /// The address that the connection was to come from.
+        from: IpAddr,
+        /// Why it can't; the text is the system's.
+        reason: String,
     },
     /// There was no connection for another reason; the text is the system's.
     #[error("no connection: {0}")]

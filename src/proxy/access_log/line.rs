@@ -76,6 +76,29 @@ struct Text<'a> {
 // === impl Line ===
 
 impl Line<'_> {
+    /// Nothing is known of the request.
+    pub const UNKNOWN: Self = Self {
+        method: "-",
+        host: b"-",
+        path: b"-",
+        status: 0,
+        route: "-",
+        backend: "-",
+        attempts: 0,
+        duration: Duration::ZERO,
+        upstream: None,
+        bytes: 0,
+        bytes_in: 0,
+        protocol: "-",
+        tls: None,
+        client: None,
+        user: None,
+        denial: None,
+        request_id: b"-",
+        trace_id: None,
+        reason: None,
+    };
+
     /// Appends the line, with its end.
     pub fn write(&self, out: &mut Vec<u8>, time: &[u8], form: Form) {
         match (form.format, form.colour) {

@@ -72,25 +72,24 @@ impl AccessLog {
     /// its header never became whole, or is none. It began so long ago.
     pub fn write_unread(&self, client: Option<SocketAddr>, reason: Reason, duration: Duration) {
         self.push(&Line {
-            method: "-",
-            host: b"-",
-            path: b"-",
             status: reason.status().as_u16(),
-            route: "-",
-            backend: "-",
-            attempts: 0,
             duration,
-            upstream: None,
-            bytes: 0,
-            bytes_in: 0,
-            protocol: "-",
-            tls: None,
             client,
-            user: None,
-            denial: None,
-            request_id: b"-",
-            trace_id: None,
             reason: Some(reason.id()),
+            ..Line::UNKNOWN
+        });
+    }
+
+    /// Writes the line of a request that has ended without its session: of what it asked
+    /// for nothing is known any more.
+    pub fn write_broken_off(&self, outcome: &Outcome, context: &RequestContext) {
+        let id = context.request_id.as_bytes();
+        self.push(&Line {
+            status: outcome.status,
+            duration: outcome.took,
+            request_id: if id.is_empty() { b"-" } else { id },
+            reason: outcome.reason.map(Reason::id),
+            ..of_context(context)
         });
     }
 
@@ -115,21 +114,29 @@ fn line<'a>(session: &'a Session, outcome: &Outcome, context: &'a RequestContext
         host: host.unwrap_or(b"-"),
         path: request.uri.path().as_bytes(),
         status: outcome.status,
-        route: context.route.as_ref().map_or("-", |route| route.name()),
-        backend: context.endpoint().map_or("-", |e| e.identity.label.as_str()),
-        attempts: context.attempts,
         duration: outcome.took,
-        upstream: context.upstream_time,
         bytes: session.body_bytes_sent(),
         bytes_in: session.body_bytes_read(),
         protocol: protocol(request.version),
         tls: tls.map(|tls| &*tls.version),
         client: session.client_addr().and_then(|client| client.as_inet()).copied(),
+        request_id: context.request_id.as_bytes(),
+        reason: outcome.reason.map(Reason::id),
+        ..of_context(context)
+    }
+}
+
+/// What the context of a request says of it.
+fn of_context(context: &RequestContext) -> Line<'_> {
+    Line {
+        route: context.route.as_ref().map_or("-", |route| route.name()),
+        backend: context.endpoint().map_or("-", |e| e.identity.label.as_str()),
+        attempts: context.attempts,
+        upstream: context.upstream_time,
         user: context.identity.as_ref().map(|identity| identity.user().as_bytes()),
         denial: context.denial.map(Denial::word),
-        request_id: context.request_id.as_bytes(),
         trace_id: context.trace.as_ref().map(super::trace::Trace::id),
-        reason: outcome.reason.map(Reason::id),
+        ..Line::UNKNOWN
     }
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
-use tokio::sync::Semaphore;
 
 use super::cache::{Cache, KeyedHash};
 use super::credential::authorization;
 use super::denial::Denial;
 use super::htpasswd::{Hash, Users};
 use super::identity::{Identity, field_value};
+use super::workshop::Workshop;
 use crate::config;
 
 /// Users and what verifies their passwords.
@@ -26,8 +26,7 @@ pub struct Basic {
     /// What passwords of users that do not exist are verified against.
     decoys: Box<[Arc<Hash>]>,
     cache: Cache<Arc<Identity>>,
-    verifications: Arc<Semaphore>,
-    max_wait: Duration,
+    workshop: Workshop,
 }
 
 /// A user and a password that a client sent.
@@ -60,8 +59,7 @@ impl Basic {
             users: prepared.collect(),
             decoys: users.iter().map(|(_, hash)| Arc::clone(hash)).collect(),
             cache: Cache::new(config.cache_size.get() as usize, config.cache_for.get()),
-            verifications: Arc::new(Semaphore::new(config.verifications.get() as usize)),
-            max_wait: config.max_wait.get(),
+            workshop: Workshop::new(config.verifications, config.max_wait),
         }
     }
 
@@ -78,11 +76,7 @@ impl Basic {
         if let Some(identity) = self.cache.get(&digest) {
             return Ok(identity);
         }
-        let waited = Arc::clone(&self.verifications).acquire_owned();
-        let permit = match tokio::time::timeout(self.max_wait, waited).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(Denial::Busy),
-        };
+        let place = self.workshop.enter().await?;
         // A browser asks for many things at once: one of them may have been first.
         if let Some(identity) = self.cache.get(&digest) {
             return Ok(identity);
@@ -95,20 +89,13 @@ impl Basic {
             return Err(Denial::Wrong);
         };
         let hash = Arc::clone(hash);
-        let verified = tokio::task::spawn_blocking(move || {
-            let right = hash.verify(password.as_bytes());
-            // Not before: who goes away meanwhile does not make room for another.
-            drop(permit);
-            right
-        });
-        match (verified.await, known) {
-            (Ok(true), Some((_, identity))) => {
+        let right = place.work(move || hash.verify(password.as_bytes())).await?;
+        match known {
+            Some((_, identity)) if right => {
                 self.cache.put(digest, Arc::clone(identity), Duration::MAX);
                 Ok(Arc::clone(identity))
             }
-            (Ok(_), _) => Err(Denial::Wrong),
-            // The process is ending.
-            (Err(_), _) => Err(Denial::Busy),
+            _ => Err(Denial::Wrong),
         }
     }
 }

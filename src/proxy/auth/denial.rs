@@ -15,7 +15,7 @@ pub enum Denial {
     TooLarge,
     /// There is no such user, or the password or the key is another.
     Wrong,
-    /// As many passwords are being verified as may be.
+    /// As many passwords or signatures are being verified as may be.
     Busy,
     /// The token is signed in a way that is not allowed, or not at all.
     Algorithm,

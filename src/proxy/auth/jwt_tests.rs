@@ -280,6 +280,33 @@ fn a_token_is_remembered_no_longer_than_it_holds() {
 static RIGHT: LazyLock<String> =
     LazyLock::new(|| hs256(&claims(json!({ "exp": now() + 100_000 }))));
 
+/// A request with a token.
+fn with_token(token: &str) -> HeaderMap {
+    let value = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+    HeaderMap::from_iter([(http::header::AUTHORIZATION, value)])
+}
+
+#[tokio::test]
+async fn signatures_that_take_long_wait_for_their_turn_and_no_others_do() {
+    let keys = Keys::from_pem(RSA_PUBLIC.as_bytes(), &[Algorithm::RS256]).unwrap();
+    let text = "algorithms = ['RS256']\nverifications = 1\nmax_wait = '10ms'";
+    let policy = Arc::new(policy(keys, text));
+    let key = EncodingKey::from_rsa_pem(RSA.as_bytes()).unwrap();
+    let token = |name: &str| {
+        with_token(&sign(&Header::new(Algorithm::RS256), &claims(json!({ "sub": name })), &key))
+    };
+    let (known, new) = (token("ann"), token("ben"));
+    assert_eq!(policy.identify(&known).await.unwrap().name(), "ann");
+    let place = policy.workshop.as_ref().unwrap().enter().await.unwrap();
+    assert_eq!(policy.identify(&known).await.unwrap().name(), "ann", "it is remembered");
+    assert_eq!(policy.identify(&new).await.unwrap_err(), Denial::Busy);
+    drop(place);
+    assert_eq!(policy.identify(&new).await.unwrap().name(), "ben");
+    let wrong = with_token("a.b.c");
+    assert_eq!(policy.identify(&wrong).await.unwrap_err(), Denial::Malformed);
+    assert!(with_secret("").workshop.is_none(), "a secret is quick");
+}
+
 proptest! {
     #[test]
     fn no_changed_token_is_right(place in any::<prop::sample::Index>(), byte in any::<u8>()) {

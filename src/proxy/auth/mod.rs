@@ -11,6 +11,7 @@
 //! | [`identity`] | who a client is, and how the backend is told |
 //! | [`denial`] | why a client may not |
 //! | [`cache`] | what was found right a moment ago |
+//! | [`workshop`] | where what takes long is verified |
 //!
 //! A policy is prepared whole when the configuration is read, its files with it. One
 //! that has not changed, nor its files, is taken over by the next configuration with
@@ -26,6 +27,7 @@ pub mod htpasswd;
 pub mod identity;
 pub mod jwt;
 pub mod keys;
+pub mod workshop;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -76,7 +78,7 @@ pub struct Guard {
 
 enum Kind {
     Basic(Basic),
-    Jwt(Box<Jwt>),
+    Jwt(Arc<Jwt>),
     ApiKey(ApiKeys),
 }
 
@@ -209,7 +211,7 @@ impl Guard {
             Kind::Basic(Basic::new(basic, &users, field, permits))
         } else if let Some(jwt) = &auth.jwt {
             let keys = keys(jwt, &source, name, &mut notes)?;
-            Kind::Jwt(Box::new(Jwt::new(jwt, auth, keys)))
+            Kind::Jwt(Arc::new(Jwt::new(jwt, auth, keys)))
         } else {
             let config = auth.api_key.clone().unwrap_or_default();
             let file = match &source.file {
@@ -268,7 +270,7 @@ impl Guard {
         let request = session.req_header();
         let identified = match &self.kind {
             Kind::Basic(basic) => basic.identify(&request.headers).await,
-            Kind::Jwt(jwt) => jwt.identify(&request.headers),
+            Kind::Jwt(jwt) => jwt.identify(&request.headers).await,
             Kind::ApiKey(keys) => keys.identify(request),
         };
         let identity = match identified {

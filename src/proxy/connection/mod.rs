@@ -7,6 +7,15 @@
 //! one limit to each whole header, to the time between two requests, to silence
 //! and slowness in bodies and answers.
 //!
+//! | file | what it decides |
+//! | --- | --- |
+//! | `stream` | what becomes of each read and write |
+//! | `dialogue` | where the exchange stands, for the stream and the phases |
+//! | `pace`, `timer` | how slow the other side is, and when it is too slow |
+//! | `request_line`, [`chunks`] | whether what comes has one reading |
+//! | `refusal` | what a client is told that has sent no request yet |
+//! | `peer`, `certificate` | who is at the other end |
+//!
 //! The chunks of a body are looked at as they pass ([`chunks`]): what Pingora's
 //! parser takes and RFC 9112 does not would let two servers see two different
 //! ends of one request.

@@ -79,6 +79,8 @@ families! { ALL:
         "A backend's share of the requests, relative to the others', as configured.";
     QUEUE = "pingora_lab_pool_queue_length" Gauge ["pool"]
         "Requests that wait for a backend to have room.";
+    ACCESS = "pingora_lab_access_decisions_total" Counter ["policy", "decision"]
+        "Requests that an access list has let through or refused, by their clients' addresses.";
     RATE_LIMIT = "pingora_lab_rate_limit_decisions_total" Counter ["policy", "decision"]
         "Requests that a rate limit has let through or refused.";
     AUTH = "pingora_lab_auth_results_total" Counter ["policy", "result"]

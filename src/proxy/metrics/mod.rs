@@ -57,6 +57,7 @@ struct Books {
     backends: Book<Upstream>,
     /// Of what was refused before it was known what it is.
     unread: Tally,
+    access: Book<Decisions>,
     rate_limits: Book<Decisions>,
     auth: Book<AuthResults>,
     /// Keeps its start time, so it is made once.
@@ -106,6 +107,11 @@ impl Metrics {
         }
     }
 
+    /// What an access list of this name decides.
+    pub fn access(&self, policy: &str) -> Option<Arc<Decisions>> {
+        Some(self.0.as_ref()?.access.get([policy, ""], Decisions::default))
+    }
+
     /// What a rate limit of this name decides.
     pub fn rate_limit(&self, policy: &str) -> Option<Arc<Decisions>> {
         Some(self.0.as_ref()?.rate_limits.get([policy, ""], Decisions::default))
@@ -137,8 +143,11 @@ impl Metrics {
         for ([pool, backend], upstream) in books.backends.live() {
             upstream.show(&pool, &backend, &mut page);
         }
+        for ([policy, _], decisions) in books.access.live() {
+            decisions.show(&family::ACCESS, &policy, "refused", &mut page);
+        }
         for ([policy, _], decisions) in books.rate_limits.live() {
-            decisions.show(&policy, &mut page);
+            decisions.show(&family::RATE_LIMIT, &policy, "limited", &mut page);
         }
         for ([policy, _], results) in books.auth.live() {
             results.show(&policy, &mut page);

@@ -2,16 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::family;
+use super::family::{self, Family};
 use super::page::Page;
 use super::tally::Tally;
 use crate::proxy::auth::denial::Denial;
 
-/// What a rate limit has decided.
+/// What a policy that only lets through or refuses has decided.
 #[derive(Debug, Default)]
 pub struct Decisions {
     allowed: AtomicU64,
-    limited: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// How it went with those who were asked for credentials.
@@ -24,14 +24,21 @@ pub struct AuthResults {
 // === impl Decisions ===
 
 impl Decisions {
-    /// A request was within the limit, or was not.
-    pub fn decided(&self, within: bool) {
-        (if within { &self.allowed } else { &self.limited }).fetch_add(1, Relaxed);
+    /// A request may go on, or may not.
+    pub fn decided(&self, allowed: bool) {
+        (if allowed { &self.allowed } else { &self.refused }).fetch_add(1, Relaxed);
     }
 
-    pub(super) fn show(&self, policy: &str, page: &mut Page) {
-        for (decision, count) in [("allowed", &self.allowed), ("limited", &self.limited)] {
-            page.count(&family::RATE_LIMIT, &[policy, decision], count.load(Relaxed));
+    /// As series of a family, which has a word of its own for refusals.
+    pub(super) fn show(
+        &self,
+        family: &Family,
+        policy: &str,
+        refused: &'static str,
+        page: &mut Page,
+    ) {
+        for (decision, count) in [("allowed", &self.allowed), (refused, &self.refused)] {
+            page.count(family, &[policy, decision], count.load(Relaxed));
         }
     }
 }

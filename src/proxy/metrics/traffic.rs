@@ -35,6 +35,9 @@ pub struct Traffic([[AtomicU64; STATUSES.len()]; METHODS.len()]);
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "other"];
 
+/// Where the last of them is.
+const OTHER: usize = METHODS.len() - 1;
+
 /// The classes of status codes, and what is none of them: nothing was sent.
 const STATUSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -57,12 +60,13 @@ impl RouteTraffic {
         Self { totals, backends: backends.into() }
     }
 
-    /// A request has ended that went last to a backend, by its place in the pool.
-    pub fn ended(&self, backend: Option<usize>, method: &Method, outcome: &Outcome) {
+    /// A request has ended that went last to a backend, by its place in the pool. Its
+    /// method may not be known.
+    pub fn ended(&self, backend: Option<usize>, method: Option<&Method>, outcome: &Outcome) {
         let place = backend.map_or(0, |index| index + 1);
         if let Some(traffic) = self.backends.get(place) {
             let class = usize::from(outcome.status / 100).min(STATUSES.len() - 1);
-            traffic.0[place_of(method)][class].fetch_add(1, Relaxed);
+            traffic.0[method.map_or(OTHER, place_of)][class].fetch_add(1, Relaxed);
         }
         self.totals.durations.observe(outcome.took.as_secs_f64());
         if let Some(reason) = outcome.reason {
@@ -81,7 +85,7 @@ fn place_of(method: &Method) -> usize {
         Method::DELETE => 5,
         Method::OPTIONS => 6,
         Method::CONNECT => 7,
-        _ => METHODS.len() - 1,
+        _ => OTHER,
     }
 }
 
@@ -142,7 +146,7 @@ mod tests {
         ] {
             let reason = (status == 404).then_some(Reason::NoRoute);
             let outcome = Outcome { status, reason, took: Duration::from_millis(3) };
-            route.ended(backend, method, &outcome);
+            route.ended(backend, Some(method), &outcome);
         }
         let mut page = Page::default();
         for (name, traffic) in ["-", "a"].iter().zip(&route.backends) {

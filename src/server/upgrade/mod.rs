@@ -16,6 +16,8 @@ mod wire;
 
 use std::os::fd::AsFd;
 
+use rustix::process::Uid;
+
 pub use giver::Giver;
 pub use taker::{Taker, UpgradeError};
 
@@ -30,9 +32,30 @@ pub type Named = (String, std::os::fd::OwnedFd);
 /// The user that it is of.
 fn peer(stream: impl AsFd) -> Result<u32, String> {
     let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|e| e.to_string())?;
-    if peer.uid == rustix::process::geteuid() || peer.uid.is_root() {
+    if is_trusted(peer.uid, rustix::process::geteuid()) {
         Ok(peer.pid.as_raw_nonzero().get().cast_unsigned())
     } else {
         Err(format!("process {} is of user {}", peer.pid.as_raw_nonzero(), peer.uid.as_raw()))
+    }
+}
+
+/// Whether a process of one user may be dealt with by one of another.
+fn is_trusted(other: Uid, own: Uid) -> bool {
+    other == own || other.is_root()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn only_the_same_user_and_root_are_trusted() {
+        let [ann, ben] = [1000, 1001].map(Uid::from_raw);
+        assert!(is_trusted(ann, ann) && is_trusted(Uid::ROOT, ann));
+        assert!(!is_trusted(ben, ann) && !is_trusted(ann, Uid::ROOT));
+        let (one, _other) = UnixStream::pair().unwrap();
+        assert_eq!(peer(&one), Ok(std::process::id()));
     }
 }

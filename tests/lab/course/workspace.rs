@@ -1,4 +1,4 @@
-//! `init`, `list`, `hint`, `next`, `goto`, `reset`, `solution`.
+//! `init`, `hint`, `next`, `goto`, `reset`, `solution`.
 
 use std::fs;
 
@@ -56,18 +56,6 @@ fn the_workspace_is_found_from_inside_and_from_above() {
         assert_eq!(code, 0, "{at}");
         assert!(stdout.contains("02-round-robin"), "{at}: {stdout}");
     }
-}
-
-#[test]
-fn the_list_shows_what_is_passed_and_where_one_is() {
-    let lab = Lab::new("en");
-    lab.pass(FIRST);
-    assert_eq!(lab.run(["next"]).0, 0);
-    let (_, stdout, _) = lab.run(["list"]);
-    let line = |stage: &str| stdout.lines().find(|line| line.contains(stage)).unwrap().trim_end();
-    assert!(line(FIRST).ends_with("passed"), "{stdout}");
-    assert!(line("02-round-robin").ends_with("current"), "{stdout}");
-    assert!(line("06-failures").ends_with("open"), "{stdout}");
 }
 
 #[test]

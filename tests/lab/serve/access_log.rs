@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Balancer, Client, Program, Upstream, ask, get};
+use crate::support::{Admin, Balancer, Client, Program, Upstream, ask, get};
 
 #[test]
 fn every_request_is_one_line_with_all_there_is_to_say() {
@@ -202,13 +202,19 @@ fn a_reader_that_stops_reading_holds_up_no_request() {
     let file = folder.path().join("lab.toml");
     let log = "[access_log]\nto = 'stdout'\nformat = 'json'\n";
     std::fs::write(&file, configuration(&upstream, log)).unwrap();
-    let args = ["serve", "--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()];
+    let file = file.to_str().unwrap();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config", file];
     let mut program = Program::start_with(args, |command| {
         command.stdout(stdout);
     });
-    let address = program.stderr_line(|line| {
-        line.contains("listening").then(|| line.split_once("address=")?.1.trim().parse().ok())?
-    });
+    let said = |what: &str| {
+        program.stderr_line(|line| {
+            line.contains(what).then(|| line.split_once("address=")?.1.trim().parse().ok())?
+        })
+    };
+    let (address, admin) = (said("listening"), Admin { address: said("looked after") });
+    let lost = || admin.metrics().sum("pingora_lab_access_log_lines_lost_total", &[]);
+    assert_eq!(lost(), 0.0);
     // More than a pipe holds, and more than may wait (16 MiB) in lines of 50 KB.
     let path = "x".repeat(50_000);
     let mut client = Client::connect(address);
@@ -216,6 +222,9 @@ fn a_reader_that_stops_reading_holds_up_no_request() {
         client.send(format!("GET /{path} HTTP/1.1\r\nHost: x\r\nX-Request-Id: {number}\r\n\r\n"));
         assert_eq!(client.answer().expect("an answer").status, 200);
     }
+    // It shows while nobody reads, when the log itself cannot say it yet.
+    let shown = lost();
+    assert!(shown > 0.0 && shown < 400.0, "{shown}");
     let (line, lines) = std::sync::mpsc::channel();
     thread::spawn(move || {
         for text in BufReader::new(reader).lines().map_while(Result::ok) {
@@ -230,16 +239,17 @@ fn a_reader_that_stops_reading_holds_up_no_request() {
             return event["request_id"].as_str().expect("an id").to_owned();
         }
     };
-    let lost: usize = program.stderr_line(|line| {
+    let told: usize = program.stderr_line(|line| {
         line.contains("some are lost")
             .then(|| line.split_once("lost=")?.1.split_whitespace().next()?.parse().ok())?
     });
-    assert!(lost > 0);
+    assert_eq!(told as f64, shown);
     // All that was not lost comes, in its order.
-    let kept: Vec<usize> = (lost..400).map(|_| next().parse().expect("a number")).collect();
+    let kept: Vec<usize> = (told..400).map(|_| next().parse().expect("a number")).collect();
     assert!(kept.is_sorted());
     send_many(address, "last", 1);
     assert_eq!(next(), "last-0");
+    assert_eq!(lost(), shown);
     program.signal(libc::SIGTERM);
     assert_eq!(program.wait().code(), Some(0));
 }

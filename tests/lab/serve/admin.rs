@@ -1,9 +1,7 @@
 //! The admin listener.
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::health::full_queue;
@@ -344,18 +342,11 @@ fn connects(address: SocketAddr) {
 
 #[test]
 fn while_it_drains_it_is_alive_and_not_ready_and_ends_with_the_process() {
-    let (arrived, arrivals) = mpsc::channel();
-    let (open, gate) = mpsc::channel::<()>();
-    let (gate, arrived) = (std::sync::Mutex::new(gate), std::sync::Mutex::new(arrived));
-    let slow = Upstream::scripted(move |_, stream| {
-        let _ = arrived.lock().unwrap().send(());
-        let _ = gate.lock().unwrap().recv();
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").is_ok()
-    });
+    let (slow, open) = Upstream::gated("slow");
     let mut lab = Lab::start(&pool("web", &[("slow", &slow)]));
     let mut client = Client::connect(lab.balancer.address);
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    arrivals.recv().unwrap();
+    slow.wait_for_requests(1);
     lab.balancer.signal(libc::SIGTERM);
     lab.balancer
         .event(|event| event["message"].as_str()?.starts_with("no longer accepting").then_some(()));

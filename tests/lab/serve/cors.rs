@@ -130,3 +130,53 @@ fn scripts_can_read_why_the_proxy_refused() {
         assert_eq!(answer.header("vary"), Some("Origin"), "{path}");
     }
 }
+
+#[test]
+fn a_preflight_needs_no_credentials_and_nothing_else_goes_without() {
+    let upstream = Upstream::named("app");
+    let balancer = Balancer::configured(&format!(
+        "[cors.pages]
+        origins = ['https://a.test']
+        methods = ['PUT']
+        headers = ['authorization', 'x-api-key']
+        credentials = true
+        [auth.who.api_key]
+        keys = {{ build = 'a key of build, long' }}
+        [[pool]]\n[[pool.backend]]\nname = 'app'\naddress = '{}'
+        [[route]]\npool = 'default'\ncors = 'pages'\nauth = 'who'
+        [[route]]\nprefix = '/bare'\npool = 'default'\nauth = 'who'\n",
+        upstream.address
+    ));
+    let mut client = Client::connect(balancer.address);
+    let headers = "Access-Control-Request-Headers: x-api-key";
+    for fields in [&[ORIGIN, ASKS][..], &[ORIGIN, ASKS, headers, "X-Api-Key: wrong"]] {
+        let answer = ask(&mut client, "OPTIONS", "/x", fields);
+        assert_eq!((answer.status, named(&answer)), (204, Some("https://a.test")), "{fields:?}");
+        let allowed = answer.header("access-control-allow-headers");
+        assert_eq!(allowed, Some("authorization, x-api-key"));
+        assert_eq!(answer.header("www-authenticate"), None);
+    }
+    let stranger = ask(&mut client, "OPTIONS", "/x", &["Origin: https://evil.test", ASKS]);
+    assert_eq!((stranger.status, named(&stranger)), (204, None));
+    // None of these is a preflight, or its route knows none.
+    for (method, path, fields) in [
+        ("OPTIONS", "/x", &[ORIGIN][..]),
+        ("OPTIONS", "/x", &[ASKS]),
+        ("GET", "/x", &[ORIGIN, ASKS]),
+        ("PUT", "/x", &[ORIGIN, ASKS]),
+        ("PUT", "/x", &[ORIGIN, "X-Api-Key: wrong"]),
+        ("OPTIONS", "/bare", &[ORIGIN, ASKS]),
+    ] {
+        let answer = ask(&mut client, method, path, fields);
+        assert_eq!(answer.status, 401, "{method} {path} {fields:?}");
+        assert!(answer.header("www-authenticate").is_some());
+        // A script can read why, where its page may read anything.
+        let told = path == "/x" && fields.contains(&ORIGIN);
+        assert_eq!(named(&answer), told.then_some("https://a.test"), "{method} {path} {fields:?}");
+    }
+    assert_eq!(upstream.received().len(), 0);
+    let key = "X-Api-Key: a key of build, long";
+    let answer = ask(&mut client, "PUT", "/x", &[ORIGIN, key]);
+    assert_eq!((answer.text().as_str(), named(&answer)), ("app", Some("https://a.test")));
+    assert_eq!(upstream.received().len(), 1);
+}

@@ -1,33 +1,17 @@
 //! How the process ends.
 
-use std::io::Write;
 use std::net::TcpStream;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::support::{Balancer, Client, Program, Upstream};
 
-/// A backend that answers when it is told to, and says when a request is there.
-pub(super) fn gated() -> (Upstream, mpsc::Receiver<()>, mpsc::Sender<()>) {
-    let (arrived, arrivals) = mpsc::channel();
-    let (open, gate) = mpsc::channel();
-    let gate = std::sync::Mutex::new(gate);
-    let arrived = std::sync::Mutex::new(arrived);
-    let upstream = Upstream::scripted(move |_, stream| {
-        let _ = arrived.lock().unwrap().send(());
-        let Ok(()) = gate.lock().unwrap().recv() else { return false };
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").is_ok()
-    });
-    (upstream, arrivals, open)
-}
-
 #[test]
 fn ctrl_c_ends_it_within_a_second_whatever_is_in_flight() {
-    let (upstream, arrivals, _open) = gated();
+    let (upstream, _open) = Upstream::gated("slow");
     let balancer = Balancer::over(&[upstream.address.to_string()], &[]);
     let mut client = Client::connect(balancer.address);
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    arrivals.recv().expect("the request arrives");
+    upstream.wait_for_requests(1);
     let (code, took) = balancer.end_with(libc::SIGINT);
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(1), "{took:?}");
@@ -49,12 +33,12 @@ fn an_end_that_was_asked_for_is_no_error() {
 
 #[test]
 fn sigterm_finishes_what_is_in_flight_and_accepts_nothing_new() {
-    let (upstream, arrivals, open) = gated();
+    let (upstream, open) = Upstream::gated("slow");
     let mut balancer = Balancer::over(&[upstream.address.to_string()], &[]);
     let mut idle = Client::connect(balancer.address);
     let mut client = Client::connect(balancer.address);
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    arrivals.recv().expect("the request arrives");
+    upstream.wait_for_requests(1);
 
     balancer.program().signal(libc::SIGTERM);
     assert!(idle.is_closed(), "an idle connection is closed");
@@ -90,11 +74,11 @@ fn with_nothing_in_flight_sigterm_ends_it_at_once() {
 
 #[test]
 fn what_does_not_finish_in_time_is_cut() {
-    let (upstream, arrivals, _open) = gated();
+    let (upstream, _open) = Upstream::gated("slow");
     let balancer = Balancer::over(&[upstream.address.to_string()], &["--drain", "300ms"]);
     let mut client = Client::connect(balancer.address);
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    arrivals.recv().expect("the request arrives");
+    upstream.wait_for_requests(1);
     let (code, took) = balancer.end_with(libc::SIGTERM);
     assert_eq!(code, Some(0));
     assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(5), "{took:?}");
@@ -125,11 +109,11 @@ fn a_log_that_nobody_reads_holds_up_neither_traffic_nor_the_end() {
 
 #[test]
 fn a_second_signal_ends_the_wait() {
-    let (upstream, arrivals, _open) = gated();
+    let (upstream, _open) = Upstream::gated("slow");
     let balancer = Balancer::over(&[upstream.address.to_string()], &["--drain", "1h"]);
     let mut client = Client::connect(balancer.address);
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    arrivals.recv().expect("the request arrives");
+    upstream.wait_for_requests(1);
     balancer.signal(libc::SIGTERM);
     balancer
         .event(|event| event["message"].as_str()?.starts_with("no longer accepting").then_some(()));

@@ -209,7 +209,7 @@ fn a_backend_that_never_answers_is_504_in_time_and_holds_up_nobody() {
         false
     });
     let alive = Upstream::named("alive");
-    let balancer = balancer("[timeouts]\nread = \"300ms\"", &[hung.address, alive.address]);
+    let balancer = balancer("[timeouts]\nread = \"1s\"", &[hung.address, alive.address]);
     let begun = Instant::now();
     let mut waiting = Client::connect(balancer.address);
     waiting.send("GET / HTTP/1.1\r\nHost: b0\r\nX-Request-Id: hung\r\n\r\n");
@@ -217,7 +217,7 @@ fn a_backend_that_never_answers_is_504_in_time_and_holds_up_nobody() {
     let answer = waiting.answer().expect("an answer");
     assert_failed(&answer, 504, "read_timeout");
     let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(5), "{took:?}");
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(5), "{took:?}");
     assert_eq!(hung.received().len(), 1, "not sent again");
     assert_eq!(balancer.access("hung")["backend"], "b0");
 }

@@ -364,11 +364,16 @@ fn a_client_that_asks_and_takes_back_again_and_again_is_cut_off() {
         // One that lets each request get as far as a backend.
         let mut client = Http2::connect(balancer.address).await;
         let mut sent = 0;
-        while let Ok((_, mut request)) = client.begin(get("/slow"), true).await {
+        let slow = || backend.requests().iter().filter(|r| r.path() == "/slow").count();
+        'asking: while let Ok((mut answer, mut request)) = client.begin(get("/slow"), true).await {
             sent += 1;
-            backend.wait(|log| {
-                (log.requests().filter(|r| r.path() == "/slow").count() == sent).then_some(())
-            });
+            while slow() < sent {
+                // It may have been sent just before it was known that no more are taken.
+                if let Ok(told) = timeout(Duration::from_millis(1), &mut answer).await {
+                    told.expect_err("the backend answers nobody");
+                    break 'asking;
+                }
+            }
             request.send_reset(Reason::CANCEL);
             if sent == 60 {
                 break;
@@ -422,4 +427,35 @@ fn a_listener_may_speak_http_1_only() {
     let answer = client.answer().expect("an answer of HTTP/1");
     assert_eq!(answer.status, 400);
     assert_eq!(backend.bytes(), 0);
+}
+
+/// The header of a request, begun and not ended (RFC 9113, section 6.10).
+const CONTINUATION: u8 = 9;
+
+#[test]
+fn a_header_that_comes_in_endless_pieces_ends_with_the_connections_idle_time() {
+    let (backend, balancer) = lab("[limits]\nhttp2_idle_timeout = '500ms'");
+    run(async {
+        let mut stream = TcpStream::connect(balancer.address).await.unwrap();
+        let mut opening = PREFACE.to_vec();
+        opening.extend(frame(SETTINGS, 0, 0, &[]));
+        // END_STREAM, and no END_HEADERS.
+        opening.extend(frame(HEADERS, 1, 1, REQUEST));
+        stream.write_all(&opening).await.unwrap();
+        let begun = Instant::now();
+        let (read, mut write) = stream.into_split();
+        let piece = frame(CONTINUATION, 0, 1, &[]);
+        let dripping = tokio::spawn(async move {
+            while write.write_all(&piece).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        let mut read = tokio::io::BufReader::new(read);
+        // A reset is an end as well.
+        let _ = read.read_to_end(&mut Vec::new()).await;
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        dripping.await.unwrap();
+    });
+    assert_eq!(backend.requests().len(), 0);
 }

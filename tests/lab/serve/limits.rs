@@ -133,6 +133,39 @@ fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
 }
 
 #[test]
+fn a_client_that_takes_its_answer_too_slowly_is_let_go() {
+    const LENGTH: usize = 64 * 1024 * 1024;
+    let (backend, balancer) = limited("answer_rate = \"8MiB\"");
+    backend.always(Act::Answer(Reply::ok(vec![b'x'; LENGTH])));
+    let address = balancer.address;
+    let slow = thread::spawn(move || {
+        let mut client = Client::connect(address);
+        let begun = Instant::now();
+        client.send("GET /slow HTTP/1.1\r\nHost: x\r\nX-Request-Id: slow\r\n\r\n");
+        let (mut piece, mut taken) = (vec![0; 64 * 1024], 0);
+        // It is never silent for long.
+        while let Ok(count @ 1..) = client.read(&mut piece) {
+            taken += count;
+            thread::sleep(Duration::from_millis(100));
+            assert!(begun.elapsed() < Duration::from_secs(40), "{taken} bytes");
+        }
+        taken
+    });
+    // Others get theirs meanwhile.
+    let quick = get(address, "/large", &["X-Request-Id: quick"]);
+    assert_eq!((quick.status, quick.body.len()), (200, LENGTH));
+    assert!(balancer.access("quick")["reason"].is_null());
+    let line = balancer.access("slow");
+    assert_eq!(line["status"], 200, "{line}");
+    assert_eq!(line["reason"], "client_timeout", "{line}");
+    // The first ten seconds of waiting are everybody's; the silence would have been 60.
+    let took = line["duration_ms"].as_f64().unwrap() / 1000.0;
+    assert!((9.0..30.0).contains(&took), "{line}");
+    backend.wait_until_left(&backend.wait_for("/slow"));
+    assert!(slow.join().unwrap() < LENGTH);
+}
+
+#[test]
 fn a_header_of_too_many_bytes_or_fields_is_431() {
     let (backend, balancer) = limited("header_size = \"8KiB\"\nheader_count = 10");
     let with = |fields: &str| format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");

@@ -209,12 +209,7 @@ fn health_and_breakers_are_shown_as_they_are() {
 
 #[test]
 fn what_runs_now_is_shown_as_running() {
-    let (open, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
-    let slow = Upstream::scripted(move |_, stream| {
-        let _ = gate.lock().unwrap().recv();
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_ok()
-    });
+    let (slow, open) = Upstream::gated("slow");
     let balancer = Balancer::configured(&format!(
         "{ADMIN}[[pool]]\nname = 'web'\nmax_requests = 1\n\
          [[pool.backend]]\nname = 'slow'\naddress = '{}'\n",
@@ -404,4 +399,32 @@ fn how_it_goes_with_credentials_is_counted_by_policy() {
         metrics.sum("pingora_lab_auth_results_total", &labels)
     };
     assert_eq!((results("accepted"), results("wrong"), results("no_credential")), (1.0, 2.0, 1.0));
+}
+
+#[test]
+fn what_access_lists_decide_is_counted_by_their_names() {
+    let upstream = Upstream::named("a");
+    let balancer = Balancer::configured(&format!(
+        "{ADMIN}[access.office]\ndeny = ['127.0.0.2']\n[access.idle]\nallow = ['127.0.0.1']\n\
+         [access.all]\ndeny = ['192.0.2.1']\n\
+         [[pool]]\n[[pool.backend]]\naddress = '{}'\n\
+         [[route]]\npool = 'default'\naccess = ['office', 'all']\n",
+        upstream.address
+    ));
+    let ask = |source: [u8; 4]| {
+        let mut client = Client::connect_from(source, balancer.address);
+        client.get("/", &[]).status
+    };
+    let statuses = [[127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 0, 2], [127, 0, 0, 3]].map(ask);
+    assert_eq!(statuses, [200, 403, 403, 200]);
+    let metrics = until(&balancer.admin(), "all are counted", |m| m.sum(REQUESTS, &[]) == 4.0);
+    let decisions = |policy: &str, decision: &str| {
+        let labels = [&format!("policy=\"{policy}\""), &*format!("decision=\"{decision}\"")];
+        metrics.sum("pingora_lab_access_decisions_total", &labels)
+    };
+    assert_eq!((decisions("office", "allowed"), decisions("office", "refused")), (2.0, 2.0));
+    // The first list that refuses decides.
+    assert_eq!((decisions("all", "allowed"), decisions("all", "refused")), (2.0, 0.0));
+    assert_eq!((decisions("idle", "allowed"), decisions("idle", "refused")), (0.0, 0.0));
+    assert_eq!(metrics.sum(FAILURES, &["reason=\"forbidden\""]), 2.0);
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,23 +50,9 @@ fn chance_follows_the_weights() {
     assert!((1384..=1616).contains(&tally["a"]), "{tally:?}");
 }
 
-/// A backend that answers only when it is told to.
-fn gated(name: &'static str) -> (Upstream, std::sync::mpsc::Sender<()>) {
-    let (open, gate) = channel::<()>();
-    let gate = Mutex::new(gate);
-    let upstream = Upstream::scripted(move |_, stream| {
-        if gate.lock().unwrap().recv().is_err() {
-            return false;
-        }
-        let length = name.len();
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}").is_ok()
-    });
-    (upstream, open)
-}
-
 #[test]
 fn the_one_with_fewer_requests_in_flight_is_asked() {
-    let (slow, open) = gated("slow");
+    let (slow, open) = Upstream::gated("slow");
     let quick = Upstream::named("quick");
     let balancer = Balancer::configured(&pool(
         "balance = 'least_requests'",
@@ -126,7 +112,7 @@ fn one_key_goes_to_one_backend_and_only_the_keys_of_a_lost_one_move() {
 
 #[test]
 fn who_finds_all_backends_full_waits_and_is_sent_away_when_too_many_do() {
-    let (slow, open) = gated("slow");
+    let (slow, open) = Upstream::gated("slow");
     let balancer = Balancer::configured(&pool(
         "max_requests = 1\nqueue = { length = 1, timeout = '20s' }",
         &[("slow", &slow, "")],
@@ -152,7 +138,7 @@ fn who_finds_all_backends_full_waits_and_is_sent_away_when_too_many_do() {
 
 #[test]
 fn who_waits_too_long_is_sent_away() {
-    let (slow, open) = gated("slow");
+    let (slow, open) = Upstream::gated("slow");
     let balancer = Balancer::configured(&pool(
         "max_requests = 1\nqueue = { length = 5, timeout = '100ms' }",
         &[("slow", &slow, "")],
@@ -321,8 +307,9 @@ fn moody(status: &Arc<AtomicU16>) -> Upstream {
 fn a_breaker_opens_lets_one_through_and_closes_again() {
     let status = Arc::new(AtomicU16::new(503));
     let (bad, good) = (moody(&status), Upstream::named("good"));
+    // Long enough for a dozen requests on a machine that is busy.
     let balancer = Balancer::configured(&pool(
-        "circuit_breaker = { consecutive_failures = 3, statuses = [503], open_for = '300ms' }",
+        "circuit_breaker = { consecutive_failures = 3, statuses = [503], open_for = '2s' }",
         &[("bad", &bad, ""), ("good", &good, "")],
     ));
     let breaker = |state: &str| {

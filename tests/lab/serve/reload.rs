@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -50,12 +49,7 @@ fn a_signal_reloads_too_and_what_needs_a_restart_is_said() {
 
 #[test]
 fn a_request_in_flight_ends_as_it_began_and_its_connection_stays() {
-    let (open, gate) = channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
-    let old = Upstream::scripted(move |_, stream| {
-        let _ = gate.lock().unwrap().recv();
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold").is_ok()
-    });
+    let (old, open) = Upstream::gated("old");
     let new = Upstream::named("new");
     let rule = |value: &str| format!("[headers.response]\nset = {{ x-version = '{value}' }}\n");
     let lab = Reloadable::start(&format!("{}{}", pool("old", &old), rule("1")));

@@ -137,7 +137,7 @@ fn a_request_of_http_1_0_goes_on_with_a_host() {
 
 #[test]
 fn leave_to_send_comes_from_the_backend_and_its_refusal_too() {
-    let (backend, balancer) = lab("[limits]\nbody_timeout = \"300ms\"");
+    let (backend, balancer) = lab("[limits]\nbody_timeout = \"1s\"");
     let head = |path: &str| {
         format!(
             "POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
@@ -289,9 +289,9 @@ fn expect(client: &mut Client, text: &str) {
 fn a_changed_protocol_passes_both_ways_for_longer_than_any_limit_on_http() {
     let upstream = echo();
     let balancer = over(
-        "[timeouts]\nread = \"200ms\"\ntotal = \"300ms\"\nupgraded = \"1h\"\n\
-         [limits]\nidle_timeout = \"200ms\"\nheader_timeout = \"500ms\"\n\
-         body_timeout = \"200ms\"\nwrite_timeout = \"200ms\"\nbody_size = \"100B\"",
+        "[timeouts]\nread = \"500ms\"\ntotal = \"500ms\"\nupgraded = \"1h\"\n\
+         [limits]\nidle_timeout = \"500ms\"\nheader_timeout = \"500ms\"\n\
+         body_timeout = \"500ms\"\nwrite_timeout = \"500ms\"\nbody_size = \"100B\"",
         upstream.address,
     );
     let mut client = Client::connect(balancer.address);
@@ -303,7 +303,7 @@ fn a_changed_protocol_passes_both_ways_for_longer_than_any_limit_on_http() {
     expect(&mut client, "hello");
     for number in 0..4 {
         // Silence past each of the limits above is what is tested.
-        std::thread::sleep(Duration::from_millis(250));
+        std::thread::sleep(Duration::from_millis(550));
         exchange(&mut client, &format!("GET / HTTP/1.1\r\n{number}\n{}", "x".repeat(100)));
     }
     exchange(&mut client, "bye");

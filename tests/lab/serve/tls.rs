@@ -240,6 +240,84 @@ fn plain_text_on_a_tls_port_ends_at_once_and_silence_in_time() {
     assert!(upstream.received().is_empty());
 }
 
+/// Sends bytes one after the other for as long as anybody takes them, and returns all
+/// that comes back, up to the end.
+fn drip(client: &mut Client, bytes: impl Iterator<Item = u8>) -> Vec<u8> {
+    let begun = Instant::now();
+    client.sender().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let (mut answer, mut piece) = (Vec::new(), [0; 1024]);
+    for byte in bytes {
+        client.try_send([byte]);
+        match client.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => answer.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            // A reset, or an end without a word.
+            Err(_) => break,
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "nobody ends it");
+    }
+    answer
+}
+
+#[test]
+fn a_header_that_comes_byte_by_byte_inside_tls_is_408_in_time() {
+    let (place, upstream) = (Place::new(), Upstream::named("one"));
+    let files = place.issue(&["a.test"]);
+    let rest = format!("[limits]\nheader_timeout = '500ms'\n{}", pool(&upstream));
+    let (_balancer, address) = place.serve(&certificates(&[&files]), &rest);
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        for earlier in 0..2 {
+            let mut begun = Instant::now();
+            let mut client =
+                Client::from(place.trust().only(version).connect(address, "a.test").unwrap());
+            for _ in 0..earlier {
+                assert_eq!(client.get("/whole", &[]).text(), "one");
+                begun = Instant::now();
+            }
+            client.send("GET /slow HTTP/1.1\r\nHost: a.test\r\nX: ");
+            let answer = drip(&mut client, std::iter::repeat(b'x'));
+            let took = begun.elapsed();
+            let text = String::from_utf8_lossy(&answer);
+            assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("client_timeout"), "{text}");
+            let in_time = Duration::from_millis(450)..Duration::from_secs(5);
+            assert!(in_time.contains(&took), "{took:?}");
+        }
+    }
+    assert!(upstream.received().iter().all(|request| request.line.contains("/whole")));
+}
+
+#[test]
+fn a_handshake_that_comes_byte_by_byte_ends_in_time_and_is_counted() {
+    let (place, upstream) = (Place::new(), Upstream::named("one"));
+    let files = place.issue(&["a.test"]);
+    let rest = format!(
+        "[limits]\nhandshake_timeout = '500ms'\nheader_timeout = '1h'\n\
+         [admin]\naddress = '127.0.0.1:0'\n{}",
+        pool(&upstream)
+    );
+    let (balancer, address) = place.serve(&certificates(&[&files]), &rest);
+    let admin = balancer.admin();
+    let failed = |reason: &str| {
+        let reason = format!("reason=\"{reason}\"");
+        admin.metrics().sum("pingora_lab_tls_handshakes_failed_total", &[&reason])
+    };
+    for count in 1..=2 {
+        let begun = Instant::now();
+        let mut slow = Client::connect(address);
+        // It would last for some seconds.
+        drip(&mut slow, hello(3).into_iter().chain(std::iter::repeat(0)));
+        let took = begun.elapsed();
+        let in_time = Duration::from_millis(450)..Duration::from_secs(5);
+        assert!(in_time.contains(&took), "{took:?}");
+        // It is counted before its connection is closed.
+        assert_eq!((failed("timeout"), failed("failed")), (f64::from(count), 0.0));
+    }
+    let mut quick = Client::from(place.trust().connect(address, "a.test").unwrap());
+    assert_eq!(quick.get("/", &[]).text(), "one");
+    assert_eq!((failed("timeout"), failed("failed")), (2.0, 0.0));
+}
+
 /// A connection over HTTP/2 and TLS.
 async fn http2(trust: &Trust, address: SocketAddr, name: &'static str) -> Http2 {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();

@@ -175,18 +175,18 @@ fn http2_client(address: SocketAddr, stop: &AtomicBool) -> usize {
 
 #[test]
 fn a_slow_answer_finishes_where_it_began_and_its_connection_is_closed() {
-    let (upstream, arrivals, open) = super::ending::gated();
+    let (upstream, open) = Upstream::gated("slow");
     let lab = one_listener(upstream.address);
     let (old, addresses) = lab.start();
     // A request has been answered on it, so it is the old process's.
     let mut idle = Client::connect(addresses[0]);
     idle.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    arrivals.recv().unwrap();
+    upstream.wait_for_requests(1);
     open.send(()).unwrap();
     assert_eq!(idle.answer().expect("an answer").header("connection"), Some("keep-alive"));
     let mut slow = Client::connect(addresses[0]);
     slow.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    arrivals.recv().unwrap();
+    upstream.wait_for_requests(2);
     let (_new, _) = lab.upgrade();
     old.event(|event| (event["message"] == "another process has taken over").then_some(()));
     // A request on a connection that the old process has is answered too.
@@ -196,7 +196,7 @@ fn a_slow_answer_finishes_where_it_began_and_its_connection_is_closed() {
         assert_eq!(answer.header("connection"), Some("close"));
         assert!(idle.is_closed());
     });
-    arrivals.recv().unwrap();
+    upstream.wait_for_requests(3);
     open.send(()).unwrap();
     open.send(()).unwrap();
     let answer = slow.answer().expect("the answer comes");
@@ -323,4 +323,62 @@ fn the_admin_listener_is_handed_over_too_and_systemd_is_told() {
     assert_eq!(std::str::from_utf8(&bytes[..read]).unwrap(), told);
     assert_eq!(before.get("/readyz").status, 200);
     drop(new);
+}
+
+/// A program of the user `nobody`, if this one may start any: it does what the Perl text
+/// says with the path of a socket.
+fn as_nobody(text: &str, path: &std::path::Path) -> Option<std::process::Child> {
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let mut command = std::process::Command::new("perl");
+    command.args(["-MSocket", "-e", text]).arg(path).uid(NOBODY).gid(NOBODY);
+    command.stdout(std::process::Stdio::piped());
+    Some(command.spawn().expect("perl starts"))
+}
+
+/// Has every user reach a file.
+fn open_to_all(path: &std::path::Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn another_user_is_handed_nothing_whatever_the_file_lets_it_do() {
+    let upstream = Upstream::named("a");
+    let lab = one_listener(upstream.address);
+    let (old, addresses) = lab.start();
+    open_to_all(lab.folder.path(), 0o777);
+    open_to_all(&lab.socket(), 0o666);
+    let asks = "socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un($ARGV[0])) or die $!;
+        defined(my $read = sysread(S, my $bytes, 100)) or die $!; print $read";
+    let Some(stranger) = as_nobody(asks, &lab.socket()) else {
+        crate::support::say("skipped: only root can be another user too");
+        return;
+    };
+    let output = stranger.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0", "nothing comes but the end");
+    old.event(|event| {
+        let refused = event["message"] == "a stranger asked to take over, refused";
+        (refused && event["reason"].as_str()?.ends_with("is of user 65534")).then_some(())
+    });
+    assert_eq!(get(addresses[0], "/", &[]).text(), "a");
+    // Nor does it keep whoever may from taking over.
+    let (new, _) = lab.upgrade();
+    ends_well(old);
+    drop(new);
+
+    // A stranger that waits in the place of the running process is not believed.
+    let _ = std::fs::remove_file(lab.socket());
+    let waits = "socket(S, PF_UNIX, SOCK_STREAM, 0) && bind(S, sockaddr_un($ARGV[0])) or die $!;
+        listen(S, 5) or die $!; $| = 1; print \"ready\\n\"; accept(C, S); sleep 60";
+    let mut stranger = as_nobody(waits, &lab.socket()).expect("root");
+    let mut ready = [0; 6];
+    std::io::Read::read_exact(stranger.stdout.as_mut().unwrap(), &mut ready).unwrap();
+    let told = lab.fails(&["--upgrade"]);
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    assert!(told.contains("is not to be trusted") && told.contains("of user 65534"), "{told}");
+    assert!(told.contains("run both as the same user"), "{told}");
 }

@@ -1,5 +1,7 @@
 //! HTTP/2 with backends.
 
+use std::io::Read;
+
 use crate::support::backend2::Backend2;
 use crate::support::certificates::Authority;
 use crate::support::http2::{self, Http2};
@@ -117,4 +119,60 @@ fn a_request_for_another_protocol_goes_over_http1() {
     client.send("ping");
     let count = client.read(&mut piece).unwrap();
     assert_eq!(&piece[..count], b"ping");
+}
+
+#[test]
+fn a_client_of_http_1_0_gets_no_chunks() {
+    let backend = Backend2::start(None);
+    let balancer = Balancer::configured(&pool(backend.address, ""));
+    for fields in ["", "Host: x\r\n", "Host: x\r\nConnection: keep-alive\r\n"] {
+        let mut client = Client::connect(balancer.address);
+        client.send(format!("GET / HTTP/1.0\r\n{fields}\r\n"));
+        let answer = client.answer().expect("an answer");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "one"), "{answer:?}");
+        assert_eq!(answer.count("transfer-encoding"), 0, "{answer:?}");
+        assert_eq!(answer.header("connection"), Some("close"), "nothing else ends the answer");
+        assert!(client.is_closed());
+    }
+    // An answer without a body ends by itself.
+    let mut client = Client::connect(balancer.address);
+    for _ in 0..2 {
+        client.send("HEAD / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n");
+        let answer = client.header().expect("an answer");
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.count("transfer-encoding"), 0, "{answer:?}");
+        assert_eq!(answer.header("connection"), Some("keep-alive"));
+    }
+}
+
+#[test]
+fn a_compressed_answer_is_whole_without_its_trailers_and_one_that_announces_them_keeps_them() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for announced in [false, true] {
+        let backend = match announced {
+            false => Backend2::start(None),
+            true => Backend2::announcing("grpc-status"),
+        };
+        let balancer = Balancer::configured(&format!(
+            "{}[[route]]\npool = 'default'\ncompress = {{ min_size = '1B' }}\n",
+            pool(backend.address, "")
+        ));
+        let answer = runtime.block_on(async {
+            let mut client = Http2::connect(balancer.address).await;
+            let mut request = http2::get("/");
+            request.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
+            client.ask(request).await.unwrap()
+        });
+        let coding = answer.headers.get("content-encoding").map(|coding| coding.as_bytes());
+        let status = answer.trailers.get("grpc-status").map(|status| status.as_bytes());
+        if announced {
+            assert_eq!((coding, status), (None, Some(&b"0"[..])));
+            assert_eq!(answer.body, b"one");
+        } else {
+            assert_eq!((coding, status), (Some(&b"gzip"[..]), None));
+            let mut text = String::new();
+            flate2::read::GzDecoder::new(&answer.body[..]).read_to_string(&mut text).unwrap();
+            assert_eq!(text, "one");
+        }
+    }
 }

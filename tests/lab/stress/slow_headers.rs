@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::load::Load;
 use super::process::raise_own_limit;
 use super::{alone, is_full, length, measured};
-use crate::support::{Balancer, Upstream};
+use crate::support::{Balancer, Client, Upstream};
 
 const CLIENTS: usize = 500;
 
@@ -115,4 +115,30 @@ fn five_hundred_clients_that_send_a_byte_at_a_time_are_ended_and_nobody_notices(
     assert!(longest < deadline + SLACK, "{longest:?}");
     assert!(p99 < bound, "{p99:?}, and {quiet:?} before");
     assert!(ended.load(Ordering::Relaxed) >= CLIENTS);
+}
+
+/// Pingora alone gives each read of a connection's first header a minute.
+#[test]
+fn a_header_may_take_as_long_as_it_is_said_to() {
+    let silence = Duration::from_secs(if is_full() { 65 } else { 1 });
+    let upstream = Upstream::named("one");
+    let balancer = Balancer::configured(&format!(
+        "limits = {{ header_timeout = '{0}s', idle_timeout = '{0}s' }}\n[[pool]]\n[[pool.backend]]\naddress = '{1}'\n",
+        silence.as_secs() + 30,
+        upstream.address
+    ));
+    let clients = [("", 0), ("GET / HTTP/1.1\r\n", 0), ("", 1), ("GET / HTTP/1.1\r\n", 1)];
+    let clients = clients.map(|(beginning, earlier)| {
+        let mut client = Client::connect(balancer.address);
+        for _ in 0..earlier {
+            assert_eq!(client.get("/", &[]).text(), "one");
+        }
+        client.send(beginning);
+        (client, beginning.is_empty())
+    });
+    thread::sleep(silence);
+    for (mut client, silent) in clients {
+        client.send(if silent { "GET / HTTP/1.1\r\nHost: x\r\n\r\n" } else { "Host: x\r\n\r\n" });
+        assert_eq!(client.answer().expect("an answer").text(), "one");
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -66,7 +67,20 @@ impl Upstream {
         Self::scripted(move |_, stream| stream.write_all(answer.as_bytes()).is_ok())
     }
 
-    /// The same, on this address.
+    /// The same, each time that it is told to, with what is returned. Once that is
+    /// dropped, it closes instead.
+    pub fn gated(name: &'static str) -> (Self, Sender<()>) {
+        let (open, gate) = channel::<()>();
+        let gate = Mutex::new(gate);
+        let upstream = Self::scripted(move |_, stream| {
+            let Ok(()) = gate.lock().unwrap().recv() else { return false };
+            let length = name.len();
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}").is_ok()
+        });
+        (upstream, open)
+    }
+
+    /// One that answers with its name, on this address.
     pub fn at(address: SocketAddr, name: &str) -> Self {
         let mut upstream = Self::named(name);
         upstream.stop();

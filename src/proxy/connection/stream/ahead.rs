@@ -42,15 +42,15 @@ impl Connection {
         }
     }
 
-    /// Waits until something of a request has come (HTTP/1), or the client has gone.
-    /// `None` if it has gone for good.
-    pub async fn has_more(&mut self) -> Option<bool> {
+    /// Waits until something of a request has come (HTTP/1). `None` if the client has
+    /// gone; that it has may also show only when it is read from.
+    pub async fn has_more(&mut self) -> Option<()> {
         poll_fn(|cx| self.poll_more(cx)).await
     }
 
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<bool>> {
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
         if self.ahead_at < self.ahead.len() {
-            return Poll::Ready(Some(true));
+            return Poll::Ready(Some(()));
         }
         let come = match &self.inner {
             // It is read into its place when that is there.
@@ -58,7 +58,7 @@ impl Connection {
             Wire::Secure(_) => self.read_more_ahead(cx),
         };
         match come {
-            Poll::Ready(Ok(1..)) => Poll::Ready(Some(true)),
+            Poll::Ready(Ok(1..)) => Poll::Ready(Some(())),
             Poll::Ready(_) => Poll::Ready(None),
             Poll::Pending => self.wait_to_read(cx).map(|_| None),
         }
