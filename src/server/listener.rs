@@ -32,6 +32,10 @@ impl Sockets {
     /// Binds each address; port 0 takes any free one. `kind` says what they are for:
     /// those that a running process has for the same, and hands over, are taken from
     /// it instead.
+    ///
+    /// # Errors
+    ///
+    /// The first address that cannot be bound.
     pub fn bind(
         kind: &str,
         addresses: impl IntoIterator<Item = SocketAddr>,

@@ -50,6 +50,10 @@ pub struct Malformed;
 
 impl Chunks {
     /// Looks at the bytes that come next; those after the end are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be the chunks of a body.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
         while !bytes.is_empty() {
             if self.at == At::Data {

@@ -34,6 +34,10 @@ pub struct Odd;
 
 impl RequestLine {
     /// Looks at the bytes that come next.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be the first line of a request.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Odd> {
         if self.at == At::End {
             return Ok(());
