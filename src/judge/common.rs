@@ -186,8 +186,14 @@ pub fn by_hand(stage: &str, request: &Request) -> Vec<String> {
         "HEAD" => curl[1] = "-I".to_owned(),
         method => curl.extend(["-X".to_owned(), method.to_owned()]),
     }
+    if request.target.contains("/.") {
+        // Else curl resolves dot segments itself.
+        curl.push("--path-as-is".to_owned());
+    }
     for (name, value) in &request.headers {
-        if !name.eq_ignore_ascii_case("host") {
+        // The program listens elsewhere then.
+        let its_address = String::from_utf8_lossy(value).parse::<SocketAddr>().is_ok();
+        if !(name.eq_ignore_ascii_case("host") && its_address) {
             let field = format!("{name}: {}", String::from_utf8_lossy(value));
             curl.extend(["-H".to_owned(), field]);
         }

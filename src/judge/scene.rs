@@ -81,8 +81,21 @@ impl Scene {
     ///
     /// The machine has no port for one, which is inconclusive.
     pub fn backends(&self, count: usize) -> Result<Vec<RecordingBackend>, Finding> {
+        self.backends_named("backend", count)
+    }
+
+    /// The same, named with this word and a number.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scene::backends`].
+    pub fn backends_named(
+        &self,
+        word: &str,
+        count: usize,
+    ) -> Result<Vec<RecordingBackend>, Finding> {
         (1..=count)
-            .map(|number| RecordingBackend::start(&self.recorder, format!("backend {number}")))
+            .map(|number| RecordingBackend::start(&self.recorder, format!("{word} {number}")))
             .collect::<Result<_, _>>()
             .map_err(|error| common::our_error("a backend could not be opened", &error))
     }

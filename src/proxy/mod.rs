@@ -41,6 +41,7 @@
 //! | [`metrics`] | what is counted of requests |
 //! | [`witness`] | who keeps what is left of requests |
 //! | [`access_log`] | the one line that is left of a request |
+//! | `faults` | where a request of a test panics |
 //!
 //! Nothing here parses, formats, allocates or locks on a request's path what
 //! could be prepared when the configuration is read.

@@ -62,6 +62,7 @@ const FILES: &[Files] = lessons! {
     "04-request-headers" ["modules", "own_choice"]
     "05-response-headers" ["modules", "own_choice"]
     "06-failures" ["own_pool", "safe_again"]
+    "07-path-routing" ["resolved_path", "route_table"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

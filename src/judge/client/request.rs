@@ -46,6 +46,15 @@ impl Request {
         self
     }
 
+    /// For this host instead of the one in its `Host`, if there is one.
+    pub fn for_host(mut self, host: Option<&str>) -> Self {
+        let named = |(name, _): &&mut (String, Vec<u8>)| name.eq_ignore_ascii_case("host");
+        if let (Some(host), Some((_, value))) = (host, self.headers.iter_mut().find(named)) {
+            *value = host.as_bytes().to_vec();
+        }
+        self
+    }
+
     /// With this body, and a `Content-Length` behind the other fields.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = Some(Body::ContentLength(body.into()));

@@ -3,12 +3,15 @@
 mod failures;
 mod first_proxy;
 mod health_checks;
+mod looks;
 mod named_proxy;
 mod own;
+mod path_routing;
 mod request_headers;
 mod response_headers;
 mod round_robin;
 mod starts;
+mod turns;
 
 use super::stage::Stage;
 
@@ -20,6 +23,7 @@ pub const STAGES: &[&Stage] = &[
     &request_headers::STAGE,
     &response_headers::STAGE,
     &failures::STAGE,
+    &path_routing::STAGE,
 ];
 
 /// The stage of this id.

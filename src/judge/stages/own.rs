@@ -36,11 +36,14 @@ pub struct Tried {
 impl Own {
     /// A request with this method; with a body where the method usually has one.
     pub fn drawn(scene: &Scene, running: &Running<'_>, method: &str) -> Self {
-        let draw = &scene.draw;
-        let length = usize::try_from(draw.number(1..3000)).unwrap_or(1);
-        let with_body = matches!(method, "POST" | "PUT" | "PATCH");
-        let body = if with_body { draw.bytes(length) } else { Vec::new() };
-        Self::with_body(scene, running, method, body, draw.number(0..2) == 0)
+        let (body, chunked) = drawn_body(scene, method);
+        Self::with_body(scene, running, method, body, chunked)
+    }
+
+    /// The same with this target, which no other request may have.
+    pub fn drawn_to(scene: &Scene, running: &Running<'_>, method: &str, target: String) -> Self {
+        let (body, chunked) = drawn_body(scene, method);
+        Self::to(scene, running, method, target, body, chunked)
     }
 
     /// A request with this body, in chunks or not; an empty one is none.
@@ -52,6 +55,17 @@ impl Own {
         chunked: bool,
     ) -> Self {
         let target = format!("{}?{}", scene.draw.path(), scene.draw.word());
+        Self::to(scene, running, method, target, body, chunked)
+    }
+
+    fn to(
+        scene: &Scene,
+        running: &Running<'_>,
+        method: &str,
+        target: String,
+        body: Vec<u8>,
+        chunked: bool,
+    ) -> Self {
         scene.plan(format!("{method} {target} with {} bytes", body.len()));
         let request = running.request(method, target);
         let body = Bytes::from(body);
@@ -61,6 +75,11 @@ impl Own {
             (false, false) => request.body(body.clone()),
         };
         Self { request, body }
+    }
+
+    /// The same for this host, if it is not the program's own address.
+    pub fn for_host(self, host: Option<&str>) -> Self {
+        Self { request: self.request.for_host(host), ..self }
     }
 
     /// This request, which has no body.
@@ -97,6 +116,15 @@ impl Own {
         });
         Tried { exchange: Exchange { request, received, answer }, body }
     }
+}
+
+/// A body where the method usually has one, and whether it goes in chunks.
+fn drawn_body(scene: &Scene, method: &str) -> (Vec<u8>, bool) {
+    let draw = &scene.draw;
+    let length = usize::try_from(draw.number(1..3000)).unwrap_or(1);
+    let with_body = matches!(method, "POST" | "PUT" | "PATCH");
+    let body = if with_body { draw.bytes(length) } else { Vec::new() };
+    (body, draw.number(0..2) == 0)
 }
 
 /// Every backend answers a request with its target.

@@ -145,8 +145,8 @@ fn all_stages_are_a_list() {
     assert_eq!(code, 1);
     let stages: Vec<_> = value.as_array().unwrap().iter().map(|one| &one["stage"]).collect();
     assert_eq!(stages.first().unwrap().as_str(), Some("01-first-proxy"));
-    assert_eq!(stages.last().unwrap().as_str(), Some("06-failures"));
-    assert_eq!(stages.len(), 6, "{stages:?}");
+    assert_eq!(stages.last().unwrap().as_str(), Some("07-path-routing"));
+    assert_eq!(stages.len(), 7, "{stages:?}");
 }
 
 #[test]

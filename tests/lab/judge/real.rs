@@ -94,6 +94,14 @@ const NGINX: Server = Server {
                 mistake("non-idempotent", "post-once", "post-replayed"),
             ],
         },
+        Stage {
+            id: "07-path-routing",
+            cannot: &[("own-checks", "nginx as it is given away has no active health checks")],
+            mistakes: &[
+                mistake("no-slash", "segment-boundary", "not-a-segment"),
+                mistake("path-in-proxy-pass", "query-and-encoding", "prefix-lost"),
+            ],
+        },
     ],
 };
 
@@ -138,6 +146,14 @@ const HAPROXY: Server = Server {
             mistakes: &[
                 mistake("no-next", "one-refuses", "gives-up-too-soon"),
                 mistake("retries-all", "post-once", "post-replayed"),
+            ],
+        },
+        Stage {
+            id: "07-path-routing",
+            cannot: &[],
+            mistakes: &[
+                mistake("path-beg", "segment-boundary", "not-a-segment"),
+                mistake("raw-path", "dot-segments", "dot-segments-ignored"),
             ],
         },
     ],

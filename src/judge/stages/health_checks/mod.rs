@@ -3,7 +3,6 @@
 
 mod all_down;
 mod dead;
-mod looks;
 mod repeat;
 
 use std::time::Duration;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::looks::Looks;
+use super::super::looks::Looks;
 use super::{run_with, start};
 use crate::backends::recording::RecordingBackend;
 use crate::judge::diagnosis::Diagnosis;

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::turn_of;
-use super::turns::{self, Spread, Turns};
 use crate::backends::recording::RecordingBackend;
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::exchange::Exchange;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
+use crate::judge::stages::turns::{self, Spread, Turns};
 
 const STAGE: &str = "02-round-robin";
 

@@ -1,13 +1,13 @@
 //! 02 round-robin: requests take turns over all backends, exactly.
 
 mod diagnose;
-mod turns;
 
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, future};
 
 use super::starts::STARTS;
+use super::turns::{self, Spread, Turns};
 use crate::backends::recording::{Act, Gate, RecordingBackend, Reply};
 use crate::judge::client::Trouble;
 use crate::judge::diagnosis::{Diagnosis, Finding};
@@ -15,7 +15,6 @@ use crate::judge::exchange::Exchange;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::{Check, Outcome, Stage};
-use turns::{Spread, Turns};
 
 /// The stage.
 pub const STAGE: Stage = Stage {

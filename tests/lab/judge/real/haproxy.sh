@@ -8,15 +8,20 @@ stage=$1
 fault=$2
 folder=$(mktemp -d "$3/haproxy.XXXXXX")
 listen=$4
-backends=$(printf %s "$5" | tr , ' ')
+backends=$5
 name=${LAB_PROXY_NAME:-pingora-lab}
+api_backends=${LAB_API_BACKENDS:-127.0.0.1:6190}
+static_backends=${LAB_STATIC_BACKENDS:-127.0.0.1:6191}
+admin_backends=${LAB_ADMIN_BACKENDS:-127.0.0.1:6192}
+admin_host=${LAB_ADMIN_HOST:-admin.test}
 interval=${LAB_HEALTH_INTERVAL_MS:-1000}
 
 number=${stage%%-*}
-[ "$number" != 01 ] || backends=${backends%% *}
+[ "$number" != 01 ] || backends=${backends%%,*}
 
 # A try at the same server would wait for a second first.
-balance=roundrobin tries='retries 0' errors= checks= check= request= answer=
+balance=roundrobin tries='retries 0' errors= checks= check= request= named= answer=
+experimental= routes=
 if [ "$number" = 01 ]; then
   # For a refused connection HAProxy says 503, where the stage asks for 502.
   printf 'HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n' >"$folder/502.http"
@@ -37,14 +42,21 @@ fi
 if [ "$number" -ge 04 ]; then
   request="http-request set-header X-Proxy-Added $name
   http-request set-header X-Forwarded-By $name
-  http-request set-header X-Forwarded-For %[src]
-  http-send-name-header Host"
+  http-request set-header X-Forwarded-For %[src]"
+  named='http-send-name-header Host'
 fi
 if [ "$number" -ge 05 ]; then
   answer="http-after-response set-header X-Proxy $name
   http-after-response set-header X-Load-Balancer round-robin
   http-after-response del-header Server"
 fi
+api='{ var(txn.path) -m str /api } || { var(txn.path) -m beg /api/ }'
+static='{ var(txn.path) -m str /static } || { var(txn.path) -m beg /static/ }'
+# What is decided on is the path as its reader will understand it; what is sent on is
+# the client's own.
+normal='http-request normalize-uri percent-decode-unreserved
+  http-request normalize-uri path-strip-dot
+  http-request normalize-uri path-strip-dotdot full'
 
 case $fault in
   right) ;;
@@ -52,7 +64,7 @@ case $fault in
   by-source) balance=source ;;
   no-checks) check= ;;
   own-interval) check='check inter 1s fall 1 rise 1' ;;
-  client-host) request=$(printf %s "$request" | grep -v http-send-name-header) ;;
+  client-host) named= ;;
   appends-forwarded-for)
     request=$(printf %s "$request" | sed 's/http-request set-header X-Forwarded-For.*/option forwardfor/') ;;
   # http-response is for what comes from a server, and not for HAProxy's own pages.
@@ -61,14 +73,39 @@ case $fault in
   retries-all) tries='retries 20
   retry-on all-retryable-errors
   option redispatch 1' ;;
+  path-beg) api='{ var(txn.path) -m beg /api }' ;;
+  raw-path) normal= ;;
   *) echo "no such fault: $fault" >&2; exit 2 ;;
 esac
+
+if [ "$number" -ge 07 ]; then
+  experimental=expose-experimental-directives
+  routes="http-request set-var(txn.sent) pathq
+  $normal
+  http-request set-var(txn.path) path
+  http-request set-pathq %[var(txn.sent)]
+  use_backend admin if { req.hdr(host),host_only,lower -m str $admin_host }
+  use_backend api if $api
+  use_backend static if $static"
+fi
+
+# pool NAME BACKENDS
+pool() {
+  echo "backend $1
+  balance $balance
+  $tries
+  $errors
+  $checks
+  $named"
+  for backend in $(printf %s "$2" | tr , ' '); do echo "  server $backend $backend $check"; done
+}
 
 cat >"$folder/haproxy.cfg" <<CONF
 global
   maxconn 2000
   nbthread 1
   spread-checks 0
+  $experimental
 defaults
   mode http
   timeout connect 3s
@@ -76,14 +113,16 @@ defaults
   timeout server 30s
   timeout check 2s
   option abortonclose
-listen lab
+frontend lab
   bind $listen
-  balance $balance
-  $tries
   $errors
-  $checks
   $request
   $answer
-$(for backend in $backends; do echo "  server $backend $backend $check"; done)
+  $routes
+  default_backend rest
+$(pool rest "$backends")
+$([ "$number" -lt 07 ] || pool api "$api_backends")
+$([ "$number" -lt 07 ] || pool static "$static_backends")
+$([ "$number" -lt 07 ] || pool admin "$admin_backends")
 CONF
 exec haproxy -db -q -f "$folder/haproxy.cfg"

@@ -9,15 +9,20 @@ folder=$(mktemp -d "$3/nginx.XXXXXX")
 listen=$4
 backends=$(printf %s "$5" | tr , ' ')
 name=${LAB_PROXY_NAME:-pingora-lab}
+api_backends=${LAB_API_BACKENDS:-127.0.0.1:6190}
+static_backends=${LAB_STATIC_BACKENDS:-127.0.0.1:6191}
+admin_backends=${LAB_ADMIN_BACKENDS:-127.0.0.1:6192}
+admin_host=${LAB_ADMIN_HOST:-admin.test}
 modules=${NGINX_MODULES:-/usr/lib/nginx/modules}
 
 number=${stage%%-*}
 [ "$number" != 01 ] || backends=${backends%% *}
 
-load= balance= uri= answer= failed= inner=
+load= balance= uri= answer= failed= inner= admin= below=/
 request='proxy_set_header Host $http_host;'
 # A refused connection costs this request a try, and no later one.
-upstream=$(for backend in $backends; do echo "server $backend max_fails=0;"; done)
+members() { for backend in $(printf %s "$1" | tr , ' '); do echo "server $backend max_fails=0;"; done; }
+upstream=$(members "$backends")
 
 if [ "$number" -ge 04 ]; then
   request="
@@ -90,8 +95,44 @@ case $fault in
     proxy_next_upstream off;" ;;
   non-idempotent) answer="$answer
     proxy_next_upstream error timeout non_idempotent;" ;;
+  # The location is a prefix of letters then.
+  no-slash) below= ;;
   *) echo "no such fault: $fault" >&2; exit 2 ;;
 esac
+
+# pool NAME BACKENDS
+pool() { printf 'upstream %s {\n%s\nkeepalive 16;\n}\n' "$1" "$(members "$2")"; }
+
+# location WHICH POOL
+location() {
+  echo "location $1 {
+      proxy_pass http://$2$uri;
+      proxy_http_version 1.1;
+      proxy_set_header Connection \"\";
+      $request
+    }"
+}
+
+routes=$(location / lab)
+if [ "$number" -ge 07 ]; then
+  inner="$(pool api "$api_backends")
+  $(pool static "$static_backends")
+  $(pool admin "$admin_backends")"
+  # Of what begins as a location with a slash at its end nginx would redirect the one
+  # without the slash.
+  routes="$routes
+    $([ -z "$below" ] || location '= /api' api)
+    $(location "/api$below" api)
+    $(location '= /static' static)
+    $(location /static/ static)"
+  admin="server {
+    listen $listen;
+    server_name $admin_host;
+    $answer
+    $(location / admin)
+    $failed
+  }"
+fi
 
 cat >"$folder/nginx.conf" <<CONF
 daemon off;
@@ -119,14 +160,10 @@ http {
   server {
     listen $listen;
     $answer
-    location / {
-      proxy_pass http://lab$uri;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      $request
-    }
+    $routes
     $failed
   }
+  $admin
 }
 CONF
 exec nginx -e stderr -c "$folder/nginx.conf"
