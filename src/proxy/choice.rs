@@ -9,10 +9,11 @@ use http::HeaderValue;
 use pingora::http::RequestHeader;
 
 use super::answer::Reason;
+use super::host::Host;
 use super::pool::Target;
 use super::route::{Action, Route};
 use super::routes::{Asked, Routes};
-use super::{cookie, host, path};
+use super::{cookie, path};
 use crate::config::{self, Balance, HashBy};
 
 /// What a request is for.
@@ -25,7 +26,7 @@ pub struct Choice {
     pub path: Option<String>,
 }
 
-/// Finds the route of a request that has a valid host or none.
+/// Finds the route of a request with this host, or none.
 ///
 /// # Errors
 ///
@@ -33,7 +34,7 @@ pub struct Choice {
 pub fn choose(
     routes: &Routes,
     request: &RequestHeader,
-    authority: Option<&HeaderValue>,
+    host: Option<&Host>,
 ) -> Result<Choice, Reason> {
     let asked_for = request.uri.path();
     // `OPTIONS *` is about the server as a whole.
@@ -51,11 +52,11 @@ pub fn choose(
         };
         Some((Arc::clone(route), target))
     };
-    let found = match authority {
-        Some(authority) => host::look_up(authority.as_bytes(), |host| Some(find(Some(host)))),
-        None => Some(find(None)),
+    let found = match host {
+        Some(host) => host.look_up(|host| find(Some(host))),
+        None => find(None),
     };
-    let (route, target) = found.flatten().ok_or(Reason::NoRoute)?;
+    let (route, target) = found.ok_or(Reason::NoRoute)?;
     let query = request.uri.query();
     let path = route.rewritten(&path, query).or_else(|| match (path, query) {
         (Cow::Borrowed(_), _) => None,

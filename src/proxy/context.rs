@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 use super::answer::Reason;
 use super::auth::Identity;
 use super::auth::denial::Denial;
+use super::census::Census;
 use super::compress::Encoder;
 use super::metrics::upstream::Upstream;
 use super::pool::{Endpoint, Target, Ticket};
@@ -25,6 +26,8 @@ pub struct RequestContext {
     /// The client's id, if it sent a valid one, else a new one; empty until
     /// the request has been looked at.
     pub request_id: HeaderValue,
+    /// Which fields it has that the proxy goes by; none until it has been looked at.
+    pub census: Census,
     /// The trace that it belongs to, if any.
     pub trace: Option<Trace>,
     /// What is done with the request; `None` until it has been looked at.
@@ -103,6 +106,7 @@ impl RequestContext {
         Self {
             started: Instant::now(),
             request_id: HeaderValue::from_static(""),
+            census: Census::default(),
             trace: None,
             route: None,
             trusted: false,

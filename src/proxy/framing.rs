@@ -5,30 +5,31 @@
 //! fields, and any method. A backend may read such a header otherwise, or hand it
 //! to something that does; so it stops here.
 
-use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::answer::Reason;
+use super::census::Census;
 use super::connection::{BadFraming, Body, Dialogue};
 
 /// The type of the error that a body past its limit ends with.
 pub const BODY_LIMIT: &str = "BodyLimit";
 
-/// Looks at a request that has just been read, and tells its connection. Fields
+/// Looks at a request that has just been read, with these fields, and tells its connection. Fields
 /// that only look like others are removed. Returns what the request says of the
 /// length of its body.
 ///
 /// # Errors
 ///
 /// Why the request is refused.
-pub fn admit(session: &mut Session) -> Result<Option<u64>, Reason> {
-    let length = length(session.req_header());
+pub fn admit(session: &mut Session, census: Census) -> Result<Option<u64>, Reason> {
+    let length = if census.content_length { length(session.req_header()) } else { Ok(None) };
     let (checked, last, patience) = match Dialogue::of(session) {
         Some(dialogue) => (
-            check(session, dialogue, length),
+            check(session, dialogue, census, length),
             dialogue.count_request(),
             dialogue.terms().limits.write_timeout,
         ),
@@ -52,7 +53,9 @@ pub fn admit(session: &mut Session) -> Result<Option<u64>, Reason> {
     // the other answers that do.
     session.set_close_on_response_before_downstream_finish(false);
     let request = session.req_header_mut();
-    remove_look_alikes(request);
+    if census.look_alike {
+        remove_look_alikes(request);
+    }
     if let Ok(Some(length)) = length {
         collapse_lengths(request, length)?;
     }
@@ -63,6 +66,7 @@ pub fn admit(session: &mut Session) -> Result<Option<u64>, Reason> {
 fn check(
     session: &Session,
     dialogue: &Dialogue,
+    census: Census,
     length: Result<Option<u64>, Reason>,
 ) -> Result<bool, Reason> {
     let limits = &dialogue.terms().limits;
@@ -70,7 +74,7 @@ fn check(
     let mut watched = true;
     if let Some(http1) = session.as_http1() {
         let raw = http1.get_headers_raw_bytes();
-        let body = length.and_then(|length| body(request, &raw, length));
+        let body = length.and_then(|length| body(request, &raw, census, length));
         // Whatever is wrong with it, its header has ended.
         let read = dialogue.header_read(raw.len(), body.unwrap_or(Body::None));
         if raw.len() as u64 > limits.header_size.get() {
@@ -170,16 +174,20 @@ fn is_clean(raw: &[u8]) -> bool {
 }
 
 /// How the body is framed (RFC 9112, section 6.3).
-fn body(request: &RequestHeader, raw: &[u8], length: Option<u64>) -> Result<Body, Reason> {
-    let headers = &request.headers;
-    Ok(if headers.contains_key(TRANSFER_ENCODING) {
+fn body(
+    request: &RequestHeader,
+    raw: &[u8],
+    census: Census,
+    length: Option<u64>,
+) -> Result<Body, Reason> {
+    Ok(if census.transfer_encoding {
         if !is_plainly_chunked(request, raw) {
             return Err(Reason::BadRequest);
         }
         Body::Chunked
     } else if length.unwrap_or(0) == 0 {
         Body::None
-    } else if headers.contains_key(EXPECT) && request.version == Version::HTTP_11 {
+    } else if census.expect && request.version == Version::HTTP_11 {
         Body::Expected
     } else {
         Body::Sized

@@ -20,46 +20,74 @@ const IN_NAME: [bool; 256] = {
     table
 };
 
-/// The authority that a request is for, as the client wrote it. HTTP/2 carries
-/// it as `:authority`, HTTP/1 as `Host`.
-///
-/// # Errors
-///
-/// There is none, there are several, or it is no `host[:port]`.
-pub fn of(request: &RequestHeader) -> Result<Option<HeaderValue>, InvalidHost> {
-    if let Some(authority) = request.uri.authority() {
-        let value = HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidHost)?;
-        return if split(value.as_bytes()).is_some() { Ok(Some(value)) } else { Err(InvalidHost) };
-    }
-    let mut hosts = request.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) if split(host.as_bytes()).is_some() => Ok(Some(host.clone())),
-        // HTTP/1.0 knows no Host.
-        (None, None) if request.version == Version::HTTP_10 => Ok(None),
-        _ => Err(InvalidHost),
-    }
+/// The authority that a request is for, as the client wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    value: HeaderValue,
+    /// How long the name is that it begins with.
+    name: usize,
 }
 
 /// A request without one valid host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidHost;
 
-/// Calls `look_up` with the host in lower case and without its port.
-pub fn look_up<T>(host: &[u8], look_up: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
-    let (name, _) = split(host)?;
-    let name = name.strip_suffix(b".").unwrap_or(name);
-    let mut buffer = [0; LONGEST];
-    let lower = buffer.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    look_up(lower)
+/// The authority that a request is for. HTTP/2 carries it as `:authority`, HTTP/1 as
+/// `Host`.
+///
+/// # Errors
+///
+/// There is none, there are several, or it is no `host[:port]`.
+pub fn of(request: &RequestHeader) -> Result<Option<Host>, InvalidHost> {
+    if let Some(authority) = request.uri.authority() {
+        let value = HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidHost)?;
+        return Host::new(value).map(Some);
+    }
+    let mut hosts = request.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Host::new(host.clone()).map(Some),
+        // HTTP/1.0 knows no Host.
+        (None, None) if request.version == Version::HTTP_10 => Ok(None),
+        _ => Err(InvalidHost),
+    }
 }
 
-/// The host as it was written, and its port, if it has one.
-pub fn parts(authority: &[u8]) -> Option<(&str, Option<u16>)> {
-    let (host, port) = split(authority)?;
-    let port = std::str::from_utf8(port).ok()?.parse().ok();
-    Some((std::str::from_utf8(host).ok()?, port))
+// === impl Host ===
+
+impl Host {
+    /// Reads an authority.
+    ///
+    /// # Errors
+    ///
+    /// It is no `host[:port]`.
+    pub fn new(value: HeaderValue) -> Result<Self, InvalidHost> {
+        let name = split(value.as_bytes()).ok_or(InvalidHost)?.0.len();
+        Ok(Self { value, name })
+    }
+
+    /// The name as it was written, without its port.
+    pub fn name(&self) -> &str {
+        // It is ASCII, as `split` has seen.
+        std::str::from_utf8(&self.value.as_bytes()[..self.name]).unwrap_or_default()
+    }
+
+    /// Its port, if it has one.
+    pub fn port(&self) -> Option<u16> {
+        let port = self.value.as_bytes().get(self.name + 1..)?;
+        std::str::from_utf8(port).ok()?.parse().ok()
+    }
+
+    /// Calls `look_up` with the name in lower case.
+    pub fn look_up<T>(&self, look_up: impl FnOnce(&[u8]) -> T) -> T {
+        let name = &self.value.as_bytes()[..self.name];
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        let mut buffer = [0; LONGEST];
+        // It is no longer than that, as `split` has seen.
+        let lower = &mut buffer[..name.len()];
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        look_up(lower)
+    }
 }
 
 /// Host and port of an authority, if it is one: no user info, no spaces, a port
@@ -94,8 +122,27 @@ fn split(authority: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
-    fn found(host: &str) -> Option<String> {
-        look_up(host.as_bytes(), |name| Some(String::from_utf8(name.to_vec()).unwrap()))
+    fn host(host: &str) -> Result<Host, InvalidHost> {
+        Host::new(HeaderValue::from_bytes(host.as_bytes()).unwrap())
+    }
+
+    fn found(text: &str) -> Option<String> {
+        let host = host(text).ok()?;
+        Some(host.look_up(|name| String::from_utf8(name.to_vec()).unwrap()))
+    }
+
+    #[test]
+    fn a_name_is_told_from_its_port() {
+        for (text, name, port) in [
+            ("a.test", "a.test", None),
+            ("A.test.:80", "A.test.", Some(80)),
+            ("a:", "a", None),
+            ("[::1]", "[::1]", None),
+            ("[::1]:65535", "[::1]", Some(65535)),
+        ] {
+            let host = host(text).unwrap();
+            assert_eq!((host.name(), host.port()), (name, port), "{text}");
+        }
     }
 
     #[test]
@@ -139,7 +186,7 @@ mod tests {
             }
             of(&request)
         };
-        assert_eq!(request(&["a"], Version::HTTP_11), Ok(Some(HeaderValue::from_static("a"))));
+        assert_eq!(request(&["a"], Version::HTTP_11), Ok(Some(host("a").unwrap())));
         assert_eq!(request(&[], Version::HTTP_11), Err(InvalidHost));
         assert_eq!(request(&["a", "a"], Version::HTTP_11), Err(InvalidHost));
         assert_eq!(request(&["a b"], Version::HTTP_11), Err(InvalidHost));

@@ -8,6 +8,8 @@
 //! | [`context`] | what the phases of one request tell each other |
 //! | [`snapshot`] | what the configuration says, prepared; swapped whole on reload |
 //! | [`connection`] | how long a client is waited for, and what of it |
+//! | `decision` | the first look at a request, and what it comes to |
+//! | [`census`] | which of the fields that the proxy goes by a request has |
 //! | [`framing`] | whether a request may pass the door |
 //! | [`host`] | what the client's `Host` is, and whether it is one |
 //! | [`cookie`] | which cookies came |
@@ -31,6 +33,7 @@
 //! | [`trace`] | the trace that a request belongs to |
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
+//! | `own_answers` | when they are given, and how they are sent |
 //! | [`compress`] | which answers are compressed, and what they become |
 //! | [`http10`] | how the answers to clients of HTTP/1.0 end |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
@@ -38,6 +41,7 @@
 //! | [`metrics`] | what is counted of requests |
 //! | [`witness`] | who keeps what is left of requests |
 //! | [`access_log`] | the one line that is left of a request |
+//! | `faults` | where a request of a test panics |
 //!
 //! Nothing here parses, formats, allocates or locks on a request's path what
 //! could be prepared when the configuration is read.
@@ -47,12 +51,14 @@ pub mod access_log;
 pub mod answer;
 pub mod auth;
 pub mod backend_answer;
+pub mod census;
 pub mod choice;
 pub mod compress;
 pub mod connection;
 pub mod context;
 pub mod cookie;
 pub mod cors;
+mod decision;
 #[cfg(test)]
 pub mod faults;
 pub mod forwarded;
@@ -63,6 +69,7 @@ pub mod http10;
 pub mod list;
 pub mod metrics;
 pub mod outcome;
+mod own_answers;
 pub mod path;
 pub mod pem;
 pub mod policies;

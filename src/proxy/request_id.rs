@@ -5,6 +5,8 @@ use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
+use super::census::Census;
+
 /// The field that carries it.
 pub const FIELD: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -13,7 +15,10 @@ const LONGEST: usize = 128;
 
 /// The client's id if it sent one, and only one, that is safe to log and pass
 /// on; else a new random UUID.
-pub fn of(headers: &http::HeaderMap) -> HeaderValue {
+pub fn of(headers: &http::HeaderMap, census: Census) -> HeaderValue {
+    if !census.request_id {
+        return new();
+    }
     let mut sent = headers.get_all(FIELD).iter();
     match (sent.next(), sent.next()) {
         (Some(id), None) if is_valid(id.as_bytes()) => id.clone(),
@@ -48,7 +53,7 @@ mod tests {
             for id in ids {
                 headers.append(FIELD, HeaderValue::from_static(id));
             }
-            of(&headers)
+            of(&headers, Census::of(&headers))
         };
         assert_eq!(with(&["abc-123"]), "abc-123");
         let long = "a".repeat(129);

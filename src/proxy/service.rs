@@ -1,13 +1,12 @@
 //! `impl ProxyHttp`: the phases of a request, in Pingora's order.
 
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::STRICT_TRANSPORT_SECURITY;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -15,37 +14,26 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use super::answer::{self, Answer, Reason};
-use super::connection::{Dialogue, Peer};
+use super::answer::{self, Reason};
+use super::connection::Dialogue;
 use super::context::{InFlight, RequestContext, Stale};
+use super::decision::Decision;
 use super::forwarded;
 use super::headers::Facts;
 use super::metrics::upstream::Cause;
 use super::outcome::Outcome;
 use super::policies::Instead;
 use super::pool::NoBackend;
-use super::route::{Action, Place, Redirect, Route};
+use super::route::Route;
 use super::snapshot::Current;
 use super::witness::Witness;
-use super::{backend_answer, choice, framing, host, http10, request_id, retry};
-use crate::config::Scheme;
+use super::{backend_answer, choice, framing, http10, retry};
 
 /// The load balancer, as Pingora sees it.
 pub struct Proxy {
-    current: Arc<Current>,
+    pub(super) current: Arc<Current>,
     in_flight: InFlight,
     witness: Witness,
-}
-
-/// Most requests that were looked at are sent on.
-enum Decision {
-    SendOn,
-    Refuse(Reason),
-    Answer(Arc<Route>),
-    /// A browser asks what it may send.
-    Preflight,
-    /// To the same place over TLS, on this port.
-    Secure(NonZeroU16),
 }
 
 impl Proxy {
@@ -60,162 +48,9 @@ impl Proxy {
         &self.witness
     }
 
-    /// Finds out what is asked for and what is to be done about it.
-    fn look_at(
-        &self,
-        session: &mut Session,
-        admitted: Result<Option<u64>, Reason>,
-        context: &mut RequestContext,
-    ) -> Decision {
-        let snapshot = self.current.load();
-        // Before anything goes by them.
-        snapshot.identity_fields.remove_from(session.req_header_mut());
-        let request = session.req_header();
-        context.request_id = request_id::of(&request.headers);
-        context.trace = snapshot.traces.of(&request.headers);
-        let peer = peer(session).map(|peer| peer.ip);
-        context.trusted = snapshot.trusted.contains(peer);
-        context.client = match context.trusted {
-            true => snapshot.trusted.client(peer, &request.headers),
-            false => peer,
-        };
-        context.route = Some(Arc::clone(&snapshot.not_found));
-        let length = match admitted {
-            Ok(length) => length,
-            Err(reason) => return Decision::Refuse(reason),
-        };
-        if !is_target(request) {
-            return Decision::Refuse(Reason::BadRequest);
-        }
-        let Ok(host) = host::of(request) else {
-            return Decision::Refuse(Reason::InvalidHost);
-        };
-        if let Some(port) = Dialogue::of(session).and_then(|d| d.terms().redirect_to_https) {
-            return Decision::Secure(port);
-        }
-        let chosen = match choice::choose(&snapshot.routes, request, host.as_ref()) {
-            Ok(chosen) => chosen,
-            Err(reason) => return Decision::Refuse(reason),
-        };
-        context.path = chosen.path;
-        context.target = chosen.target;
-        context.route = Some(Arc::clone(&chosen.route));
-        if length.is_some_and(|length| length > chosen.route.body_limit()) {
-            return Decision::Refuse(Reason::BodyTooLarge);
-        }
-        match chosen.route.action() {
-            Action::Pool(_) => Decision::SendOn,
-            Action::NotFound => Decision::Refuse(Reason::NoRoute),
-            Action::Redirect(_) | Action::Fixed(_) => Decision::Answer(chosen.route),
-        }
-    }
-
-    /// The proxy answers by itself.
-    async fn refuse(
-        &self,
-        session: &mut Session,
-        reason: Reason,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        context.failure = Some(reason);
-        let answer = {
-            let facts = facts(session, context);
-            let route = self.route(context);
-            answer::compose(reason, session.req_header(), &route.response_rules, &facts)?
-        };
-        self.send(session, answer, context).await
-    }
-
-    /// A route answers by itself.
-    async fn answer(
-        &self,
-        session: &mut Session,
-        route: &Route,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        let answer = {
-            let facts = facts(session, context);
-            let rules = &route.response_rules;
-            match route.action() {
-                Action::Fixed(fixed) => {
-                    Some(answer::fixed(fixed, session.req_header(), rules, &facts)?)
-                }
-                Action::Redirect(redirect) => match location(redirect, session, context) {
-                    Some(to) => Some(answer::redirect(redirect.status, to, rules, &facts)?),
-                    None => None,
-                },
-                Action::Pool(_) | Action::NotFound => None,
-            }
-        };
-        match answer {
-            Some(answer) => self.send(session, answer, context).await,
-            // HTTP/1.0 without a Host, where the location needs one.
-            None => self.refuse(session, Reason::InvalidHost, context).await,
-        }
-    }
-
-    /// A policy of the route tells a browser what it may send.
-    async fn answer_preflight(
-        &self,
-        session: &mut Session,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        let answer = {
-            let facts = facts(session, context);
-            answer::preflight(&self.route(context).response_rules, &facts)?
-        };
-        self.send(session, answer, context).await
-    }
-
-    /// The listener takes no requests but to say where they belong (RFC 9110,
-    /// section 15.4.9: 308 keeps the method).
-    async fn send_to_https(
-        &self,
-        session: &mut Session,
-        port: NonZeroU16,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        let answer = match secure_location(session.req_header(), port) {
-            Some(to) => {
-                let facts = facts(session, context);
-                let rules = &self.route(context).response_rules;
-                Some(answer::redirect(StatusCode::PERMANENT_REDIRECT, to, rules, &facts)?)
-            }
-            None => None,
-        };
-        match answer {
-            Some(answer) => self.send(session, answer, context).await,
-            // HTTP/1.0 without a Host does not say where it belongs.
-            None => self.refuse(session, Reason::InvalidHost, context).await,
-        }
-    }
-
-    async fn send(
-        &self,
-        session: &mut Session,
-        mut answer: Answer,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        if let Some(hsts) = hsts(session)
-            && !answer.header_mut().headers.contains_key(STRICT_TRANSPORT_SECURITY)
-        {
-            answer.header_mut().insert_header(STRICT_TRANSPORT_SECURITY, hsts)?;
-        }
-        for (name, value) in &context.answer_fields {
-            answer.header_mut().append_header(name.clone(), value.clone())?;
-        }
-        if let Some(policies) = &self.route(context).policies {
-            policies.speak(session.req_header(), answer.header_mut())?;
-        }
-        answer.send(session).await?;
-        context.answered = Some(Instant::now());
-        answer::linger(session).await;
-        Ok(())
-    }
-
     /// What is done with the request; what is done with those that no route fits,
     /// before it has been looked at.
-    fn route(&self, context: &RequestContext) -> Arc<Route> {
+    pub(super) fn route(&self, context: &RequestContext) -> Arc<Route> {
         match &context.route {
             Some(route) => Arc::clone(route),
             None => Arc::clone(&self.current.load().not_found),
@@ -224,7 +59,7 @@ impl Proxy {
 }
 
 /// What header rules can say of a request and its answer.
-fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
+pub(super) fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
     let dialogue = Dialogue::of(session);
     Facts {
         request_id: &context.request_id,
@@ -238,37 +73,6 @@ fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Facts<'a> {
         session,
         context,
     }
-}
-
-/// The same place as the request asks for, by `https`.
-fn secure_location(request: &RequestHeader, port: NonZeroU16) -> Option<HeaderValue> {
-    let host = host::of(request).ok().flatten()?;
-    let (name, _) = host::parts(host.as_bytes())?;
-    let target = request.uri.path_and_query().map_or("/", |path| path.as_str());
-    let port = if port.get() == 443 { String::new() } else { format!(":{port}") };
-    HeaderValue::try_from(format!("https://{name}{port}{target}")).ok()
-}
-
-/// Where a redirect sends the client, if it can be said.
-fn location(
-    redirect: &Redirect,
-    session: &Session,
-    context: &RequestContext,
-) -> Option<HeaderValue> {
-    let request = session.req_header();
-    let host = host::of(request).ok().flatten();
-    let (name, port) = match &host {
-        Some(host) => host::parts(host.as_bytes())?,
-        None => ("", None),
-    };
-    let asked = request.uri.path_and_query().map_or("/", |path| path.as_str());
-    redirect.location(&Place {
-        scheme: if is_secure(session) { Scheme::Https } else { Scheme::Http },
-        host: (!name.is_empty()).then_some(name),
-        port,
-        path_and_query: context.path.as_deref().unwrap_or(asked),
-        query: request.uri.query(),
-    })
 }
 
 /// The reason to give for an error. What is left of the total time bounds
@@ -305,34 +109,30 @@ impl ProxyHttp for Proxy {
     /// Who asks for what, and may they?
     async fn request_filter(&self, session: &mut Session, context: &mut Self::CTX) -> Result<bool> {
         // HTTP/1.0 knows no 1xx.
-        let admitted = framing::admit(session);
         let http_10 = session.req_header().version == Version::HTTP_10;
         session.set_ignore_info_resp(http_10);
-        let mut decision = self.look_at(session, admitted, context);
+        let mut decision = self.look_at(session, context);
         #[cfg(test)]
         super::faults::at("request", session.req_header());
+        // What few requests need is in boxes of its own: Pingora moves this phase's
+        // future, with room for all that may happen in it.
         if let Decision::SendOn | Decision::Answer(_) = decision
             && let Some(route) = context.route_with_policies()
             && let Some(policies) = &route.policies
-            && let Err(instead) = policies.admit(session, context).await
+            && let Err(instead) = Box::pin(policies.admit(session, context)).await
         {
             decision = match instead {
                 Instead::Refuse(reason) => Decision::Refuse(reason),
                 Instead::Preflight => Decision::Preflight,
             };
         }
-        match decision {
-            Decision::SendOn => {
-                if let Some(pool) = context.route.as_ref().and_then(|route| route.pool()) {
-                    pool.count_request();
-                }
-                return Ok(false);
+        if let Decision::SendOn = decision {
+            if let Some(pool) = context.route.as_ref().and_then(|route| route.pool()) {
+                pool.count_request();
             }
-            Decision::Refuse(reason) => self.refuse(session, reason, context).await?,
-            Decision::Answer(route) => self.answer(session, &route, context).await?,
-            Decision::Preflight => self.answer_preflight(session, context).await?,
-            Decision::Secure(port) => self.send_to_https(session, port, context).await?,
+            return Ok(false);
         }
+        Box::pin(self.carry_out(decision, session, context)).await?;
         Ok(true)
     }
 
@@ -473,7 +273,8 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
         };
         let facts = facts(session, context);
-        if !facts.trusted {
+        let census = context.census;
+        if census.claim && !facts.trusted {
             forwarded::remove_claims(request);
         }
         // A backend is an origin server: the absolute form is for proxies (RFC
@@ -490,12 +291,14 @@ impl ProxyHttp for Proxy {
             request.set_uri(uri);
         }
         let route = self.route(context);
-        route.request_rules.remove_look_alikes(request);
+        if census.look_alike {
+            route.request_rules.remove_look_alikes(request);
+        }
         if let Some(policies) = &route.policies {
             policies.conceal(request)?;
         }
         if let Some(trace) = &context.trace {
-            trace.apply(request)?;
+            trace.apply(request, census)?;
         }
         let host = request.headers.get(http::header::HOST).cloned();
         // Pingora has seen to it that there is one, where the client sent any.
@@ -701,16 +504,6 @@ fn count_retry(context: &RequestContext, cause: Cause) {
     }
 }
 
-/// Whether the request is for something: a path, an absolute URI, or the server
-/// itself (RFC 9112, section 3.2).
-fn is_target(request: &RequestHeader) -> bool {
-    match request.raw_path() {
-        [b'/', ..] => true,
-        b"*" => request.method == Method::OPTIONS,
-        other => other.windows(3).any(|part| part == b"://"),
-    }
-}
-
 /// Whether it is the client's turn: its body is not whole, and it does not wait
 /// for a `100 Continue` that the backend has not sent.
 fn owes_its_body(session: &mut Session) -> bool {
@@ -720,16 +513,6 @@ fn owes_its_body(session: &mut Session) -> bool {
 }
 
 /// What a client over TLS is told of the future, if it is told.
-fn hsts(session: &Session) -> Option<HeaderValue> {
+pub(super) fn hsts(session: &Session) -> Option<HeaderValue> {
     Dialogue::of(session)?.terms().hsts.clone()
-}
-
-/// Whether the client talks TLS.
-fn is_secure(session: &Session) -> bool {
-    Dialogue::of(session).is_some_and(|dialogue| dialogue.terms().tls)
-}
-
-/// The address at the other end of the connection.
-fn peer(session: &Session) -> Option<&Peer> {
-    Dialogue::of(session)?.peer()
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::RequestHeader;
 
+use super::census::Census;
 use crate::config;
 
 /// The field that names the trace.
@@ -46,14 +47,16 @@ impl Traces {
 
     /// The trace that a request with these fields belongs to; `None` if it belongs to
     /// none and none is begun.
-    pub fn of(self, headers: &HeaderMap) -> Option<Trace> {
-        let mut sent = headers.get_all(PARENT).iter();
-        match (sent.next(), sent.next()) {
-            (Some(parent), None) if is_valid(parent.as_bytes()) => {
-                Some(Trace { parent: parent.clone(), begun: false })
+    pub fn of(self, headers: &HeaderMap, census: Census) -> Option<Trace> {
+        if census.trace_parent {
+            let mut sent = headers.get_all(PARENT).iter();
+            if let (Some(parent), None) = (sent.next(), sent.next())
+                && is_valid(parent.as_bytes())
+            {
+                return Some(Trace { parent: parent.clone(), begun: false });
             }
-            _ => self.begin.then(|| Trace { parent: new(self.sampled), begun: true }),
         }
+        self.begin.then(|| Trace { parent: new(self.sampled), begun: true })
     }
 }
 
@@ -65,14 +68,17 @@ impl Trace {
         &self.parent.as_bytes()[3..35]
     }
 
-    /// Has a request to a backend say which trace it belongs to, if it does not do so.
+    /// Has a request to a backend, of which this is the census, say which trace it
+    /// belongs to, if it does not do so.
     ///
     /// # Errors
     ///
     /// There are too many fields.
-    pub fn apply(&self, request: &mut RequestHeader) -> Result<()> {
+    pub fn apply(&self, request: &mut RequestHeader, census: Census) -> Result<()> {
         if self.begun {
-            request.remove_header(&STATE);
+            if census.trace_state {
+                request.remove_header(&STATE);
+            }
             request.insert_header(PARENT, self.parent.clone())?;
         }
         Ok(())
@@ -134,6 +140,10 @@ mod tests {
         headers
     }
 
+    fn of(traces: Traces, headers: &HeaderMap) -> Option<Trace> {
+        traces.of(headers, Census::of(headers))
+    }
+
     #[test]
     fn the_grammar_is_that_of_the_recommendation() {
         for valid in [
@@ -169,12 +179,13 @@ mod tests {
     #[test]
     fn a_valid_trace_goes_on_as_it_came() {
         for begin in [true, false] {
-            let trace = traces(begin).of(&headers(&[VALID])).unwrap();
+            let trace = of(traces(begin), &headers(&[VALID])).unwrap();
             assert_eq!(trace.id(), b"4bf92f3577b34da6a3ce929d0e0e4736");
             let mut request = RequestHeader::build("GET", b"/", None).unwrap();
             request.insert_header("traceparent", VALID).unwrap();
             request.insert_header("tracestate", "congo=t61rcWkgMzE").unwrap();
-            trace.apply(&mut request).unwrap();
+            let census = Census::of(&request.headers);
+            trace.apply(&mut request, census).unwrap();
             assert_eq!(request.headers["traceparent"], VALID);
             assert_eq!(request.headers["tracestate"], "congo=t61rcWkgMzE");
         }
@@ -184,21 +195,22 @@ mod tests {
     fn another_is_begun_where_there_is_none() {
         let other = VALID.replace('4', "5");
         for parents in [&[][..], &["nonsense"], &[VALID, &other]] {
-            assert!(traces(false).of(&headers(parents)).is_none());
-            let trace = traces(true).of(&headers(parents)).unwrap();
+            assert!(of(traces(false), &headers(parents)).is_none());
+            let trace = of(traces(true), &headers(parents)).unwrap();
             let mut request = RequestHeader::build("GET", b"/", None).unwrap();
             for parent in parents {
                 request.append_header("traceparent", *parent).unwrap();
             }
             request.insert_header("tracestate", "congo=t61rcWkgMzE").unwrap();
-            trace.apply(&mut request).unwrap();
+            let census = Census::of(&request.headers);
+            trace.apply(&mut request, census).unwrap();
             let sent: Vec<_> = request.headers.get_all(PARENT).iter().collect();
             assert_eq!(sent, [&trace.parent]);
             assert!(is_valid(trace.parent.as_bytes()) && trace.parent.as_bytes().ends_with(b"-00"));
             assert!(!request.headers.contains_key(STATE));
-            assert_ne!(trace.id(), traces(true).of(&headers(parents)).unwrap().id());
+            assert_ne!(trace.id(), of(traces(true), &headers(parents)).unwrap().id());
         }
         let sampled = Traces::new(&config::Trace { begin: true, sampled: true });
-        assert!(sampled.of(&headers(&[])).unwrap().parent.as_bytes().ends_with(b"-01"));
+        assert!(of(sampled, &headers(&[])).unwrap().parent.as_bytes().ends_with(b"-01"));
     }
 }

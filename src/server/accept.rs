@@ -1,17 +1,20 @@
-//! The services of Pingora that accept clients, over sockets that are bound.
+//! Accepting clients, over sockets that are bound.
+//!
+//! Pingora's own service is not used: for each connection it keeps room for a TLS
+//! handshake that takes place elsewhere ([`Door`]), a timer, and a read buffer.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::TcpListener as BoundListener;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::future::join_all;
-use parking_lot::Mutex;
-use pingora::listeners::{L4BufferSettings, ListenerConfig};
+use anyhow::Context;
+use futures_util::future::try_join_all;
 use pingora::server::configuration::ServerConf;
-use pingora::server::{Fds, ListenFds};
-use pingora::services::Service;
-use pingora::services::listening::Service as ListeningService;
 use pingora_proxy::http_proxy;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tracing::{debug, warn};
 
 use super::connections::Connections;
 use super::departure::Departure;
@@ -19,16 +22,25 @@ use super::door::{self, Door, Entrance};
 use crate::config::Config;
 use crate::proxy::Proxy;
 
-/// Accepts clients until the shutdown begins.
+/// How long is waited where no connection can be accepted, for want of descriptors or
+/// memory.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// Accepts clients until the shutdown begins. The future ends when it has begun and
+/// connections without a request are closed, or earlier with an error where one of the
+/// listeners has panicked.
+///
+/// # Errors
+///
+/// A socket cannot be watched for clients.
 pub(super) fn accept(
     config: &Config,
     proxy: Proxy,
-    connections: Connections,
-    doors: Vec<(SocketAddr, Arc<Entrance>)>,
-    fds: Fds,
+    connections: &Connections,
+    doors: Vec<(BoundListener, Arc<Entrance>)>,
     departure: &Departure,
-    shutting_down: watch::Receiver<bool>,
-) -> impl Future<Output = ()> + use<> {
+    shutting_down: &watch::Receiver<bool>,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
     let conf = Arc::new(ServerConf {
         threads: config.threads.get(),
         // The proxy itself says when a try was the last.
@@ -41,22 +53,66 @@ pub(super) fn accept(
     proxy.h2_options = Some(door::http2_options(&config.limits));
     // One for all listeners, since the connections to backends are its.
     let proxy = Arc::new(proxy);
-    let fds: ListenFds = Arc::new(Mutex::new(fds));
-    let services = doors.into_iter().map(|(address, entrance)| {
-        let (counted, proxy) = (connections.clone(), Arc::clone(&proxy));
-        let door = Door::new(entrance, counted, departure.clone(), proxy, witness.clone());
-        let mut service = ListeningService::new(format!("listener {address}"), door);
-        service.add_listener(
-            ListenerConfig::tcp(address.to_string())
-                .l4_buffer(L4BufferSettings::default().read(door::READ_BUFFER)),
-        );
-        let (fds, shutting_down) = (Arc::clone(&fds), shutting_down.clone());
-        async move { service.start_service(Some(fds), shutting_down, 1).await }
+    let loops = doors.into_iter().map(|(socket, entrance)| {
+        let listener = TcpListener::from_std(socket).context("cannot watch a listener")?;
+        let door = Arc::new(Door {
+            entrance,
+            connections: connections.clone(),
+            departure: departure.clone(),
+            proxy: Arc::clone(&proxy),
+            witness: witness.clone(),
+            shutting_down: shutting_down.clone(),
+        });
+        Ok(tokio::spawn(welcome(listener, door, shutting_down.clone())))
     });
-    let services: Vec<_> = services.collect();
-    async move {
-        join_all(services).await;
+    let loops = loops.collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(async move {
+        try_join_all(loops).await?;
+        Ok(())
+    })
+}
+
+/// Hands each connection to the door, in a task of its own.
+async fn welcome(listener: TcpListener, door: Arc<Door>, mut shutting_down: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = shutting_down.wait_for(|shutting_down| *shutting_down) => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                // Elsewhere it comes with the listener's.
+                #[cfg(not(target_os = "linux"))]
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(Arc::clone(&door).serve(stream, peer));
+            }
+            Err(error) if concerns_one(&error) => {
+                debug!(target: "server", %error, "a connection could not be accepted");
+            }
+            Err(error) => {
+                warn!(target: "server", %error, "no connection can be accepted");
+                tokio::select! {
+                    () = tokio::time::sleep(BREATH) => {}
+                    _ = shutting_down.wait_for(|shutting_down| *shutting_down) => break,
+                }
+            }
+        }
     }
+    // From now on clients are refused, unless another process has the socket too.
+    drop(listener);
+    door.close().await;
+}
+
+/// Whether the next connection may well be accepted.
+fn concerns_one(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
 }
 
 #[cfg(test)]

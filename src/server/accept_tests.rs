@@ -1,5 +1,6 @@
 //! What a panic inside one request leaves behind: that request's end, and nothing else.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,13 +73,12 @@ impl Lab {
         let proxy = Proxy::new(Arc::clone(&current), in_flight.clone(), witness);
         let addresses = config.listeners.iter().map(|listener| listener.address);
         let sockets = listener::Sockets::bind("listener", addresses, None).unwrap();
-        let (addresses, fds) = sockets.hand_over();
-        let doors = addresses.iter().copied().zip(entrances(&config).unwrap()).collect();
+        let addresses: Vec<_> = sockets.addresses().collect();
+        let doors = sockets.into_std().into_iter().zip(entrances(&config).unwrap()).collect();
         let (shutdown, shutting_down) = watch::channel(false);
         let departure = Departure::new();
-        let accepting =
-            accept(&config, proxy, connections.clone(), doors, fds, &departure, shutting_down);
-        tokio::spawn(accepting);
+        let accepting = accept(&config, proxy, &connections, doors, &departure, &shutting_down);
+        tokio::spawn(accepting.unwrap());
         Self {
             address: addresses[0],
             in_flight,

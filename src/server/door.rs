@@ -1,29 +1,32 @@
-//! Between the accept of a connection and its first request.
+//! Between the accept of a connection and its requests.
 //!
-//! Pingora accepts plain TCP. The [`Door`] counts the connection, speaks TLS where
-//! the listener does, sees which HTTP is spoken, and hands a
-//! [`Connection`] to the proxy. Pingora's own TLS listener would give handshakes a
-//! minute each, and would end the process over a certificate that it cannot read.
+//! The [`Door`] counts the connection, speaks TLS where the listener does, sees which
+//! HTTP is spoken, and hands a [`Connection`] to the proxy when a request comes.
+//! Pingora's own TLS listener would give handshakes a minute each, and would end the
+//! process over a certificate that it cannot read; and its own way with a connection
+//! keeps all that a request needs, some 30 KB, while the client is idle.
 
 use std::future::{Future, pending, poll_fn};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora::apps::{
+    HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp,
+};
 use pingora::listeners::tls::Acceptor;
-use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora::protocols::l4::stream::Stream as TcpStream;
+use pingora::protocols::tls::TlsStream;
 use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -33,17 +36,13 @@ use super::tls;
 use crate::config::{Config, Limits, Listener, ListenerTls};
 use crate::proxy::Proxy;
 use crate::proxy::answer::Reason;
-use crate::proxy::connection::{Connection, Dialogue, Terms, refusal};
+use crate::proxy::connection::{Connection, Dialogue, Socket, Terms, Wire, refusal};
 use crate::proxy::forwarded::TrustedProxies;
 use crate::proxy::pem::TlsError;
 use crate::proxy::witness::Witness;
 
 /// How long a client that is turned away may take for the answer.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// The size of a connection's read buffer. Pingora's own 64 KiB would be most of the
-/// memory of an idle connection; large reads pass the buffer by in any case.
-pub const READ_BUFFER: usize = 4 * 1024;
 
 /// How Pingora serves connections.
 pub fn server_options(limits: &Limits) -> HttpServerOptions {
@@ -78,13 +77,15 @@ pub struct Rules {
     exempt: TrustedProxies,
 }
 
-/// What Pingora hands the connections of one listener to.
+/// What the connections of one listener are handed to.
 pub struct Door {
-    entrance: Arc<Entrance>,
-    connections: Connections,
-    departure: Departure,
-    proxy: Arc<HttpProxy<Proxy>>,
-    witness: Witness,
+    pub(super) entrance: Arc<Entrance>,
+    pub(super) connections: Connections,
+    pub(super) departure: Departure,
+    pub(super) proxy: Arc<HttpProxy<Proxy>>,
+    pub(super) witness: Witness,
+    /// Turns true when no more connections are accepted.
+    pub(super) shutting_down: ShutdownWatch,
 }
 
 // === impl Rules ===
@@ -124,124 +125,122 @@ impl Entrance {
 // === impl Door ===
 
 impl Door {
-    /// The door of one listener.
-    pub fn new(
-        entrance: Arc<Entrance>,
-        connections: Connections,
-        departure: Departure,
-        proxy: Arc<HttpProxy<Proxy>>,
-        witness: Witness,
-    ) -> Self {
-        Self { entrance, connections, departure, proxy, witness }
-    }
-}
-
-#[async_trait]
-impl ServerApp for Door {
-    async fn process_new(
-        self: &Arc<Self>,
-        stream: Stream,
-        shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
+    /// Serves a connection to its end.
+    pub async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let rules = self.entrance.0.load_full();
         let limits = &rules.terms.limits;
         // What is over before the first request, or seldom happens, is in boxes of its
         // own: whatever has a place in this future takes memory as long as the
         // connection is there.
-        let address = address(&stream).filter(|address| !rules.exempt.contains(Some(*address)));
+        let address = Some(peer.ip().to_canonical());
+        let address = address.filter(|_| !rules.exempt.contains(address));
         let _place = match self.connections.enter(address, limits) {
             Ok(place) => place,
-            Err(full) => {
-                Box::pin(turn_away(stream, full, rules.terms.tls)).await;
-                return None;
-            }
+            Err(full) => return Box::pin(turn_away(stream, full, rules.terms.tls)).await,
         };
-        let stream = match &rules.tls {
-            None => stream,
+        let socket = Socket::new(stream, peer, rules.terms.tls);
+        let wire = match &rules.tls {
+            None => Wire::Plain(socket),
             Some(config) => {
-                let handshake = handshake(stream, Arc::clone(config));
+                let handshake = handshake(socket, Arc::clone(config));
                 let handshake = timeout(limits.handshake_timeout.get(), handshake);
                 let result = Box::pin(handshake).await;
                 let Ok(Some(stream)) = result else {
-                    self.connections.handshake_failed(result.is_ok());
-                    return None;
+                    return self.connections.handshake_failed(result.is_ok());
                 };
-                stream
+                Wire::Secure(stream)
             }
         };
-        let connection = Connection::new(stream, Arc::clone(&rules.terms), self.witness.clone());
-        let mut connection = Box::new(connection.ok()?);
-        let mut closing = self.departure.closing();
-        let multiplexed = tokio::select! {
-            biased;
-            multiplexed = connection.speaks_http2() => multiplexed?,
-            _ = closing.wait_for(|closing| *closing) => return None,
-        };
+        let connection = Connection::new(wire, Arc::clone(&rules.terms), self.witness.clone());
+        let Ok(connection) = connection else { return };
+        let mut connection = Box::new(connection);
         let dialogue = Arc::clone(connection.dialogue());
-        if multiplexed {
-            let retiring = dialogue.multiplex();
-            let serve = self.proxy.process_new(connection, &retiring);
-            let mut leaving = shutdown.clone();
-            let retire = async {
-                let _ = leaving.wait_for(|leaving| *leaving).await;
-                dialogue.retire();
-                pending().await
-            };
-            tokio::select! {
-                biased;
-                rest = until_over(&dialogue, serve) => rest,
-                rest = retire => rest,
+        let mut closing = self.departure.closing();
+        let serve = async {
+            match unless(&mut closing, connection.speaks_http2()).await {
+                Some(true) => Box::pin(self.multiplex(connection)).await,
+                Some(false) => self.take_turns(connection, &mut closing).await,
+                None => {}
             }
-        } else {
-            until_over(&dialogue, take_turns(&self.proxy, connection, shutdown)).await
+        };
+        until_over(&dialogue, serve).await;
+    }
+
+    /// Serves HTTP/1, one request after the other. What a request needs is there from
+    /// its first byte to the end of its answer, and not while the client is idle.
+    async fn take_turns(
+        &self,
+        mut connection: Box<Connection>,
+        closing: &mut watch::Receiver<bool>,
+    ) {
+        let mut settings: Option<HttpPersistentSettings> = None;
+        while unless(closing, connection.has_more()).await.is_some() {
+            let mut session = ServerSession::new_http1(connection);
+            match settings {
+                // Pingora would give each read of the first header a minute; the
+                // connection knows better how long may be waited for what. 0 is no limit.
+                None => {
+                    let leaving = *self.shutting_down.borrow();
+                    session.set_read_timeout(None);
+                    session.set_keepalive((!leaving).then_some(0));
+                }
+                Some(settings) => settings.apply_to_session(&mut session),
+            }
+            let reused = self.proxy.process_new_http(session, &self.shutting_down).await;
+            let Some((stream, kept)) = reused.map(ReusedHttpStream::consume) else { return };
+            let Ok(same) = stream.into_any().downcast() else { return };
+            (connection, settings) = (same, kept);
         }
     }
 
-    async fn cleanup(&self) {
+    /// Serves HTTP/2.
+    async fn multiplex(&self, connection: Box<Connection>) {
+        let dialogue = Arc::clone(connection.dialogue());
+        let retiring = dialogue.multiplex();
+        let mut leaving = self.shutting_down.clone();
+        let retire = async {
+            let _ = leaving.wait_for(|leaving| *leaving).await;
+            dialogue.retire();
+            pending().await
+        };
+        tokio::select! {
+            biased;
+            _ = self.proxy.process_new(connection, &retiring) => {}
+            () = retire => {}
+        }
+    }
+
+    /// No connection will come any more: closes those that have no request.
+    pub async fn close(&self) {
         self.departure.last_call(&self.connections).await;
         ServerApp::cleanup(&*self.proxy).await;
     }
 }
 
-/// Serves the requests of a connection of HTTP/1, one after the other. Pingora would give
-/// each read of the first header a minute; the connection knows better how long may be
-/// waited for what.
-async fn take_turns(
-    proxy: &Arc<HttpProxy<Proxy>>,
-    connection: Stream,
-    shutdown: &ShutdownWatch,
-) -> Option<Stream> {
-    let mut session = ServerSession::new_http1(connection);
-    session.set_read_timeout(None);
-    let leaving = *shutdown.borrow();
-    // 0 is no limit.
-    session.set_keepalive((!leaving).then_some(0));
-    while let Some(reused) = proxy.process_new_http(session, shutdown).await {
-        let (stream, settings) = reused.consume();
-        session = ServerSession::new_http1(stream);
-        if let Some(settings) = settings {
-            settings.apply_to_session(&mut session);
-        }
+/// `None` if connections without a request are closed first.
+async fn unless<T>(
+    closing: &mut watch::Receiver<bool>,
+    waiting: impl Future<Output = Option<T>>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        result = waiting => result,
+        _ = closing.wait_for(|closing| *closing) => None,
     }
-    None
 }
 
 /// Serves a connection until nothing more will come of it.
-async fn until_over(
-    dialogue: &Dialogue,
-    serve: impl Future<Output = Option<Stream>>,
-) -> Option<Stream> {
+async fn until_over(dialogue: &Dialogue, serve: impl Future<Output = ()>) {
     let mut serve = pin!(serve);
     poll_fn(|cx| match serve.as_mut().poll(cx) {
-        Poll::Pending if dialogue.is_over() => Poll::Ready(None),
+        Poll::Pending if dialogue.is_over() => Poll::Ready(()),
         result => result,
     })
     .await
 }
 
-async fn handshake(stream: Stream, config: Arc<ServerConfig>) -> Option<Stream> {
-    let tcp = stream.into_any().downcast::<TcpStream>().ok()?;
-    match Acceptor::from_server_config(config).tls_handshake(*tcp).await {
+async fn handshake(socket: Socket, config: Arc<ServerConfig>) -> Option<Box<TlsStream<Socket>>> {
+    match Acceptor::from_server_config(config).tls_handshake(socket).await {
         Ok(stream) => Some(Box::new(stream)),
         Err(error) => {
             // Whoever scans the port can cause any number of these.
@@ -253,7 +252,7 @@ async fn handshake(stream: Stream, config: Arc<ServerConfig>) -> Option<Stream> 
 
 /// Without TLS a client is told why. With it, the handshake would cost more than
 /// what is being saved.
-async fn turn_away(mut stream: Stream, full: Full, tls: bool) {
+async fn turn_away(mut stream: TcpStream, full: Full, tls: bool) {
     debug!(target: "server", ?full, "a connection was turned away");
     if tls {
         return;
@@ -264,10 +263,4 @@ async fn turn_away(mut stream: Stream, full: Full, tls: bool) {
         AsyncWriteExt::shutdown(&mut stream).await
     })
     .await;
-}
-
-fn address(stream: &Stream) -> Option<IpAddr> {
-    let digest = stream.get_socket_digest()?;
-    let address = digest.peer_addr()?.as_inet()?;
-    Some(address.ip().to_canonical())
 }

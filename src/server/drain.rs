@@ -20,7 +20,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// signal ends the wait.
 pub(super) async fn drain(
     limit: Span,
-    services: JoinHandle<()>,
+    services: JoinHandle<anyhow::Result<()>>,
     in_flight: InFlight,
     connections: Connections,
     mut signals: Signals,

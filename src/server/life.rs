@@ -85,10 +85,9 @@ pub(super) async fn serve(
     let giver = to_give.map(|(path, sockets)| Giver::wait_at(&path, sockets));
     let mut giver = giver.transpose()?;
     let departure = Departure::new();
-    let (listeners, fds) = sockets.hand_over();
-    let doors = listeners.iter().copied().zip(entrances).collect();
-    let accepting =
-        accept(&config, proxy, connections.clone(), doors, fds, &departure, shutting_down);
+    let listeners: Vec<_> = sockets.addresses().collect();
+    let doors = sockets.into_std().into_iter().zip(entrances).collect();
+    let accepting = accept(&config, proxy, &connections, doors, &departure, &shutting_down)?;
     let mut services = tokio::spawn(accepting);
     let tls = config.listeners.iter().map(|listener| listener.tls.is_some());
     let listening: Vec<_> = listeners.iter().copied().zip(tls).collect();

@@ -2,9 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::IntoRawFd;
 
-use pingora::server::Fds;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::upgrade::{Named, Taker};
@@ -46,6 +44,8 @@ impl Sockets {
             let name = format!("{kind} {address}");
             if let Some(socket) = taker.as_deref_mut().and_then(|taker| taker.socket(&name)) {
                 let socket = Socket::from(socket);
+                // A process that is older may not have done so.
+                let _ = socket.set_tcp_nodelay(true);
                 return Ok((name, bound_address(&socket, address), socket));
             }
             // An IPv6 wildcard takes the IPv4 clients of its port as well, unless
@@ -84,18 +84,6 @@ impl Sockets {
     pub fn into_std(self) -> Vec<TcpListener> {
         self.0.into_iter().map(|(_, _, socket)| socket.into()).collect()
     }
-
-    /// The sockets in the form in which Pingora takes over those of a process
-    /// before it: it finds each by its address and closes it at the end.
-    pub fn hand_over(self) -> (Vec<SocketAddr>, Fds) {
-        let mut fds = Fds::new();
-        let mut addresses = Vec::with_capacity(self.0.len());
-        for (_, address, socket) in self.0 {
-            fds.add(address.to_string(), socket.into_raw_fd());
-            addresses.push(address);
-        }
-        (addresses, fds)
-    }
 }
 
 fn bind(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
@@ -103,6 +91,9 @@ fn bind(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     // A port whose last owner has ended can be taken at once.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // On Linux its connections have this from it: small writes go out at once, and
+    // nothing needs to be said for each.
+    socket.set_tcp_nodelay(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
     }

@@ -13,7 +13,8 @@ use pingora_lab::proxy::auth::jwt::Jwt;
 use pingora_lab::proxy::auth::keys::Keys;
 use pingora_lab::proxy::connection::chunks::Chunks;
 use pingora_lab::proxy::forwarded::TrustedProxies;
-use pingora_lab::proxy::{Metrics, Snapshot, host, path as paths};
+use pingora_lab::proxy::host::Host;
+use pingora_lab::proxy::{Metrics, Snapshot, path as paths};
 
 /// A configuration is read or refused in one line that names its place; what is read
 /// can be written down and means the same; what is valid can be gone by.
@@ -91,10 +92,10 @@ fn decoded(mut bytes: &[u8]) -> Vec<u8> {
 /// A host is looked up in lower case, without port and final dot, and is made of
 /// nothing but what hosts are made of.
 pub fn host(bytes: &[u8]) {
-    let found = host::look_up(bytes, |name| Some(name.to_vec()));
-    let parts = host::parts(bytes);
-    let Some(name) = found else { return };
-    let (written, _) = parts.expect("what is looked up has parts");
+    let Ok(value) = http::HeaderValue::from_bytes(bytes) else { return };
+    let Ok(host) = Host::new(value) else { return };
+    let name = &host.look_up(<[u8]>::to_vec)[..];
+    let written = host.name();
     assert!(bytes.starts_with(written.as_bytes()), "{written:?} of {bytes:?}");
     let lower = written.to_ascii_lowercase();
     assert_eq!(lower.strip_suffix('.').unwrap_or(&lower).as_bytes(), name);

@@ -122,7 +122,7 @@ pub struct JwtAuth {
     pub token_size: Size,
     /// How many signatures with a private key (all but HS256, HS384 and HS512) are
     /// verified at the same time. Each takes a processor for 50 to 1,500 microseconds.
-    #[serde(default = "default_verifications")]
+    #[serde(default = "JwtAuth::default_verifications")]
     pub verifications: Count,
     /// How long a request may wait for its signature to be verified before it is
     /// answered 503.
@@ -225,6 +225,10 @@ impl Auth {
 // === impl JwtAuth ===
 
 impl JwtAuth {
+    fn default_verifications() -> Count {
+        Count::new(4)
+    }
+
     fn default_user_claim() -> String {
         "sub".to_owned()
     }

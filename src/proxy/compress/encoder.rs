@@ -34,7 +34,11 @@ enum State {
 
 impl Encoder {
     /// For a body of this length, if that is known.
-    pub fn new(coding: Coding, levels: &config::Compress, length: Option<u64>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for it.
+    pub fn new(coding: Coding, levels: &config::Compress, length: Option<u64>) -> Result<Self> {
         let zstd = || -> io::Result<State> {
             let level = i32::from(levels.zstd_level.get());
             let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
@@ -45,7 +49,7 @@ impl Encoder {
         };
         let level = |level: u8| flate2::Compression::new(u32::from(level));
         let gzip = || State::Gzip(GzEncoder::new(Vec::new(), level(levels.gzip_level.get())));
-        Self(match coding {
+        Ok(Self(match coding {
             Coding::Gzip => gzip(),
             Coding::Br => State::Brotli(Box::new(CompressorWriter::new(
                 Vec::new(),
@@ -53,8 +57,8 @@ impl Encoder {
                 u32::from(levels.brotli_level.get()),
                 WINDOW,
             ))),
-            Coding::Zstd => zstd().expect("the parameters are within zstd's bounds"),
-        })
+            Coding::Zstd => zstd().map_err(failed)?,
+        }))
     }
 
     /// What takes the place of a piece of the body.
@@ -67,9 +71,7 @@ impl Encoder {
         if piece.is_empty() && !end {
             return Ok(None);
         }
-        let coded = self.encode(&piece, end).map_err(|error| {
-            Error::because(ErrorType::Custom("Compression"), "compressing an answer", error)
-        })?;
+        let coded = self.encode(&piece, end).map_err(failed)?;
         // An empty chunk would be the end.
         Ok((!coded.is_empty()).then_some(coded))
     }
@@ -122,6 +124,10 @@ impl Encoder {
     }
 }
 
+fn failed(error: io::Error) -> Box<Error> {
+    Error::because(ErrorType::Custom("Compression"), "compressing an answer", error)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -144,7 +150,8 @@ mod tests {
         for coding in [Coding::Gzip, Coding::Br, Coding::Zstd] {
             for size in [1_000_000, 64 * 1024, 777] {
                 let length = (size == 777).then_some(text.len() as u64);
-                let mut encoder = Encoder::new(coding, &config::Compress::default(), length);
+                let mut encoder =
+                    Encoder::new(coding, &config::Compress::default(), length).unwrap();
                 let mut coded = Vec::new();
                 for piece in text.chunks(size) {
                     coded.extend(encoder.encode(piece, false).unwrap());
@@ -164,7 +171,7 @@ mod tests {
     #[test]
     fn a_piece_can_be_read_as_soon_as_it_has_come() {
         for coding in [Coding::Gzip, Coding::Br, Coding::Zstd] {
-            let mut encoder = Encoder::new(coding, &config::Compress::default(), None);
+            let mut encoder = Encoder::new(coding, &config::Compress::default(), None).unwrap();
             let coded = encoder.encode(b"data: one\n\n", false).unwrap();
             let mut first = [0; 11];
             let mut decoder: Box<dyn Read> = match coding {

@@ -80,8 +80,10 @@ impl Compression {
             answer.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
         }
         // The header is the same for HEAD, which has no body (RFC 9110, section 9.3.2).
-        let body = request.method != Method::HEAD;
-        Ok(body.then(|| Box::new(Encoder::new(coding, &self.0, length))))
+        if request.method == Method::HEAD {
+            return Ok(None);
+        }
+        Encoder::new(coding, &self.0, length).map(|encoder| Some(Box::new(encoder)))
     }
 
     /// Whether the answer is one that is compressed for clients that accept it.

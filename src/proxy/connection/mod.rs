@@ -27,8 +27,10 @@ mod pace;
 mod peer;
 mod refusal;
 mod request_line;
+mod socket;
 mod stream;
 mod timer;
+mod wire;
 
 use std::num::NonZeroU16;
 
@@ -40,7 +42,9 @@ pub use certificate::ClientCertificate;
 pub use dialogue::{BadFraming, Body, Dialogue};
 pub use peer::Peer;
 pub use refusal::refusal;
+pub use socket::Socket;
 pub use stream::Connection;
+pub use wire::Wire;
 
 /// On what terms the connections of one listener are accepted.
 #[derive(Debug)]

@@ -52,18 +52,13 @@ impl Pool {
                 Found::Full => {}
             }
         }
-        let mut nobody = false;
-        let waited = self
-            .queue
-            .wait(left, || match self.take(target, key, tried) {
-                Found::Taken(ticket) => Some(Some(ticket)),
-                Found::Full => None,
-                Found::Nobody => {
-                    nobody = true;
-                    Some(None)
-                }
-            })
-            .await;
+        // In a box, so that those who need not wait carry no room for it.
+        let waited = Box::pin(self.queue.wait(left, || match self.take(target, key, tried) {
+            Found::Taken(ticket) => Some(Some(ticket)),
+            Found::Full => None,
+            Found::Nobody => Some(None),
+        }))
+        .await;
         match waited {
             Some(Some(ticket)) => Ok(ticket),
             Some(None) => Err(NoBackend::NoneHealthy),

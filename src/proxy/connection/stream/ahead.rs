@@ -3,17 +3,21 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
-use pingora::protocols::{ALPN, Peek};
+use pingora::protocols::{ALPN, Peek, Ssl};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::Connection;
+use super::{Connection, Wire};
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
-pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How much is read ahead in one go, in bytes: most headers fit.
+const MOST_AHEAD: usize = 1024;
 
 // === impl Connection ===
 
@@ -27,7 +31,7 @@ impl Connection {
             return Some(matches!(self.inner.selected_alpn_proto(), Some(ALPN::H2)));
         }
         loop {
-            let read = &self.ahead[..usize::from(self.ahead_end)];
+            let read = &self.ahead[..self.ahead.len().min(PREFACE.len())];
             if !PREFACE.starts_with(read) {
                 return Some(false);
             }
@@ -35,6 +39,28 @@ impl Connection {
                 return Some(true);
             }
             poll_fn(|cx| self.poll_ahead(cx)).await?;
+        }
+    }
+
+    /// Waits until something of a request has come (HTTP/1). `None` if the client has
+    /// gone; that it has may also show only when it is read from.
+    pub async fn has_more(&mut self) -> Option<()> {
+        poll_fn(|cx| self.poll_more(cx)).await
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        if self.ahead_at < self.ahead.len() {
+            return Poll::Ready(Some(()));
+        }
+        let come = match &self.inner {
+            // It is read into its place when that is there.
+            Wire::Plain(socket) => socket.poll_readable(cx).map_ok(|()| 1),
+            Wire::Secure(_) => self.read_more_ahead(cx),
+        };
+        match come {
+            Poll::Ready(Ok(1..)) => Poll::Ready(Some(())),
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => self.wait_to_read(cx).map(|_| None),
         }
     }
 
@@ -49,30 +75,35 @@ impl Connection {
         }
     }
 
-    /// Reads what fits behind what has been read ahead.
-    fn read_more_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u8>> {
-        let mut buf = ReadBuf::new(&mut self.ahead[usize::from(self.ahead_end)..]);
+    /// Reads what there is, up to a limit, behind what has been read ahead.
+    fn read_more_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [MaybeUninit::uninit(); MOST_AHEAD];
+        let mut buf = ReadBuf::uninit(&mut bytes);
         ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf))?;
-        // No more than fits, which is 24.
-        let count = u8::try_from(buf.filled().len()).unwrap_or(0);
-        self.ahead_end += count;
-        Poll::Ready(Ok(count))
+        self.ahead.extend_from_slice(buf.filled());
+        Poll::Ready(Ok(buf.filled().len()))
     }
 
-    /// Gives out what was read ahead.
-    pub(super) fn read_ahead(&mut self, buf: &mut ReadBuf<'_>) {
-        let ahead = &self.ahead[usize::from(self.ahead_at)..usize::from(self.ahead_end)];
+    /// Gives out what was read ahead, if there is something.
+    pub(super) fn read_ahead(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let ahead = &self.ahead[self.ahead_at..];
+        if ahead.is_empty() {
+            return false;
+        }
         let count = ahead.len().min(buf.remaining());
         buf.put_slice(&ahead[..count]);
-        self.ahead_at += u8::try_from(count).unwrap_or(0);
+        self.ahead_at += count;
+        if self.ahead_at == self.ahead.len() {
+            (self.ahead, self.ahead_at) = (Vec::new(), 0);
+        }
+        true
     }
 
     /// Sees whether the client has gone while the backend is to answer. What it
     /// sends is its next request, which has to wait: to Pingora it would be an error of
     /// this one.
     pub(super) fn watch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ahead_at == self.ahead_end {
-            (self.ahead_at, self.ahead_end) = (0, 0);
+        if self.ahead.is_empty() {
             match self.read_more_ahead(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

@@ -33,17 +33,18 @@ impl Ssl for Connection {
     }
 }
 
+/// Nobody asks; the access log has clocks of its own.
 impl GetTimingDigest for Connection {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.inner.get_timing_digest()
+        Vec::new()
     }
 
     fn get_read_pending_time(&self) -> Duration {
-        self.inner.get_read_pending_time()
+        Duration::ZERO
     }
 
     fn get_write_pending_time(&self) -> Duration {
-        self.inner.get_write_pending_time()
+        Duration::ZERO
     }
 }
 

@@ -20,9 +20,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use pingora::http::ResponseHeader;
-use pingora::protocols::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::TlsRef;
+use pingora::protocols::{GetSocketDigest, Ssl};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::certificate::ClientCertificate;
@@ -30,11 +30,9 @@ use super::dialogue::{Dialogue, Stage};
 use super::pace::Pace;
 use super::request_line::RequestLine;
 use super::timer::Timer;
-use super::{Peer, Terms};
+use super::{Peer, Terms, Wire};
 use crate::proxy::answer::Reason;
 use crate::proxy::witness::Witness;
-
-use ahead::PREFACE;
 
 /// A client's connection, with the limits of its [`Terms`].
 ///
@@ -42,7 +40,7 @@ use ahead::PREFACE;
 /// [`TimedOut`](io::ErrorKind::TimedOut). Before that there is no request that could fail: the
 /// client is answered here, if it has begun one, and [`Dialogue::is_over`] says so.
 pub struct Connection {
-    inner: Stream,
+    inner: Wire,
     dialogue: Arc<Dialogue>,
     digest: Arc<ProxyDigest>,
     witness: Witness,
@@ -51,9 +49,9 @@ pub struct Connection {
     since: Option<Instant>,
     /// What has been read to see which protocol is spoken, or whether the client is
     /// still there.
-    ahead: [u8; PREFACE.len()],
-    ahead_at: u8,
-    ahead_end: u8,
+    ahead: Vec<u8>,
+    /// How much of that has been given out.
+    ahead_at: usize,
     /// Whether the preface of HTTP/2 has come.
     greeted: bool,
     line: RequestLine,
@@ -76,7 +74,7 @@ impl Connection {
     /// # Errors
     ///
     /// None in practice: Pingora could not make an empty header.
-    pub fn new(inner: Stream, terms: Arc<Terms>, witness: Witness) -> pingora::Result<Self> {
+    pub fn new(inner: Wire, terms: Arc<Terms>, witness: Witness) -> pingora::Result<Self> {
         let socket = inner.get_socket_digest();
         let address = socket.as_ref().and_then(|socket| socket.peer_addr()?.as_inet());
         let peer = address.map(|address| Peer::from(address.ip()));
@@ -95,9 +93,8 @@ impl Connection {
             witness,
             opened: Instant::now(),
             since: None,
-            ahead: [0; PREFACE.len()],
+            ahead: Vec::new(),
             ahead_at: 0,
-            ahead_end: 0,
             greeted: false,
             line: RequestLine::default(),
             lines: 0,
@@ -193,10 +190,10 @@ impl AsyncRead for Connection {
             _ => {}
         }
         let before = buf.filled().len();
-        if this.ahead_at < this.ahead_end {
-            this.read_ahead(buf);
-        }
-        let result = Pin::new(&mut this.inner).poll_read(cx, buf);
+        let result = match this.read_ahead(buf) {
+            true => Poll::Ready(Ok(())),
+            false => Pin::new(&mut this.inner).poll_read(cx, buf),
+        };
         if buf.filled().len() > before {
             if this.is_odd(&buf.filled()[before..]) {
                 buf.set_filled(before);
