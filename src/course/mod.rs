@@ -14,7 +14,7 @@
 //! | [`mod@todo`] | boxes of the learner's `TODO.md`, ticked |
 //! | [`trial`] | one stage built and judged |
 //! | [`note`] | what a trial's report changes in the workspace |
-//! | [`report`] | what is told of a trial, as lines and as JSON |
+//! | [`report`] | what is told of a trial, as lines, as JSON and in a file; of many, on one screen |
 //! | [`watch`] | the watch screen: a trial after every save |
 //! | [`verify`] | the proof of all this, for those who write it |
 

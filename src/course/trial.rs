@@ -227,4 +227,4 @@ impl Report {
 
 #[cfg(test)]
 #[path = "trial_sample.rs"]
-pub(super) mod sample;
+pub(crate) mod sample;

@@ -7,7 +7,7 @@ use crate::course::lesson::{CheckText, Lesson};
 use crate::judge::{CheckVerdict, Diagnosis, Verdict};
 
 /// A verdict in which the check of this id, if any, has failed.
-pub(in crate::course) fn report(lesson: &'static Lesson, fails: Option<&str>) -> Report {
+pub(crate) fn report(lesson: &'static Lesson, fails: Option<&str>) -> Report {
     let check = |text: &'static CheckText| CheckVerdict {
         id: &text.id,
         finding: (fails == Some(&text.id))

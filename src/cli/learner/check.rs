@@ -97,14 +97,17 @@ pub(in crate::cli) fn run(args: Args, global: &Global) -> anyhow::Result<Exit> {
         };
         let _ = writeln!(std::io::stderr(), "{words}");
     }
-    let states = || reports.iter().map(Report::state);
-    Ok(if states().any(|state| state == State::Fail) {
-        Exit::Failed
-    } else if states().any(|state| state == State::Inconclusive) {
-        Exit::Inconclusive
-    } else {
-        Exit::Good
-    })
+    Ok(exit(&reports))
+}
+
+/// A fail wins over what is inconclusive, and that over a pass.
+fn exit(reports: &[Report]) -> Exit {
+    let any = |state| reports.iter().any(|report| report.state() == state);
+    match (any(State::Fail), any(State::Inconclusive)) {
+        (true, _) => Exit::Failed,
+        (false, true) => Exit::Inconclusive,
+        (false, false) => Exit::Good,
+    }
 }
 
 /// What is to be judged, and for whom.
@@ -266,5 +269,27 @@ fn after_a_pass(lesson: &Lesson, language: Language) -> String {
             format!("Compare with the reference: {program} solution {}", lesson.id())
         }
         (Language::Zh, true) => format!("对照参考实现：{program} solution {}", lesson.id()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::course::build::{Failure, Trouble};
+    use crate::course::trial::Outcome;
+    use crate::course::trial::sample::report;
+
+    #[test]
+    fn a_fail_wins_over_what_is_inconclusive_and_that_over_a_pass() {
+        let lesson = &lesson::all()[0];
+        let passed = || report(lesson, None);
+        let failed = || report(lesson, Some("starts"));
+        let inconclusive = || {
+            let failure = Failure { trouble: Trouble::Offline, detail: String::new() };
+            Report { result: Outcome::NotBuilt(failure, Vec::new()), ..passed() }
+        };
+        assert_eq!(exit(&[passed(), passed()]), Exit::Good);
+        assert_eq!(exit(&[passed(), inconclusive(), passed()]), Exit::Inconclusive);
+        assert_eq!(exit(&[inconclusive(), failed(), passed()]), Exit::Failed);
     }
 }

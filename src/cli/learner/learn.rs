@@ -13,7 +13,7 @@ use crate::language::Language;
 pub(in crate::cli) const AFTER_HELP: &str = "\
 Works in the workspace here, above here, or in my-lab; where there is none, my-lab is made.
 
-Keys: h hint, n next stage, l list of stages, o lesson, s reference solution (after a pass), \
+Keys: h hint, n next stage, N the same with your own program, l list of stages, o lesson, s reference solution (after a pass), \
 t language, r rerun, R rerun with the same seed, arrows scroll, Esc back, q or Ctrl-C quit.
 
 Without a terminal (a pipe, TERM=dumb) it prints plain lines, and has no keys.";

@@ -1,7 +1,6 @@
 //! `pingora-lab next` and `pingora-lab goto`.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use anyhow::anyhow;
 use colored::Colorize;
@@ -10,7 +9,6 @@ use super::{Desk, StageArg, named, shown};
 use crate::cli::listing::terminal_width;
 use crate::cli::{Exit, Global, UsageError, invocation};
 use crate::course::lesson::{self, Lesson};
-use crate::course::workspace::Carried;
 use crate::language::Language;
 
 #[derive(Debug, clap::Args)]
@@ -53,7 +51,12 @@ pub(in crate::cli) fn next(args: NextArgs, global: &Global) -> anyhow::Result<Ex
     let carried = desk.workspace.carry(current, next);
     let carried = carried.map_err(|error| anyhow!(error.explain(desk.language)))?;
     let exit = go(&desk, next)?;
-    for line in told(&desk, &carried, current, next) {
+    let mut lines = carried.told(current, next, desk.language, shown);
+    lines.push(match desk.language {
+        Language::En => format!("For the starter, with its TODOs: {program} reset {}", next.id()),
+        Language::Zh => format!("想看带 TODO 的起始代码：{program} reset {}", next.id()),
+    });
+    for line in lines {
         let _ = writeln!(std::io::stdout(), "{line}");
     }
     Ok(exit)
@@ -88,51 +91,4 @@ fn go(desk: &Desk, lesson: &Lesson) -> anyhow::Result<Exit> {
         Language::Zh => writeln!(out, "\n你的文件：{file}"),
     };
     Ok(Exit::Good)
-}
-
-/// What became of the next stage's files.
-fn told(desk: &Desk, carried: &Carried, from: &Lesson, to: &Lesson) -> Vec<String> {
-    let (from, program, language) = (from.id(), invocation(), desk.language);
-    let between = if language == Language::En { ", " } else { "、" };
-    let list = |paths: Vec<&PathBuf>| {
-        paths.into_iter().map(|path| shown(path)).collect::<Vec<_>>().join(between)
-    };
-    let mut lines = Vec::new();
-    match language {
-        Language::En if carried.written.is_empty() => {
-            lines.push(format!("It is your program of {from} already."));
-        }
-        Language::Zh if carried.written.is_empty() => {
-            lines.push(format!("它已经是你在 {from} 写的程序。"));
-        }
-        Language::En => {
-            lines.push(format!("It is your program of {from} now; add what this stage asks."));
-        }
-        Language::Zh => {
-            lines.push(format!("它现在是你在 {from} 写的程序，请在上面加入本阶段的功能。"));
-        }
-    }
-    // The stage's own file was named above.
-    let main = desk.workspace.stage_file(to);
-    let modules: Vec<_> = carried.written.iter().filter(|file| **file != main).collect();
-    if !modules.is_empty() {
-        lines.push(match language {
-            Language::En => format!("With it came {}.", list(modules)),
-            Language::Zh => format!("一同带来的文件：{}。", list(modules)),
-        });
-    }
-    if !carried.kept.is_empty() {
-        let kept = list(carried.kept.iter().collect());
-        lines.push(match language {
-            Language::En => format!("What was there is kept as {kept}."),
-            Language::Zh => format!("原来的内容保留在 {kept}。"),
-        });
-    }
-    lines.push(match language {
-        Language::En => {
-            format!("For the starter, with its TODOs: {program} reset {}", to.id())
-        }
-        Language::Zh => format!("想看带 TODO 的起始代码：{program} reset {}", to.id()),
-    });
-    lines
 }

@@ -33,6 +33,8 @@ pub enum Key {
     Hint,
     /// To the next stage.
     Next,
+    /// To the next stage, with one's own program.
+    Keep,
     /// The stages.
     List,
     /// The lesson.
@@ -76,6 +78,8 @@ pub enum Effect {
     Hints(&'static str, usize),
     /// Keep the language.
     Language(Language),
+    /// Make the second stage's program of the first one's.
+    Carry(&'static Lesson, &'static Lesson),
     /// Keep the stage at hand.
     Current(&'static str),
     /// End.

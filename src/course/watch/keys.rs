@@ -20,6 +20,7 @@ pub fn meaning(event: KeyEvent) -> Option<Key> {
     Some(match event.code {
         KeyCode::Char('h') => Key::Hint,
         KeyCode::Char('n') => Key::Next,
+        KeyCode::Char('N') => Key::Keep,
         KeyCode::Char('l') => Key::List,
         KeyCode::Char('o' | 'm') => Key::Lesson,
         KeyCode::Char('s') => Key::Solution,

@@ -320,7 +320,8 @@ impl Model {
                 return vec![Effect::Language(self.language)];
             }
             Key::Hint => return self.hint(),
-            Key::Next => return self.go_on(),
+            Key::Next => return self.go_on(false),
+            Key::Keep => return self.go_on(true),
             Key::List => {
                 let here = lesson::all().iter().position(|lesson| lesson.id() == self.lesson.id());
                 self.toggle(Panel::List(here.unwrap_or(0)));
@@ -378,7 +379,8 @@ impl Model {
         vec![Effect::Hints(id, seen + 1)]
     }
 
-    fn go_on(&mut self) -> Vec<Effect> {
+    /// To the next stage; if asked for, with the program of this one.
+    fn go_on(&mut self, keep: bool) -> Vec<Effect> {
         if !self.has_passed(self.lesson) {
             self.notice(
                 "This stage is not passed yet; to skip it, choose another with l.",
@@ -387,7 +389,15 @@ impl Model {
             return Vec::new();
         }
         match self.next() {
-            Some(next) => self.choose(next),
+            Some(next) => {
+                // First the program: the trial is of what is there then.
+                let mut effects = Vec::new();
+                if keep {
+                    effects.push(Effect::Carry(self.lesson, next));
+                }
+                effects.extend(self.choose(next));
+                effects
+            }
             None => {
                 self.notice("That was the last stage. Well done.", "这是最后一个阶段，恭喜完成！");
                 Vec::new()

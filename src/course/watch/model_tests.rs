@@ -50,7 +50,7 @@ fn a_save_makes_the_verdict_the_one_before() {
 fn next_and_the_solution_are_for_a_stage_that_is_passed() {
     let mut model = begun();
     done(&mut model, Some("starts"));
-    for key in [Key::Next, Key::Solution] {
+    for key in [Key::Next, Key::Keep, Key::Solution] {
         assert!(model.on(Input::Key(key)).is_empty());
         assert!(model.notice.is_some(), "{key:?}");
         assert_eq!(model.panel, Panel::Verdict);
@@ -60,6 +60,12 @@ fn next_and_the_solution_are_for_a_stage_that_is_passed() {
     assert_eq!(model.panel, Panel::Solution);
     let effects = model.on(Input::Key(Key::Next));
     assert!(matches!(effects[..], [Effect::Current("02-round-robin"), Effect::Judge(_)]));
+    done(&mut model, None);
+    let effects = model.on(Input::Key(Key::Keep));
+    let [Effect::Carry(from, to), Effect::Current(current), Effect::Judge(_)] = effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!([from.id(), to.id(), current], ["02-round-robin", "03-health-checks", to.id()]);
     assert!(model.report.is_none() && model.previous.is_none());
     assert_eq!(model.panel, Panel::Verdict);
 }

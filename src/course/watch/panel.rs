@@ -234,6 +234,7 @@ impl Sheet<'_> {
                     Language::Zh => format!("进入下一阶段：{} {title}", next.id()),
                 };
                 self.page.labelled(&("n  ".to_owned(), look.key()), &words, look.bold());
+                self.key("N", "the same with your own program", "同上，但带着自己的程序");
                 let indent = ("   ".to_owned(), Style::default());
                 self.page.labelled(&indent, next.goal.in_(model.language), Style::default());
                 let file = self.around.file(next.id());

@@ -72,5 +72,9 @@ fn after_a_pass(model: &Model, around: &Surroundings) -> Vec<String> {
         Language::En => format!("Go on, in another terminal: {program} next   ({file})"),
         Language::Zh => format!("继续（在另一个终端里）：{program} next   （{file}）"),
     };
-    vec![compare, on, next.goal.in_(model.language).to_owned()]
+    let keep = match model.language {
+        Language::En => format!("The same with your own program: {program} next --keep"),
+        Language::Zh => format!("带着自己的程序继续：{program} next --keep"),
+    };
+    vec![compare, on, keep, next.goal.in_(model.language).to_owned()]
 }

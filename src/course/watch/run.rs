@@ -2,7 +2,7 @@
 //! what is to be seen is drawn.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
@@ -173,16 +173,17 @@ impl Room {
             let language = self.model.language;
             let file = self.watch.workspace.progress();
             let kept = |kept: Result<Progress, ProgressError>| {
-                kept.map(drop).map_err(|error| error.explain(language))
+                kept.err().map(|error| error.explain(language))
             };
-            let done = match effect {
+            let said = match effect {
                 Effect::Quit => return Ok(Then::End),
                 Effect::Judge(order) => {
                     self.begin(order).await?;
-                    Ok(())
+                    None
                 }
                 Effect::Note(report) => {
-                    note(&self.watch.workspace, &report).map_err(|error| error.explain(language))
+                    let noted = note(&self.watch.workspace, &report);
+                    noted.err().map(|error| error.explain(language))
                 }
                 Effect::Hints(stage, seen) => kept(file.update(|progress| {
                     progress.hints.insert(stage.to_owned(), seen);
@@ -190,15 +191,32 @@ impl Room {
                 Effect::Language(language) => {
                     kept(file.update(|progress| progress.set_language(language)))
                 }
+                Effect::Carry(from, to) => Some(self.carry(from, to)),
                 Effect::Current(stage) => {
                     kept(file.update(|progress| progress.current = Some(stage.to_owned())))
                 }
             };
-            if let Err(text) = done {
+            if let Some(text) = said {
                 let _ = self.inputs.send(Input::Notice(text));
             }
         }
         Ok(Then::GoOn)
+    }
+
+    /// Carries the learner's program on; what came of it.
+    fn carry(&self, from: &Lesson, to: &Lesson) -> String {
+        let (workspace, language) = (&self.watch.workspace, self.model.language);
+        let shown = |path: &Path| {
+            let path = path.strip_prefix(workspace.root()).unwrap_or(path);
+            format!("{}{}", self.watch.prefix, path.display())
+        };
+        match workspace.carry(from, to) {
+            Ok(carried) => {
+                let between = if language == Language::En { " " } else { "" };
+                carried.told(from, to, language, shown).join(between)
+            }
+            Err(error) => error.explain(language),
+        }
     }
 
     /// Ends the trial that runs, and begins another.

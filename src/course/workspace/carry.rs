@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Workspace, WorkspaceError, at, keep_beside};
 use crate::course::lesson::Lesson;
 use crate::course::replace::replace;
+use crate::language::Language;
 
 /// What [`Workspace::carry`] did; every path is absolute.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -67,5 +68,52 @@ impl Workspace {
         }
         carried.written.push(file.to_owned());
         Ok(())
+    }
+}
+
+// === impl Carried ===
+
+impl Carried {
+    /// What became of the files, a sentence an item; `shown` is how a path is best
+    /// shown.
+    pub fn told(
+        &self,
+        from: &Lesson,
+        to: &Lesson,
+        language: Language,
+        shown: impl Fn(&Path) -> String,
+    ) -> Vec<String> {
+        let from = from.id();
+        let between = if language == Language::En { ", " } else { "、" };
+        let list = |paths: Vec<&PathBuf>| {
+            paths.into_iter().map(|path| shown(path)).collect::<Vec<_>>().join(between)
+        };
+        let mut lines = vec![match (self.written.is_empty(), language) {
+            (true, Language::En) => format!("It is your program of {from} already."),
+            (true, Language::Zh) => format!("它已经是你在 {from} 写的程序。"),
+            (false, Language::En) => {
+                format!("It is your program of {from} now; add what this stage asks.")
+            }
+            (false, Language::Zh) => {
+                format!("它现在是你在 {from} 写的程序，请在上面加入本阶段的功能。")
+            }
+        }];
+        // The stage's own file is what "it" is.
+        let main = Path::new(to.id()).join("main.rs");
+        let modules: Vec<_> = self.written.iter().filter(|file| !file.ends_with(&main)).collect();
+        if !modules.is_empty() {
+            lines.push(match language {
+                Language::En => format!("With it came {}.", list(modules)),
+                Language::Zh => format!("一同带来的文件：{}。", list(modules)),
+            });
+        }
+        if !self.kept.is_empty() {
+            let kept = list(self.kept.iter().collect());
+            lines.push(match language {
+                Language::En => format!("What was there is kept as {kept}."),
+                Language::Zh => format!("原来的内容保留在 {kept}。"),
+            });
+        }
+        lines
     }
 }

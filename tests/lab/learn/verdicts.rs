@@ -1,6 +1,7 @@
 //! From save to verdict.
 
 use nix::sys::signal::Signal;
+use pingora_lab::judge::stages::STAGES;
 
 use super::{FIRST, Learner, Terminal};
 
@@ -11,7 +12,7 @@ fn a_failing_stage_shows_its_diagnosis_and_its_evidence() {
     terminal.shows("0 of 5 checks passed");
     for part in [
         "01-first-proxy",
-        "0/6",
+        &format!("0/{}", STAGES.len()),
         "Forward every request to one backend",
         "✗ Starts and listens",
         "- Serves 50 clients at the same time (not run)",
@@ -46,7 +47,7 @@ fn a_pass_shows_what_was_proved_the_solution_and_the_next_stage() {
     let terminal = Terminal::start(&learner, 80, 40);
     terminal.shows("✓ Passed");
     terminal.shows("status and body arrived byte for byte");
-    terminal.shows("1/6");
+    terminal.shows(&format!("1/{}", STAGES.len()));
     terminal.shows("go on: 02-round-robin");
     terminal.shows("stages/02-round-robin/main.rs");
     // As `check` would have kept it.
@@ -60,6 +61,19 @@ fn a_pass_shows_what_was_proved_the_solution_and_the_next_stage() {
     terminal.until("the next stage", |seen| seen.text().starts_with("02-round-robin"));
     let progress = learner.lab.read(".lab/progress.json");
     assert!(progress.contains(r#""current": "02-round-robin""#), "{progress}");
+}
+
+#[test]
+fn the_next_stage_may_begin_with_ones_own_program() {
+    let learner = Learner::new("en", "right");
+    let terminal = Terminal::start(&learner, 80, 40);
+    terminal.shows("N  the same with your own program");
+    terminal.press("N");
+    terminal.until("the next stage", |seen| seen.text().starts_with("02-round-robin"));
+    terminal.shows("It is your program of 01-first-proxy now");
+    assert_eq!(learner.lab.read("stages/02-round-robin/main.rs"), "right\n");
+    // It is what is judged there: a program that forwards to one backend only.
+    terminal.shows("only-first-backend");
 }
 
 #[test]
