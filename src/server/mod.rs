@@ -2,8 +2,9 @@
 //!
 //! Pingora's `Server` is not used, since it would bind the sockets in the
 //! background (a busy port is retried for 30 s and then panics) and would sleep
-//! a fixed time on SIGTERM, however little is in flight. Its services are
-//! started here instead, on one runtime, over sockets that were bound before:
+//! a fixed time on SIGTERM, however little is in flight; nor are its listening services,
+//! which keep much for each idle connection. Its proxy serves the requests, on one
+//! runtime, of clients that come to sockets that were bound before:
 //!
 //! 1. bind all listeners, so that a busy port is a plain error;
 //! 2. resolve all names and check all backends;

@@ -211,7 +211,10 @@ impl Room {
             format!("{}{}", self.watch.prefix, path.display())
         };
         match workspace.carry(from, to) {
-            Ok(carried) => carried.told(from, to, language, shown).join(" "),
+            Ok(carried) => {
+                let between = if language == Language::En { " " } else { "" };
+                carried.told(from, to, language, shown).join(between)
+            }
             Err(error) => error.explain(language),
         }
     }

@@ -18,7 +18,10 @@ fn stopped_by(signal: i32) {
         command.env("MARK", mark.text()).env("MARK_FILE", &file).env("TMPDIR", &scratch);
     });
     mark.wait_until("the program runs", |_| file.exists());
-    assert!(mark.processes().len() >= 4, "ourselves, the guard, the program and its child");
+    // One that is only just becoming its program shows no environment for an instant.
+    mark.wait_until("ourselves, the guard, the program and its child", |mark| {
+        mark.processes().len() >= 4
+    });
     program.signal(signal);
     program.wait();
     mark.wait_until_gone();

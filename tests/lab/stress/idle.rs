@@ -15,8 +15,8 @@ use crate::support::{Balancer, Program, Upstream, get};
 const KEPT: u64 = 4 * 1024;
 
 /// What one connection may cost, in KiB, where the program is built for speed; not
-/// so it costs a little more.
-const EACH: u64 = if cfg!(debug_assertions) { 100 } else { 42 };
+/// so it costs more.
+const EACH: u64 = if cfg!(debug_assertions) { 25 } else { 12 };
 
 fn balancer(upstream: &Upstream) -> Balancer {
     Balancer::configured(&format!(
