@@ -73,6 +73,6 @@ fn while_one_backend_is_alive_no_idempotent_request_fails() {
     let count = format!("{}, {}", outcome.answered, outcome.failed);
     measured(run, "idempotent requests, failed", count, "0 failed");
     measured(run, "p99", format!("{:.1?}", outcome.quantile(0.99)), "-");
-    assert!(outcome.failed == 0, "PINGORA_LAB_SEED={seed} has the same deaths again");
+    // PINGORA_LAB_SEED has the same deaths again, if not at the same moments.
     outcome.assert_none_failed();
 }
