@@ -145,6 +145,19 @@ impl Endpoint {
         if !self.breaker.lets_pass() {
             return Err(Refusal::Ejected);
         }
+        self.take_place()?;
+        self.breaker.pass().ok_or_else(|| {
+            self.leave();
+            Refusal::Overtaken
+        })
+    }
+
+    /// The same, whatever the breaker says: nobody else is left.
+    pub(super) fn enter_anyway(&self) -> Result<Passage, Refusal> {
+        self.take_place().map(|()| Passage::Free)
+    }
+
+    fn take_place(&self) -> Result<(), Refusal> {
         if self.most == u32::MAX {
             self.in_flight.fetch_add(1, Ordering::AcqRel);
         } else {
@@ -156,10 +169,7 @@ impl Endpoint {
                 })
                 .map_err(|_| Refusal::Full)?;
         }
-        self.breaker.pass().ok_or_else(|| {
-            self.leave();
-            Refusal::Overtaken
-        })
+        Ok(())
     }
 
     /// Lets a request go. Returns whether it had been full.

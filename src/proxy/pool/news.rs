@@ -40,7 +40,9 @@ impl Pool {
         let mut endpoints = self.endpoints.lock();
         let old = std::mem::take(&mut *endpoints);
         let now = Instant::now();
-        let candidates = self
+        // Those that are healthy, and whose breakers are open.
+        let mut ejected: Vec<Vec<Arc<Endpoint>>> = vec![Vec::new(); self.members.len()];
+        let mut candidates: Vec<_> = self
             .members
             .iter()
             .enumerate()
@@ -60,9 +62,10 @@ impl Pool {
                             &self.ejections,
                         ))
                     });
-                    let open = endpoint.breaker() == BreakerState::Open;
-                    if healthy && !open && !member.drained.load(Ordering::Acquire) {
-                        usable.push(Arc::clone(&endpoint));
+                    if healthy && !member.drained.load(Ordering::Acquire) {
+                        let open = endpoint.breaker() == BreakerState::Open;
+                        let its = if open { &mut ejected[index] } else { &mut usable };
+                        its.push(Arc::clone(&endpoint));
                     }
                     endpoints.push((index, endpoint));
                 }
@@ -71,6 +74,12 @@ impl Pool {
             })
             .collect();
         let share = self.config.circuit_breaker.max_ejected.get();
+        // A share of those that are left is never all of them.
+        if share < 1.0 && candidates.iter().all(|candidate| candidate.endpoints.is_empty()) {
+            for (candidate, ejected) in candidates.iter_mut().zip(ejected) {
+                candidate.endpoints = ejected.into();
+            }
+        }
         self.ejections.set_most((endpoints.len() as f64 * share).floor() as usize);
         // One that is gone is not ejected any more.
         let stays = |gone: &Arc<Endpoint>| endpoints.iter().any(|(_, e)| Arc::ptr_eq(e, gone));

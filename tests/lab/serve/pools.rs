@@ -356,6 +356,29 @@ fn a_breaker_counts_no_404_and_never_ejects_more_than_its_share() {
 }
 
 #[test]
+fn a_breaker_keeps_nobody_out_where_the_checks_have_left_nobody_else() {
+    for (max_ejected, expected) in [("0.5", 200), ("1.0", 503)] {
+        let status = Arc::new(AtomicU16::new(503));
+        let (ejected, mut other) = (moody(&status), Upstream::named("other"));
+        let balancer = Balancer::configured(&pool(
+            &format!(
+                "circuit_breaker = {{ consecutive_failures = 1, statuses = [503], open_for = '1h', \
+                 max_ejected = {max_ejected} }}\n\
+                 health_check = {{ interval = '50ms', unhealthy_interval = '50ms' }}"
+            ),
+            &[("ejected", &ejected, ""), ("other", &other, "")],
+        ));
+        let statuses = [(); 6].map(|()| get(balancer.address, "/", &[]).status);
+        assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 1, "{statuses:?}");
+        status.store(200, Ordering::SeqCst);
+        other.stop();
+        balancer.wait_for_health("other", "backend is unhealthy");
+        assert_eq!(get(balancer.address, "/", &[]).status, expected, "{max_ejected}");
+        assert_eq!(ejected.received().len(), 1 + usize::from(expected == 200));
+    }
+}
+
+#[test]
 fn a_backend_is_healthy_when_its_answer_says_so() {
     let status = Arc::new(AtomicU16::new(202));
     let (checked, other) = (moody(&status), Upstream::named("other"));
