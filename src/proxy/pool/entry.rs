@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::breaker::Passage;
 use super::endpoint::{Endpoint, Refusal};
 use super::rotation::Found;
 use super::{Pool, Ticket};
@@ -69,7 +68,13 @@ impl Pool {
 
     fn take(self: &Arc<Self>, target: Target, key: &[u8], tried: &[SocketAddr]) -> Found<Ticket> {
         let rotation = self.rotation.load();
-        let take = |endpoint: &Arc<Endpoint>, passage: Result<Passage, Refusal>| {
+        let mut take = |endpoint: &Arc<Endpoint>| {
+            let passage = match endpoint.enter() {
+                Err(Refusal::Ejected | Refusal::Overtaken) if rotation.is_last_resort() => {
+                    endpoint.enter_anyway()
+                }
+                passage => passage,
+            };
             let passage = passage.inspect_err(|refusal| {
                 if *refusal == Refusal::Overtaken {
                     self.room_made();
@@ -77,21 +82,10 @@ impl Pool {
             })?;
             Ok(Ticket::new(Arc::clone(self), Arc::clone(endpoint), passage))
         };
-        let mut take_on = |endpoint: &Arc<Endpoint>| take(endpoint, endpoint.enter());
-        let found = match target {
-            Target::Named(index) => {
-                return rotation.one_of(index, &self.counters, tried, &mut take_on);
-            }
-            Target::Any => rotation.any(key, &self.counters, tried, &mut take_on),
-        };
-        // The health checks have taken the others out: what breakers may leave alone is
-        // a share of those that are left, and never all of them.
-        if matches!(found, Found::Nobody) && self.config.circuit_breaker.max_ejected.get() < 1.0 {
-            let mut take_anyway =
-                |endpoint: &Arc<Endpoint>| take(endpoint, endpoint.enter_anyway());
-            return rotation.any(key, &self.counters, tried, &mut take_anyway);
+        match target {
+            Target::Named(index) => rotation.one_of(index, &self.counters, tried, &mut take),
+            Target::Any => rotation.any(key, &self.counters, tried, &mut take),
         }
-        found
     }
 
     /// Whether there is an address that was not tried, and another try is allowed.

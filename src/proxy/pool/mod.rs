@@ -130,7 +130,11 @@ impl Pool {
             Self {
                 timeouts: config.timeouts.over(all),
                 by_name,
-                rotation: ArcSwap::from_pointee(Rotation::new(config.balance, nobody.collect())),
+                rotation: ArcSwap::from_pointee(Rotation::new(
+                    config.balance,
+                    nobody.collect(),
+                    false,
+                )),
                 counters: Counters::new(members.len()),
                 members,
                 queue: Queue::new(&config.queue),

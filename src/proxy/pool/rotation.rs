@@ -27,6 +27,8 @@ pub(super) struct Rotation {
     /// The backends that have one.
     alive: Box<[usize]>,
     choice: Choice,
+    /// Whether no breaker of an address that takes requests is closed.
+    last_resort: bool,
 }
 
 /// How the first one to ask is chosen.
@@ -77,7 +79,9 @@ impl Counters {
 // === impl Rotation ===
 
 impl Rotation {
-    pub(super) fn new(balance: Balance, candidates: Vec<Candidate>) -> Self {
+    /// `last_resort` says that no breaker of the candidates is closed, and that they
+    /// are asked all the same.
+    pub(super) fn new(balance: Balance, candidates: Vec<Candidate>, last_resort: bool) -> Self {
         let alive = (0..candidates.len()).filter(|i| !candidates[*i].endpoints.is_empty());
         let alive: Box<[usize]> = alive.collect();
         let turns = || {
@@ -92,7 +96,12 @@ impl Rotation {
             Balance::ConsistentHash => Self::ring(&candidates),
         };
         let members = candidates.into_iter().map(|candidate| candidate.endpoints).collect();
-        Self { members, alive, choice }
+        Self { members, alive, choice, last_resort }
+    }
+
+    /// Whether breakers keep nobody out, since nobody would be left.
+    pub(super) fn is_last_resort(&self) -> bool {
+        self.last_resort
     }
 
     fn ring(candidates: &[Candidate]) -> Choice {

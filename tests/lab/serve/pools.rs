@@ -361,11 +361,7 @@ fn a_breaker_keeps_nobody_out_where_the_checks_have_left_nobody_else() {
         let status = Arc::new(AtomicU16::new(503));
         let (ejected, mut other) = (moody(&status), Upstream::named("other"));
         let balancer = Balancer::configured(&pool(
-            &format!(
-                "circuit_breaker = {{ consecutive_failures = 1, statuses = [503], open_for = '1h', \
-                 max_ejected = {max_ejected} }}\n\
-                 health_check = {{ interval = '50ms', unhealthy_interval = '50ms' }}"
-            ),
+            &left_alone(&format!("open_for = '1h', max_ejected = {max_ejected}")),
             &[("ejected", &ejected, ""), ("other", &other, "")],
         ));
         let statuses = [(); 6].map(|()| get(balancer.address, "/", &[]).status);
@@ -376,6 +372,49 @@ fn a_breaker_keeps_nobody_out_where_the_checks_have_left_nobody_else() {
         assert_eq!(get(balancer.address, "/", &[]).status, expected, "{max_ejected}");
         assert_eq!(ejected.received().len(), 1 + usize::from(expected == 200));
     }
+}
+
+/// A breaker that one failure opens, and checks that are quick to see who has gone.
+fn left_alone(more: &str) -> String {
+    format!(
+        "circuit_breaker = {{ consecutive_failures = 1, statuses = [503], {more} }}\n\
+         health_check = {{ interval = '50ms', unhealthy_interval = '50ms' }}"
+    )
+}
+
+#[test]
+fn a_trial_holds_up_nobody_where_nobody_else_is_left() {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let number = AtomicUsize::new(0);
+    let ejected = Upstream::scripted(move |_, stream| {
+        let status = match number.fetch_add(1, Ordering::SeqCst) {
+            0 => 503,
+            // The trial.
+            1 => gate.lock().unwrap().recv().map_or(500, |()| 200),
+            _ => 200,
+        };
+        write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 1\r\n\r\nm").is_ok()
+    });
+    let mut other = Upstream::named("other");
+    let balancer = Balancer::configured(&pool(
+        &left_alone("open_for = '100ms'"),
+        &[("ejected", &ejected, ""), ("other", &other, "")],
+    ));
+    let statuses = [(); 2].map(|()| get(balancer.address, "/", &[]).status);
+    assert!(statuses.contains(&503), "{statuses:?}");
+    other.stop();
+    balancer.wait_for_health("other", "backend is unhealthy");
+    balancer.event(|event| {
+        let half_open = event["message"].as_str()?.contains("half-open");
+        (event["target"] == "breaker" && half_open).then_some(())
+    });
+    let address = balancer.address;
+    let trial = std::thread::spawn(move || get(address, "/", &[]).status);
+    ejected.wait_for_requests(2);
+    assert_eq!(get(address, "/", &[]).status, 200);
+    open.send(()).unwrap();
+    assert_eq!(trial.join().unwrap(), 200);
 }
 
 #[test]
