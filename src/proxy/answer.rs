@@ -1,8 +1,6 @@
 //! The proxy's own answers: a status, a reason that a program can read, and a
 //! sentence for a person.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, DATE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -10,6 +8,7 @@ use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
+use super::connection::LINGER;
 use super::headers::{Facts, Rules};
 use super::route::Fixed;
 
@@ -234,9 +233,6 @@ impl Reason {
         }
     }
 }
-
-/// How long a client that is still sending when it is answered is listened to.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// The two forms of an answer's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

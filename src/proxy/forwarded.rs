@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use pingora::http::RequestHeader;
 
 use super::connection::Peer;
+use super::look_alike::remove_where;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -138,10 +139,7 @@ pub fn remove_claims(request: &mut RequestHeader) {
     for name in &CLAIMS {
         request.remove_header(name);
     }
-    let own = |name: &&HeaderName| name.as_str().starts_with("x-proxy-");
-    while let Some(name) = request.headers.keys().find(own).cloned() {
-        request.remove_header(&name);
-    }
+    remove_where(request, |name| name.as_str().starts_with("x-proxy-"));
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use pingora_proxy::Session;
 use super::answer::Reason;
 use super::census::Census;
 use super::connection::{BadFraming, Body, Dialogue};
+use super::look_alike::remove_where;
 
 /// The type of the error that a body past its limit ends with.
 pub const BODY_LIMIT: &str = "BodyLimit";
@@ -244,10 +245,7 @@ fn collapse_lengths(request: &mut RequestHeader, length: u64) -> Result<(), Reas
 /// proxy goes by or sets, and `Proxy`, which becomes `HTTP_PROXY` there, the name of
 /// the proxy that a program is to use (CVE-2016-5385).
 fn remove_look_alikes(request: &mut RequestHeader) {
-    while let Some(name) = request.headers.keys().find(|name| is_look_alike(name.as_str())).cloned()
-    {
-        request.remove_header(&name);
-    }
+    remove_where(request, |name| is_look_alike(name.as_str()));
 }
 
 fn is_look_alike(name: &str) -> bool {

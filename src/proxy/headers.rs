@@ -12,6 +12,7 @@ use pingora_proxy::Session;
 use super::connection::Peer;
 use super::context::RequestContext;
 use super::forwarded::Forwarded;
+use super::look_alike::{are_alike, remove_where};
 use super::variables;
 use crate::config::{HeaderRules, HeaderTemplate, Part, Variable};
 
@@ -158,17 +159,13 @@ impl Rules {
     /// Removes the fields of a client that a backend which turns `-` into `_`, as CGI
     /// does, could take for those that the rules set, add or remove.
     pub fn remove_look_alikes(&self, request: &mut RequestHeader) {
-        let look_alike = |name: &&HeaderName| {
+        remove_where(request, |name| {
             name.as_str().contains('_') && self.is_meant_by(name.as_str().as_bytes())
-        };
-        while let Some(name) = request.headers.keys().find(look_alike).cloned() {
-            request.remove_header(&name);
-        }
+        });
     }
 
     fn is_meant_by(&self, name: &[u8]) -> bool {
-        let dashed = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
-        let meant = |own: &[u8]| own != name && own.iter().map(dashed).eq(name.iter().map(dashed));
+        let meant = |own: &[u8]| own != name && are_alike(own, name);
         let fields = self.set.iter().chain(&self.add);
         fields.map(|(own, _)| &own[..]).any(meant)
             || self.remove.iter().any(|own| meant(own.as_str().as_bytes()))

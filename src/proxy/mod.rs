@@ -11,6 +11,7 @@
 //! | `decision` | the first look at a request, and what it comes to |
 //! | [`census`] | which of the fields that the proxy goes by a request has |
 //! | [`framing`] | whether a request may pass the door |
+//! | [`look_alike`] | which names of fields backends may take for others |
 //! | [`host`] | what the client's `Host` is, and whether it is one |
 //! | [`cookie`] | which cookies came |
 //! | [`list`] | what the members of a field are that is a list |
@@ -67,6 +68,7 @@ pub mod headers;
 pub mod host;
 pub mod http10;
 pub mod list;
+pub mod look_alike;
 pub mod metrics;
 pub mod outcome;
 mod own_answers;

@@ -158,15 +158,10 @@ fn location(
     let host = host::of(request).ok().flatten();
     let asked = request.uri.path_and_query().map_or("/", |path| path.as_str());
     redirect.location(&Place {
-        scheme: if is_secure(session) { Scheme::Https } else { Scheme::Http },
+        scheme: if Dialogue::is_secure(session) { Scheme::Https } else { Scheme::Http },
         host: host.as_ref().map(Host::name),
         port: host.as_ref().and_then(Host::port),
         path_and_query: context.path.as_deref().unwrap_or(asked),
         query: request.uri.query(),
     })
-}
-
-/// Whether the client talks TLS.
-fn is_secure(session: &Session) -> bool {
-    Dialogue::of(session).is_some_and(|dialogue| dialogue.terms().tls)
 }

@@ -24,13 +24,11 @@ pub fn value(
         Variable::ServerPort => {
             session.server_addr()?.as_inet().map(|server| HeaderValue::from(server.port()))
         }
-        Variable::Scheme => Some(HeaderValue::from_static(
-            if Dialogue::of(session).is_some_and(|dialogue| dialogue.terms().tls) {
-                "https"
-            } else {
-                "http"
-            },
-        )),
+        Variable::Scheme => Some(HeaderValue::from_static(if Dialogue::is_secure(session) {
+            "https"
+        } else {
+            "http"
+        })),
         Variable::Method => copy(request.method.as_str().as_bytes()),
         Variable::Path => copy(request.uri.path().as_bytes()),
         Variable::Query => copy(request.uri.query()?.as_bytes()),

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
 use crate::config;
+use crate::proxy::look_alike::{are_alike, remove_where};
 
 /// Who a client is, as far as it has shown it.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,18 +88,11 @@ impl IdentityFields {
         if self.0.is_empty() {
             return;
         }
-        while let Some(name) = request.headers.keys().find(|name| self.are_meant_by(name)).cloned()
-        {
-            request.remove_header(&name);
-        }
+        remove_where(request, |name| self.are_meant_by(name));
     }
 
     fn are_meant_by(&self, sent: &HeaderName) -> bool {
-        let folded = |b: u8| if b == b'_' { b'-' } else { b };
-        self.0.iter().any(|name| {
-            let (name, sent) = (name.as_str().as_bytes(), sent.as_str().as_bytes());
-            name.len() == sent.len() && name.iter().zip(sent).all(|(a, b)| folded(*a) == folded(*b))
-        })
+        self.0.iter().any(|name| are_alike(name.as_str().as_bytes(), sent.as_str().as_bytes()))
     }
 }
 

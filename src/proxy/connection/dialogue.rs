@@ -107,6 +107,11 @@ impl Dialogue {
         digest.user_data.as_ref()?.downcast_ref::<Arc<Self>>().map(AsRef::as_ref)
     }
 
+    /// Whether the client of a request talks TLS.
+    pub fn is_secure(session: &Session) -> bool {
+        Self::of(session).is_some_and(|dialogue| dialogue.terms.tls)
+    }
+
     /// The terms on which the connection was accepted.
     pub fn terms(&self) -> &Terms {
         &self.terms

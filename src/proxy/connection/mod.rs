@@ -41,7 +41,7 @@ use crate::config::{ClientCertificates, Hsts, Limits, Listener};
 pub use certificate::ClientCertificate;
 pub use dialogue::{BadFraming, Body, Dialogue};
 pub use peer::Peer;
-pub use refusal::refusal;
+pub use refusal::{LINGER, refusal};
 pub use socket::Socket;
 pub use stream::Connection;
 pub use wire::Wire;

@@ -1,6 +1,13 @@
 //! Answers to clients that have not sent a request yet.
 
+use std::time::Duration;
+
 use crate::proxy::answer::Reason;
+
+/// How long a client that is still sending when it is answered is listened to: closing
+/// a socket with unread bytes resets it, and the reset can overtake the answer (RFC
+/// 9112, section 9.6).
+pub const LINGER: Duration = Duration::from_secs(2);
 
 /// A whole answer of HTTP/1.1 that ends the connection. No request is there to say
 /// in which form it is wanted, so it is JSON.

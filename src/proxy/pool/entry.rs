@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::breaker::Passage;
 use super::endpoint::{Endpoint, Refusal};
 use super::rotation::Found;
 use super::{Pool, Ticket};
@@ -68,23 +69,25 @@ impl Pool {
 
     fn take(self: &Arc<Self>, target: Target, key: &[u8], tried: &[SocketAddr]) -> Found<Ticket> {
         let rotation = self.rotation.load();
+        let ticket = |endpoint: &Arc<Endpoint>, passage: Result<Passage, Refusal>| {
+            passage.map(|passage| Ticket::new(Arc::clone(self), Arc::clone(endpoint), passage))
+        };
         let mut take = |endpoint: &Arc<Endpoint>| {
-            let passage = match endpoint.enter() {
-                Err(Refusal::Ejected | Refusal::Overtaken) if rotation.is_last_resort() => {
-                    endpoint.enter_anyway()
-                }
-                passage => passage,
-            };
-            let passage = passage.inspect_err(|refusal| {
+            let passage = endpoint.enter().inspect_err(|refusal| {
                 if *refusal == Refusal::Overtaken {
                     self.room_made();
                 }
-            })?;
-            Ok(Ticket::new(Arc::clone(self), Arc::clone(endpoint), passage))
+            });
+            ticket(endpoint, passage)
         };
         match target {
             Target::Named(index) => rotation.one_of(index, &self.counters, tried, &mut take),
-            Target::Any => rotation.any(key, &self.counters, tried, &mut take),
+            Target::Any => match rotation.any(key, &self.counters, tried, &mut take) {
+                Found::Nobody => rotation.last_resort(&self.counters, tried, |endpoint| {
+                    ticket(endpoint, endpoint.enter_anyway())
+                }),
+                found => found,
+            },
         }
     }
 

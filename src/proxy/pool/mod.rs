@@ -133,7 +133,7 @@ impl Pool {
                 rotation: ArcSwap::from_pointee(Rotation::new(
                     config.balance,
                     nobody.collect(),
-                    false,
+                    Vec::new(),
                 )),
                 counters: Counters::new(members.len()),
                 members,

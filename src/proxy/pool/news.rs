@@ -40,10 +40,10 @@ impl Pool {
         let mut endpoints = self.endpoints.lock();
         let old = std::mem::take(&mut *endpoints);
         let now = Instant::now();
-        // Those that are healthy, and those of them that breakers leave alone.
-        let mut ejected: Vec<Vec<Arc<Endpoint>>> = vec![Vec::new(); self.members.len()];
-        let mut any_closed = false;
-        let mut candidates: Vec<_> = self
+        // A share of those that the health checks have left is never all of them.
+        let share = self.config.circuit_breaker.max_ejected.get();
+        let mut spare = Vec::new();
+        let candidates = self
             .members
             .iter()
             .enumerate()
@@ -65,10 +65,12 @@ impl Pool {
                     });
                     if healthy && !member.drained.load(Ordering::Acquire) {
                         let breaker = endpoint.breaker();
-                        any_closed |= breaker == BreakerState::Closed;
-                        let open = breaker == BreakerState::Open;
-                        let its = if open { &mut ejected[index] } else { &mut usable };
-                        its.push(Arc::clone(&endpoint));
+                        if breaker != BreakerState::Closed && share < 1.0 {
+                            spare.push(Arc::clone(&endpoint));
+                        }
+                        if breaker != BreakerState::Open {
+                            usable.push(Arc::clone(&endpoint));
+                        }
                     }
                     endpoints.push((index, endpoint));
                 }
@@ -76,20 +78,11 @@ impl Pool {
                 Candidate { endpoints: usable.into(), weight }
             })
             .collect();
-        let share = self.config.circuit_breaker.max_ejected.get();
-        // A share of those that the health checks have left is never all of them.
-        let last_resort = share < 1.0 && !any_closed;
-        if last_resort {
-            for (candidate, ejected) in candidates.iter_mut().zip(ejected) {
-                let usable = std::mem::take(&mut candidate.endpoints).into_vec();
-                candidate.endpoints = usable.into_iter().chain(ejected).collect();
-            }
-        }
         self.ejections.set_most((endpoints.len() as f64 * share).floor() as usize);
         // One that is gone is not ejected any more.
         let stays = |gone: &Arc<Endpoint>| endpoints.iter().any(|(_, e)| Arc::ptr_eq(e, gone));
         old.iter().filter(|(_, e)| !stays(e)).for_each(|(_, gone)| gone.breaker.retire());
-        self.rotation.store(Arc::new(Rotation::new(self.config.balance, candidates, last_resort)));
+        self.rotation.store(Arc::new(Rotation::new(self.config.balance, candidates, spare)));
         drop(endpoints);
         // Who waits may have somebody to go to now, or nobody any more.
         self.queue.room_made();

@@ -27,8 +27,9 @@ pub(super) struct Rotation {
     /// The backends that have one.
     alive: Box<[usize]>,
     choice: Choice,
-    /// Whether no breaker of an address that takes requests is closed.
-    last_resort: bool,
+    /// Addresses whose breakers are not closed: they take the requests for which nobody
+    /// else is left.
+    spare: Box<[Arc<Endpoint>]>,
 }
 
 /// How the first one to ask is chosen.
@@ -79,9 +80,13 @@ impl Counters {
 // === impl Rotation ===
 
 impl Rotation {
-    /// `last_resort` says that no breaker of the candidates is closed, and that they
-    /// are asked all the same.
-    pub(super) fn new(balance: Balance, candidates: Vec<Candidate>, last_resort: bool) -> Self {
+    /// `spare` are healthy addresses whose breakers are not closed, if they may be asked
+    /// all the same where nobody else is left.
+    pub(super) fn new(
+        balance: Balance,
+        candidates: Vec<Candidate>,
+        spare: Vec<Arc<Endpoint>>,
+    ) -> Self {
         let alive = (0..candidates.len()).filter(|i| !candidates[*i].endpoints.is_empty());
         let alive: Box<[usize]> = alive.collect();
         let turns = || {
@@ -96,12 +101,7 @@ impl Rotation {
             Balance::ConsistentHash => Self::ring(&candidates),
         };
         let members = candidates.into_iter().map(|candidate| candidate.endpoints).collect();
-        Self { members, alive, choice, last_resort }
-    }
-
-    /// Whether breakers keep nobody out, since nobody would be left.
-    pub(super) fn is_last_resort(&self) -> bool {
-        self.last_resort
+        Self { members, alive, choice, spare: spare.into() }
     }
 
     fn ring(candidates: &[Candidate]) -> Choice {
@@ -144,6 +144,29 @@ impl Rotation {
                 Ok(taken) => return Found::Taken(taken),
                 Err(Refusal::Full) => found = Found::Full,
                 Err(Refusal::Ejected | Refusal::Overtaken) => {}
+            }
+        }
+        found
+    }
+
+    /// An address that its breaker leaves alone, leaving out what was tried: for a request
+    /// that any backend may answer and that has nowhere else to go.
+    pub(super) fn last_resort<T>(
+        &self,
+        counters: &Counters,
+        tried: &[SocketAddr],
+        take: impl Fn(&Arc<Endpoint>) -> Result<T, Refusal>,
+    ) -> Found<T> {
+        let start = match self.spare.len() {
+            0 => return Found::Nobody,
+            count => counters.pool.load(Ordering::Relaxed) % count,
+        };
+        let mut found = Found::Nobody;
+        let all = self.spare[start..].iter().chain(&self.spare[..start]);
+        for endpoint in all.filter(|endpoint| !tried.contains(&endpoint.address)) {
+            match take(endpoint) {
+                Ok(taken) => return Found::Taken(taken),
+                Err(_) => found = Found::Full,
             }
         }
         found
@@ -216,13 +239,13 @@ impl Rotation {
         if load(two) < load(one) { (Some(two), Some(one)) } else { (Some(one), Some(two)) }
     }
 
-    /// Whether [`Self::any`] or [`Self::one_of`] would have somebody to ask.
+    /// Whether [`Self::any`], [`Self::one_of`] or [`Self::last_resort`] would have
+    /// somebody to ask.
     pub(super) fn has_untried(&self, member: Option<usize>, tried: &[SocketAddr]) -> bool {
-        let untried =
-            |index: usize| self.members[index].iter().any(|e| !tried.contains(&e.address));
+        let untried = |of: &[Arc<Endpoint>]| of.iter().any(|e| !tried.contains(&e.address));
         match member {
-            Some(index) => untried(index),
-            None => self.alive.iter().copied().any(untried),
+            Some(index) => untried(&self.members[index]),
+            None => untried(&self.spare) || self.alive.iter().any(|i| untried(&self.members[*i])),
         }
     }
 }

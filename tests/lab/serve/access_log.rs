@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Admin, Balancer, Client, Program, Upstream, ask, get};
+use crate::support::{Admin, Balancer, Client, Metrics, Program, Upstream, ask, get};
 
 #[test]
 fn every_request_is_one_line_with_all_there_is_to_say() {
@@ -222,7 +222,10 @@ fn a_reader_that_stops_reading_holds_up_no_request() {
         client.send(format!("GET /{path} HTTP/1.1\r\nHost: x\r\nX-Request-Id: {number}\r\n\r\n"));
         assert_eq!(client.answer().expect("an answer").status, 200);
     }
-    // It shows while nobody reads, when the log itself cannot say it yet.
+    // It shows while nobody reads, when the log itself cannot say it yet. A request is in
+    // flight until its line is written or lost, which is after its answer.
+    let in_flight = |metrics: &Metrics| metrics.sum("pingora_lab_requests_in_flight", &[]);
+    admin.until("all have ended", |metrics| in_flight(metrics) == 0.0);
     let shown = lost();
     assert!(shown > 0.0 && shown < 400.0, "{shown}");
     let (line, lines) = std::sync::mpsc::channel();

@@ -4,27 +4,13 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use crate::support::certificates::Authority;
-use crate::support::{Admin, Balancer, Client, Metrics, Upstream, get};
+use crate::support::{Balancer, Client, Metrics, Upstream, get};
 
 const ADMIN: &str = "[admin]\naddress = '127.0.0.1:0'\n";
 const REQUESTS: &str = "pingora_lab_requests_total";
 const FAILURES: &str = "pingora_lab_request_failures_total";
-
-/// The next look at what changes by itself, at most so often.
-fn until(admin: &Admin, what: &str, is: impl Fn(&Metrics) -> bool) -> Metrics {
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    loop {
-        let metrics = admin.metrics();
-        if is(&metrics) {
-            return metrics;
-        }
-        assert!(std::time::Instant::now() < deadline, "{what}: {metrics:#?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 /// Sends a request and waits until it has been logged, which is after it is counted.
 /// Returns its status and the attempts that the log tells.
@@ -221,7 +207,7 @@ fn what_runs_now_is_shown_as_running() {
         client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     }
     let queued = |metrics: &Metrics| metrics.sum("pingora_lab_pool_queue_length", &[]) == 1.0;
-    let metrics = until(&admin, "one waits for the other", queued);
+    let metrics = admin.until("one waits for the other", queued);
     assert_eq!(metrics.sum("pingora_lab_requests_in_flight", &[]), 2.0);
     assert_eq!(metrics.sum("pingora_lab_backend_requests_in_flight", &[]), 1.0);
     assert_eq!(metrics.sum("pingora_lab_client_connections_open", &[]), 2.0);
@@ -233,7 +219,7 @@ fn what_runs_now_is_shown_as_running() {
         assert_eq!(client.answer().unwrap().status, 200);
     }
     drop(clients);
-    until(&admin, "all has ended", |metrics| {
+    admin.until("all has ended", |metrics| {
         metrics.sum(REQUESTS, &[]) == 2.0
             && metrics.sum("pingora_lab_requests_in_flight", &[]) == 0.0
             && metrics.sum("pingora_lab_client_connections_open", &[]) == 0.0
@@ -259,12 +245,12 @@ fn connections_that_are_not_let_in_are_counted() {
     let admin = balancer.admin();
     let mut plain = TcpStream::connect(addresses[1]).unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
-    until(&admin, "a handshake has failed", |metrics| {
+    admin.until("a handshake has failed", |metrics| {
         metrics.sum("pingora_lab_tls_handshakes_failed_total", &["reason=\"failed\""]) == 1.0
             && metrics.sum("pingora_lab_client_connections_open", &[]) == 0.0
     });
     let _held = Client::connect(addresses[0]);
-    until(&admin, "one is let in", |metrics| {
+    admin.until("one is let in", |metrics| {
         metrics.sum("pingora_lab_client_connections_open", &[]) == 1.0
     });
     assert_eq!(get(addresses[0], "/", &[]).status, 503);
@@ -297,7 +283,7 @@ fn names_that_stay_go_on_counting_and_those_that_are_gone_disappear() {
     std::fs::write(&file, text(&[("c", &c), ("b", &b)], "max_requests = 9")).unwrap();
     assert_eq!(admin.post("/reload").status, 200);
     counted(&balancer, "again", "GET / HTTP/1.1\r\nHost: b");
-    let metrics = until(&admin, "a is gone", |m| !m.has(REQUESTS, &["backend=\"a\""]));
+    let metrics = admin.until("a is gone", |m| !m.has(REQUESTS, &["backend=\"a\""]));
     assert_eq!(metrics.sum(REQUESTS, &["backend=\"b\""]), 2.0, "{metrics:#?}");
     let first_byte = "pingora_lab_upstream_first_byte_seconds_count";
     assert_eq!(metrics.sum(first_byte, &["backend=\"b\""]), 2.0);
@@ -354,7 +340,7 @@ fn what_rate_limits_decide_is_counted_by_their_names() {
     ));
     let statuses: Vec<_> = (0..5).map(|_| get(balancer.address, "/", &[]).status).collect();
     assert_eq!(statuses, [200, 200, 200, 429, 429]);
-    let metrics = until(&balancer.admin(), "all are counted", |m| m.sum(REQUESTS, &[]) == 5.0);
+    let metrics = balancer.admin().until("all are counted", |m| m.sum(REQUESTS, &[]) == 5.0);
     let decisions = |decision: &str| {
         let labels = ["policy=\"few\"", &format!("decision=\"{decision}\"")];
         metrics.sum("pingora_lab_rate_limit_decisions_total", &labels)
@@ -376,7 +362,7 @@ fn what_never_became_a_request_is_counted_apart() {
     slow.send("GET / HTTP/1.1\r\nHost: x\r\nX: ");
     assert_eq!(slow.answer().expect("an answer").status, 408);
     let unread = "pingora_lab_unread_requests_total";
-    let metrics = until(&admin, "it is counted", |m| m.sum(unread, &[]) == 1.0);
+    let metrics = admin.until("it is counted", |m| m.sum(unread, &[]) == 1.0);
     assert_eq!(metrics.sum(unread, &["reason=\"client_timeout\""]), 1.0);
     assert_eq!(metrics.sum(REQUESTS, &[]), 0.0);
 }
@@ -393,7 +379,7 @@ fn how_it_goes_with_credentials_is_counted_by_policy() {
     let key = |key: &str| get(balancer.address, "/", &[&format!("X-Api-Key: {key}")]).status;
     assert_eq!([key("a key of build, long"), key("another"), key("a third")], [200, 401, 401]);
     assert_eq!(get(balancer.address, "/", &[]).status, 401);
-    let metrics = until(&balancer.admin(), "all are counted", |m| m.sum(REQUESTS, &[]) == 4.0);
+    let metrics = balancer.admin().until("all are counted", |m| m.sum(REQUESTS, &[]) == 4.0);
     let results = |result: &str| {
         let labels = ["policy=\"who\"", &format!("result=\"{result}\"")];
         metrics.sum("pingora_lab_auth_results_total", &labels)
@@ -417,7 +403,7 @@ fn what_access_lists_decide_is_counted_by_their_names() {
     };
     let statuses = [[127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 0, 2], [127, 0, 0, 3]].map(ask);
     assert_eq!(statuses, [200, 403, 403, 200]);
-    let metrics = until(&balancer.admin(), "all are counted", |m| m.sum(REQUESTS, &[]) == 4.0);
+    let metrics = balancer.admin().until("all are counted", |m| m.sum(REQUESTS, &[]) == 4.0);
     let decisions = |policy: &str, decision: &str| {
         let labels = [&format!("policy=\"{policy}\""), &*format!("decision=\"{decision}\"")];
         metrics.sum("pingora_lab_access_decisions_total", &labels)

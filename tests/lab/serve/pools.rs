@@ -374,6 +374,27 @@ fn a_breaker_keeps_nobody_out_where_the_checks_have_left_nobody_else() {
     }
 }
 
+#[test]
+fn a_request_that_all_others_refuse_is_not_kept_out_by_a_breaker() {
+    for (max_ejected, expected) in [("0.5", 200), ("1.0", 502)] {
+        let status = Arc::new(AtomicU16::new(503));
+        let (ejected, mut other) = (moody(&status), Upstream::named("other"));
+        // No check sees that the other one goes.
+        let balancer = Balancer::configured(&pool(
+            &format!(
+                "circuit_breaker = {{ consecutive_failures = 1, statuses = [503], open_for = '1h', \
+                 max_ejected = {max_ejected} }}\nhealth_check = {{ interval = '1h' }}"
+            ),
+            &[("ejected", &ejected, ""), ("other", &other, "")],
+        ));
+        let statuses = [(); 2].map(|()| get(balancer.address, "/", &[]).status);
+        assert!(statuses.contains(&503), "{statuses:?}");
+        status.store(200, Ordering::SeqCst);
+        other.stop();
+        assert_eq!(get(balancer.address, "/", &[]).status, expected, "{max_ejected}");
+    }
+}
+
 /// A breaker that one failure opens, and checks that are quick to see who has gone.
 fn left_alone(more: &str) -> String {
     format!(

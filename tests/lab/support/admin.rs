@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use super::{Answer, Balancer, ask, get};
 
@@ -51,6 +52,19 @@ impl Admin {
         let kind = answer.header("content-type");
         assert_eq!(kind, Some("text/plain; version=0.0.4; charset=utf-8"));
         Metrics::parse(&answer.text())
+    }
+
+    /// Looks again and again until it is as `is` says.
+    pub fn until(&self, what: &str, is: impl Fn(&Metrics) -> bool) -> Metrics {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let metrics = self.metrics();
+            if is(&metrics) {
+                return metrics;
+            }
+            assert!(Instant::now() < deadline, "{what}: {metrics:#?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

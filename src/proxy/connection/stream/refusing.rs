@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use pingora::protocols::{GetSocketDigest, Shutdown};
@@ -14,12 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use super::Connection;
 use crate::proxy::answer::Reason;
 use crate::proxy::connection::dialogue::Stage;
-use crate::proxy::connection::refusal::refusal;
-
-/// How long a client that has been refused is listened to: closing a socket with
-/// unread bytes resets it, and the reset can overtake the answer (RFC 9112,
-/// section 9.6).
-pub(super) const LINGER: Duration = Duration::from_secs(2);
+use crate::proxy::connection::refusal::{LINGER, refusal};
 
 /// As many fields as Pingora's parser takes, and the line before them.
 const MOST_FIELDS: usize = 257;

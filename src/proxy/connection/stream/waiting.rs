@@ -5,10 +5,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use super::Connection;
-use super::refusing::LINGER;
 use crate::config::Rate;
 use crate::proxy::answer::Reason;
 use crate::proxy::connection::dialogue::Stage;
+use crate::proxy::connection::refusal::LINGER;
 
 // === impl Connection ===
 
