@@ -9,6 +9,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod config_file;
 pub mod diagnosis;
 pub mod exchange;
 pub mod ports;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::client::{Answer, Client, Request, Trouble};
 use super::common;
 use super::diagnosis::Finding;
-use super::program::{Guarded, StartFailure, why_ended};
+use super::program::{Guarded, StartFailure, listening, why_ended};
 use super::scene::Scene;
 
 /// How long the word of a program's end may take to reach us after its sockets
@@ -83,6 +83,15 @@ impl<'a> Running<'a> {
             None => common::trouble(trouble, request, &self.program.output()),
         };
         found.map(|found| found.repeat(self.scene.by_hand(request)))
+    }
+
+    /// Every address on which the program listens now, in order.
+    ///
+    /// # Errors
+    ///
+    /// The system does not say, which is inconclusive.
+    pub fn listens_on(&self) -> Result<Vec<SocketAddr>, Finding> {
+        listening(&self.program).map_err(|reason| common::our_error("no listeners", &reason))
     }
 
     /// The lines that the program has written to its standard output so far and

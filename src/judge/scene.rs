@@ -2,15 +2,17 @@
 //! own running program, and words for what it found.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tempfile::TempDir;
 
 use super::certificates::Certificates;
 use super::client::Request;
 use super::common;
+use super::config_file::ConfigFile;
 use super::diagnosis::{Diagnosis, Finding};
 use super::draw::Draw;
 use super::ports;
@@ -58,6 +60,22 @@ pub struct Scene {
     pub recorder: Recorder,
     plan: Mutex<Vec<String>>,
     programs: Mutex<Vec<Arc<Guarded>>>,
+    /// Where its configuration files are, once there is one.
+    folder: Mutex<Option<TempDir>>,
+}
+
+/// What a program is told to do, for an address to listen on.
+type Write<'a> = &'a (dyn Fn(SocketAddr) -> ConfigFile + Sync);
+
+/// Where a program is that is told what to do by a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// Where the file says that it is to listen.
+    pub listen: SocketAddr,
+    /// What `LAB_LISTEN` says, which is not to matter then.
+    pub elsewhere: SocketAddr,
+    /// What `LAB_BACKENDS` says, which is not to matter either: nobody is there.
+    pub nobody: SocketAddr,
 }
 
 // === impl Scene ===
@@ -72,6 +90,7 @@ impl Scene {
             recorder: Recorder::new(),
             plan: Mutex::default(),
             programs: Mutex::default(),
+            folder: Mutex::default(),
         }
     }
 
@@ -130,9 +149,34 @@ impl Scene {
         backends: &[RecordingBackend],
         settings: &[(&str, &str)],
     ) -> Result<Running<'_>, Finding> {
+        self.start_again(backends, settings, None).await
+    }
+
+    /// Starts the program with a configuration file (`LAB_CONFIG`), and waits until it
+    /// listens on the address for which the file was written. What `LAB_LISTEN` and
+    /// `LAB_BACKENDS` say leads nowhere then, unless the settings say otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not listen.
+    pub async fn start_configured(
+        &self,
+        backends: &[RecordingBackend],
+        settings: &[(&str, &str)],
+        write: Write<'_>,
+    ) -> Result<Running<'_>, Finding> {
+        self.start_again(backends, settings, Some(write)).await
+    }
+
+    async fn start_again(
+        &self,
+        backends: &[RecordingBackend],
+        settings: &[(&str, &str)],
+        write: Option<Write<'_>>,
+    ) -> Result<Running<'_>, Finding> {
         let mut tries = 1;
         loop {
-            let started = self.try_start(backends, settings).await;
+            let started = self.try_start(backends, settings, write).await;
             match started {
                 // Somebody else was quicker at this port: take another.
                 Err(finding)
@@ -149,22 +193,118 @@ impl Scene {
         &self,
         backends: &[RecordingBackend],
         settings: &[(&str, &str)],
+        write: Option<Write<'_>>,
     ) -> Result<Running<'_>, Finding> {
-        let listen = ports::free().map_err(|error| common::our_error("no free port", &error))?;
         let addresses: Vec<_> = backends.iter().map(RecordingBackend::address).collect();
-        let order = self.launch(listen, &addresses, settings)?.order(MEMORY);
-        let failed = |failure: StartFailure| common::start_failure(failure, listen);
-        let program = Guarded::start(&self.subject.guard, &order).await;
-        let program = Arc::new(program.map_err(|error| failed(error.into()))?);
-        self.programs.lock().push(Arc::clone(&program));
-        wait_until_listening(&program, listen, START).await.map_err(failed)?;
+        let (listen, program) = match write {
+            None => {
+                let listen = self.free_address()?;
+                let list = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+                let contract = [("LAB_LISTEN", listen.to_string()), ("LAB_BACKENDS", list)];
+                (listen, self.run(listen, &addresses, &contract, settings).await?)
+            }
+            Some(write) => {
+                let at = self.addresses()?;
+                let path = self.write(&write(at.listen))?;
+                (at.listen, self.run_configured(at, &path, &addresses, settings).await?)
+            }
+        };
+        let listens = wait_until_listening(&program, listen, START).await;
+        listens.map_err(|failure| common::start_failure(failure, listen))?;
         Ok(Running::new(self, program, listen))
+    }
+
+    /// An address that nobody has.
+    ///
+    /// # Errors
+    ///
+    /// There is none, which is inconclusive.
+    pub fn free_address(&self) -> Result<SocketAddr, Finding> {
+        ports::free().map_err(|error| common::our_error("no free port", &error))
+    }
+
+    /// Addresses for a program that is told what to do by a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scene::free_address`].
+    pub fn addresses(&self) -> Result<Addresses, Finding> {
+        let [listen, elsewhere, nobody] = [(); 3].map(|()| self.free_address());
+        Ok(Addresses { listen: listen?, elsewhere: elsewhere?, nobody: nobody? })
+    }
+
+    /// Writes a configuration file, which is there as long as the scene.
+    ///
+    /// # Errors
+    ///
+    /// It can't be written, which is inconclusive.
+    pub fn write(&self, file: &ConfigFile) -> Result<PathBuf, Finding> {
+        let path = self.config_path()?;
+        let written = std::fs::write(&path, file.text());
+        written.map_err(|error| common::our_error("a file could not be written", &error))?;
+        Ok(path)
+    }
+
+    /// Where a configuration file would be, and none is.
+    ///
+    /// # Errors
+    ///
+    /// There can be no folder for it, which is inconclusive.
+    pub fn config_path(&self) -> Result<PathBuf, Finding> {
+        let mut folder = self.folder.lock();
+        if folder.is_none() {
+            let made = tempfile::Builder::new().prefix("pingora-lab-check-").tempdir();
+            *folder =
+                Some(made.map_err(|error| common::our_error("no folder could be made", &error))?);
+        }
+        let folder = folder.as_ref().map_or(Path::new("/"), TempDir::path);
+        let mut free = (1..).map(|number| folder.join(format!("lab-{number}.toml")));
+        Ok(free.find(|path| !path.exists()).unwrap_or_default())
+    }
+
+    /// Runs the program with a configuration file, and does not wait for anything.
+    ///
+    /// # Errors
+    ///
+    /// It can't be run.
+    pub async fn run_configured(
+        &self,
+        at: Addresses,
+        file: &Path,
+        backends: &[SocketAddr],
+        settings: &[(&str, &str)],
+    ) -> Result<Arc<Guarded>, Finding> {
+        let contract = [
+            ("LAB_CONFIG", file.display().to_string()),
+            ("LAB_LISTEN", at.elsewhere.to_string()),
+            ("LAB_BACKENDS", at.nobody.to_string()),
+        ];
+        self.run(at.listen, backends, &contract, settings).await
+    }
+
+    /// Runs the program with these variables, the settings before the contract's where
+    /// both have one.
+    async fn run(
+        &self,
+        listen: SocketAddr,
+        backends: &[SocketAddr],
+        contract: &[(&str, String)],
+        settings: &[(&str, &str)],
+    ) -> Result<Arc<Guarded>, Finding> {
+        let order = self.launch(listen, backends, contract, settings)?.order(MEMORY);
+        let program = Guarded::start(&self.subject.guard, &order).await;
+        let program =
+            program.map_err(|error| common::start_failure(StartFailure::from(error), listen))?;
+        let program = Arc::new(program);
+        self.programs.lock().push(Arc::clone(&program));
+        Ok(program)
     }
 
     fn launch(
         &self,
         listen: SocketAddr,
         backends: &[SocketAddr],
+        contract: &[(&str, String)],
         settings: &[(&str, &str)],
     ) -> Result<Launch, Finding> {
         let command = match &self.subject.command {
@@ -175,11 +315,12 @@ impl Scene {
                     .inconclusive()
             })?,
         };
-        let list = backends.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let contract = [("LAB_LISTEN", listen.to_string()), ("LAB_BACKENDS", list)];
-        let settings = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        let env = contract.into_iter().chain(settings);
-        let env = env.map(|(name, value)| (name.to_owned(), value)).collect();
+        let set = |name: &str| settings.iter().any(|(other, _)| *other == name);
+        let contract = contract.iter().filter(|(name, _)| !set(name));
+        let contract = contract.map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let env = contract.chain(settings).collect();
         Ok(Launch { command, env, cwd: self.subject.cwd.clone() })
     }
 

@@ -64,6 +64,7 @@ const FILES: &[Files] = lessons! {
     "06-failures" ["own_pool", "safe_again"]
     "07-path-routing" ["resolved_path", "route_table"]
     "08-access-log" ["log_thread", "own_record"]
+    "09-configuration" ["all_at_once", "own_types"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

@@ -15,6 +15,7 @@ mod order;
 mod orphans;
 mod output;
 mod panic_line;
+mod refusal;
 #[cfg(target_os = "linux")]
 mod sock_diag;
 mod sockets;
@@ -26,5 +27,6 @@ pub use launch::{CommandLine, CommandLineError, Launch};
 pub use order::{ExitKind, Order};
 pub use output::{Output, Tail};
 pub use panic_line::PanicLine;
+pub use refusal::{Stay, listening, wait_until_ended};
 pub(super) use start::why_ended;
 pub use start::{Holder, StartFailure, wait_until_listening};

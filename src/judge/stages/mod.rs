@@ -1,6 +1,7 @@
 //! The stages, each with its checks.
 
 mod access_log;
+mod configuration;
 mod failures;
 mod first_proxy;
 mod health_checks;
@@ -26,6 +27,7 @@ pub const STAGES: &[&Stage] = &[
     &failures::STAGE,
     &path_routing::STAGE,
     &access_log::STAGE,
+    &configuration::STAGE,
 ];
 
 /// The stage of this id.

@@ -1,0 +1,126 @@
+//! 09 configuration: what the file of `LAB_CONFIG` says is done; a file that can't be
+//! used is refused, with its name and the line, before anything listens.
+
+mod bad_files;
+mod followed;
+mod nothing_listens;
+mod refused;
+mod watch;
+
+use futures_util::FutureExt;
+
+use super::starts::STARTS;
+use crate::judge::stage::{Check, Stage};
+
+/// The stage.
+pub const STAGE: Stage = Stage {
+    id: ID,
+    checks: &[
+        STARTS,
+        Check {
+            id: "starts-as-configured",
+            diagnoses: &[
+                "file-ignored",
+                "good-file-refused",
+                "listener-missing",
+                "listens-beside",
+                "variables-win",
+                "order-decides",
+                "route-not-followed",
+                "backends-left-out",
+                "default-invented",
+                "file-interval-ignored",
+            ],
+            run: |scene| followed::starts_as_configured(scene).boxed(),
+        },
+        Check {
+            id: "unknown-key",
+            diagnoses: &[
+                "unknown-key-accepted",
+                "crashes-on-bad-file",
+                "exit-code-zero",
+                "neither-runs-nor-ends",
+                "message-on-stdout",
+                "file-not-named",
+                "line-not-named",
+                "wrong-line",
+            ],
+            run: |scene| refused::unknown_key(scene).boxed(),
+        },
+        Check {
+            id: "wrong-type",
+            diagnoses: &[
+                "wrong-value-accepted",
+                "crashes-on-bad-file",
+                "exit-code-zero",
+                "neither-runs-nor-ends",
+                "message-on-stdout",
+                "file-not-named",
+                "line-not-named",
+                "wrong-line",
+            ],
+            run: |scene| refused::wrong_type(scene).boxed(),
+        },
+        Check {
+            id: "syntax-error",
+            diagnoses: &[
+                "syntax-error-hidden",
+                "crashes-on-bad-file",
+                "exit-code-zero",
+                "neither-runs-nor-ends",
+                "message-on-stdout",
+                "file-not-named",
+                "line-not-named",
+                "wrong-line",
+            ],
+            run: |scene| refused::syntax_error(scene).boxed(),
+        },
+        Check {
+            id: "missing-file",
+            diagnoses: &[
+                "missing-file-hidden",
+                "crashes-on-bad-file",
+                "exit-code-zero",
+                "neither-runs-nor-ends",
+                "message-on-stdout",
+                "file-not-named",
+            ],
+            run: |scene| refused::missing_file(scene).boxed(),
+        },
+        Check {
+            id: "empty-list",
+            diagnoses: &[
+                "empty-list-accepted",
+                "crashes-on-bad-file",
+                "exit-code-zero",
+                "neither-runs-nor-ends",
+                "message-on-stdout",
+                "file-not-named",
+                "line-not-named",
+                "wrong-line",
+            ],
+            run: |scene| refused::empty_list(scene).boxed(),
+        },
+        Check {
+            id: "unknown-pool",
+            diagnoses: &[
+                "unknown-pool-accepted",
+                "crashes-on-bad-file",
+                "exit-code-zero",
+                "neither-runs-nor-ends",
+                "message-on-stdout",
+                "file-not-named",
+                "line-not-named",
+                "wrong-line",
+            ],
+            run: |scene| refused::unknown_pool(scene).boxed(),
+        },
+        Check {
+            id: "nothing-listens",
+            diagnoses: &["listened-before-refusing"],
+            run: |scene| nothing_listens::nothing_listens(scene).boxed(),
+        },
+    ],
+};
+
+const ID: &str = "09-configuration";

@@ -1,0 +1,49 @@
+//! The files of stage 09 are `serve`'s own: it passes the stage, and `serve --check`
+//! takes every good file that the judge writes and refuses every bad one.
+
+use serde_json::Value;
+
+use crate::support::Program;
+
+/// `serve` behind `serve --check`. What it says of itself is thrown away after that, so
+/// that only `--check` can name the file and the line: a bad file that it let
+/// through would be one that nobody complains of.
+fn checked_serve() -> String {
+    let program = env!("CARGO_BIN_EXE_pingora-lab");
+    let script = format!(
+        "if [ -z \"$LAB_CONFIG\" ]; then\n\
+         exec {program} serve --listen \"$LAB_LISTEN\" --backends \"$LAB_BACKENDS\"\n\
+         fi\n\
+         {program} serve --config \"$LAB_CONFIG\" --check >/dev/null || exit 1\n\
+         exec {program} serve --config \"$LAB_CONFIG\" 2>/dev/null"
+    );
+    shell_words::join(["sh", "-c", &script])
+}
+
+/// How often the judge may say that it could show nothing, on a busy machine.
+const TRIES: usize = 3;
+
+fn judged(seed: &str) -> Value {
+    let command = checked_serve();
+    let args = ["check", "09", "--seed", seed, "--format", "json", "--cmd", &command];
+    for _ in 0..TRIES {
+        let (code, stdout, stderr) = Program::run(args);
+        let told = serde_json::from_str(&stdout);
+        let told = told.unwrap_or_else(|error| panic!("{error}, code {code}: {stdout}{stderr}"));
+        if code != 3 {
+            return told;
+        }
+    }
+    panic!("seed {seed}: nothing is shown");
+}
+
+#[test]
+fn serve_takes_every_good_file_and_refuses_every_bad_one() {
+    for seed in ["1", "2", "3"] {
+        let told = judged(seed);
+        let checks = told["checks"].as_array().expect("checks");
+        let failed = checks.iter().find(|check| check["verdict"] != "pass");
+        assert!(failed.is_none(), "seed {seed}: {:#}", failed.unwrap_or(&Value::Null));
+        assert_eq!(checks.len(), 9, "seed {seed}: {told:#}");
+    }
+}
