@@ -35,6 +35,7 @@
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
 //! | `own_answers` | when they are given, and how they are sent |
+//! | `every_answer` | what is said in every answer, whoever gives it |
 //! | [`compress`] | which answers are compressed, and what they become |
 //! | [`http10`] | how the answers to clients of HTTP/1.0 end |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
@@ -60,6 +61,7 @@ pub mod context;
 pub mod cookie;
 pub mod cors;
 mod decision;
+mod every_answer;
 #[cfg(test)]
 pub mod faults;
 pub mod forwarded;

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::STRICT_TRANSPORT_SECURITY;
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -27,7 +26,7 @@ use super::pool::NoBackend;
 use super::route::Route;
 use super::snapshot::Current;
 use super::witness::Witness;
-use super::{backend_answer, choice, framing, http10, retry};
+use super::{backend_answer, choice, every_answer, framing, http10, retry};
 
 /// The load balancer, as Pingora sees it.
 pub struct Proxy {
@@ -389,17 +388,7 @@ impl ProxyHttp for Proxy {
         if let Some(compression) = &route.compression {
             context.encoder = compression.begin(session.req_header(), response)?;
         }
-        if let Some(hsts) = hsts(session) {
-            response.insert_header(STRICT_TRANSPORT_SECURITY, hsts)?;
-        }
-        for (name, value) in &context.answer_fields {
-            response.append_header(name.clone(), value.clone())?;
-        }
-        route.response_rules.apply(response, &facts(session, context))?;
-        match &route.policies {
-            Some(policies) => policies.speak(session.req_header(), response),
-            None => Ok(()),
-        }
+        every_answer::complete(response, &route, session, context)
     }
 
     fn response_body_filter(
@@ -510,9 +499,4 @@ fn owes_its_body(session: &mut Session) -> bool {
     let waits = session.req_header().headers.contains_key(http::header::EXPECT)
         && session.response_written().is_none();
     !waits && !session.is_body_done()
-}
-
-/// What a client over TLS is told of the future, if it is told.
-pub(super) fn hsts(session: &Session) -> Option<HeaderValue> {
-    Dialogue::of(session)?.terms().hsts.clone()
 }
