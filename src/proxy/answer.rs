@@ -9,6 +9,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::connection::LINGER;
+use super::fields::Message;
 use super::headers::{Facts, Rules};
 use super::route::Fixed;
 
@@ -317,7 +318,7 @@ pub fn compose(
         header
             .insert_header(http::header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
     }
-    rules.apply(&mut header, facts)?;
+    header.change(|fields| rules.apply(fields, facts))?;
     let body = (request.method != Method::HEAD).then_some(body);
     Ok(Answer { header: Box::new(header), body, last: !reason.is_of_route() })
 }
@@ -337,7 +338,7 @@ pub fn redirect(
     header.insert_header(LOCATION, location)?;
     header.insert_header(CONTENT_LENGTH, 0)?;
     header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
-    rules.apply(&mut header, facts)?;
+    header.change(|fields| rules.apply(fields, facts))?;
     Ok(Answer { header: Box::new(header), body: None, last: false })
 }
 
@@ -349,7 +350,7 @@ pub fn redirect(
 pub fn preflight(rules: &Rules, facts: &Facts<'_>) -> Result<Answer> {
     let mut header = ResponseHeader::build(StatusCode::NO_CONTENT, Some(8))?;
     header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
-    rules.apply(&mut header, facts)?;
+    header.change(|fields| rules.apply(fields, facts))?;
     Ok(Answer { header: Box::new(header), body: None, last: false })
 }
 
@@ -374,7 +375,7 @@ pub fn fixed(
         header.insert_header(CONTENT_LENGTH, fixed.body.len())?;
     }
     header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
-    rules.apply(&mut header, facts)?;
+    header.change(|fields| rules.apply(fields, facts))?;
     let body = (request.method != Method::HEAD && !bare && !fixed.body.is_empty())
         .then(|| fixed.body.clone());
     Ok(Answer { header: Box::new(header), body, last: false })
