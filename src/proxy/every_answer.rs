@@ -7,6 +7,7 @@ use pingora_proxy::Session;
 
 use super::connection::Dialogue;
 use super::context::RequestContext;
+use super::fields::{self, Message};
 use super::route::Route;
 use super::service::facts;
 
@@ -23,14 +24,16 @@ pub(super) fn complete(
     session: &Session,
     context: &RequestContext,
 ) -> Result<()> {
-    let promise = Dialogue::of(session).and_then(|dialogue| dialogue.terms().hsts.clone());
-    if let Some(promise) = promise {
-        answer.insert_header(STRICT_TRANSPORT_SECURITY, promise)?;
-    }
-    for (name, value) in &context.answer_fields {
-        answer.append_header(name.clone(), value.clone())?;
-    }
-    route.response_rules.apply(answer, &facts(session, context))?;
+    answer.change(|fields| {
+        let promise = Dialogue::of(session).and_then(|dialogue| dialogue.terms().hsts.clone());
+        if let Some(promise) = promise {
+            fields::set(fields, STRICT_TRANSPORT_SECURITY, promise)?;
+        }
+        for (name, value) in &context.answer_fields {
+            fields::add(fields, name.clone(), value.clone())?;
+        }
+        route.response_rules.apply(fields, &facts(session, context))
+    })?;
     match &route.policies {
         Some(policies) => policies.speak(session.req_header(), answer),
         None => Ok(()),

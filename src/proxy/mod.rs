@@ -28,6 +28,7 @@
 //! | [`pem`] | what certificates and keys are in a file |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
+//! | `fields` | the fields of a message as one map, without the case of names |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
 //! | [`forwarded`] | whose word about the client is believed |
 //! | [`variables`] | what else header rules can say of a request |
@@ -64,6 +65,7 @@ mod decision;
 mod every_answer;
 #[cfg(test)]
 pub mod faults;
+mod fields;
 pub mod forwarded;
 pub mod framing;
 pub mod headers;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::HOST;
 use http::{HeaderMap, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -17,6 +18,7 @@ use super::answer::{self, Reason};
 use super::connection::Dialogue;
 use super::context::{InFlight, RequestContext, Stale};
 use super::decision::Decision;
+use super::fields::{self, Message};
 use super::forwarded;
 use super::headers::Facts;
 use super::metrics::upstream::Cause;
@@ -296,22 +298,22 @@ impl ProxyHttp for Proxy {
         if let Some(policies) = &route.policies {
             policies.conceal(request)?;
         }
-        if let Some(trace) = &context.trace {
-            trace.apply(request, census)?;
-        }
-        let host = request.headers.get(http::header::HOST).cloned();
-        // Pingora has seen to it that there is one, where the client sent any.
-        let facts = Facts { host: host.as_ref(), ..facts };
-        route.request_rules.apply(request, &facts)?;
-        match (&endpoint.identity.host, host) {
-            (Some(own), _) => request.insert_header(http::header::HOST, own.clone())?,
-            (None, Some(_)) => {}
-            // HTTP/1.0 without a Host goes on as HTTP/1.1, which needs one.
-            (None, None) => {
-                request.insert_header(http::header::HOST, endpoint.identity.label_value.clone())?
+        let own = endpoint.identity.host.as_ref();
+        request.change(|fields| {
+            if let Some(trace) = &context.trace {
+                trace.apply(fields, census)?;
             }
-        }
-        Ok(())
+            let host = fields.get(HOST).cloned();
+            // Pingora has seen to it that there is one, where the client sent any.
+            let facts = Facts { host: host.as_ref(), ..facts };
+            route.request_rules.apply(fields, &facts)?;
+            match (own, host) {
+                (Some(own), _) => fields::set(fields, HOST, own.clone()),
+                (None, Some(_)) => Ok(()),
+                // HTTP/1.0 without a Host goes on as HTTP/1.1, which needs one.
+                (None, None) => fields::set(fields, HOST, endpoint.identity.label_value.clone()),
+            }
+        })
     }
 
     async fn request_body_filter(
