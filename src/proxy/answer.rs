@@ -9,7 +9,6 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::connection::LINGER;
-use super::headers::{Facts, Rules};
 use super::route::Fixed;
 
 /// Why the proxy answers by itself, or why an answer broke off.
@@ -298,15 +297,14 @@ pub struct Answer {
 ///
 /// # Errors
 ///
-/// The rules add more fields than a message may have.
+/// None that is known of.
 pub fn compose(
     reason: Reason,
     request: &RequestHeader,
-    rules: &Rules,
-    facts: &Facts<'_>,
+    request_id: &HeaderValue,
 ) -> Result<Answer> {
     let form = Form::accepted(&request.headers);
-    let body = reason.body(form, facts.request_id);
+    let body = reason.body(form, request_id);
     let mut header = ResponseHeader::build(reason.status(), Some(8))?;
     header.insert_header(CONTENT_TYPE, form.content_type())?;
     header.insert_header(CONTENT_LENGTH, body.len())?;
@@ -317,7 +315,6 @@ pub fn compose(
         header
             .insert_header(http::header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
     }
-    rules.apply(&mut header, facts)?;
     let body = (request.method != Method::HEAD).then_some(body);
     Ok(Answer { header: Box::new(header), body, last: !reason.is_of_route() })
 }
@@ -326,30 +323,23 @@ pub fn compose(
 ///
 /// # Errors
 ///
-/// The rules add more fields than a message may have.
-pub fn redirect(
-    status: StatusCode,
-    location: HeaderValue,
-    rules: &Rules,
-    facts: &Facts<'_>,
-) -> Result<Answer> {
+/// None that is known of.
+pub fn redirect(status: StatusCode, location: HeaderValue) -> Result<Answer> {
     let mut header = ResponseHeader::build(status, Some(8))?;
     header.insert_header(LOCATION, location)?;
     header.insert_header(CONTENT_LENGTH, 0)?;
     header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
-    rules.apply(&mut header, facts)?;
     Ok(Answer { header: Box::new(header), body: None, last: false })
 }
 
-/// The answer to a browser that asks what it may send; the policy says it.
+/// The answer to a browser that asks what it may send; the policy will say it.
 ///
 /// # Errors
 ///
-/// The rules add more fields than a message may have.
-pub fn preflight(rules: &Rules, facts: &Facts<'_>) -> Result<Answer> {
+/// None that is known of.
+pub fn preflight() -> Result<Answer> {
     let mut header = ResponseHeader::build(StatusCode::NO_CONTENT, Some(8))?;
     header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
-    rules.apply(&mut header, facts)?;
     Ok(Answer { header: Box::new(header), body: None, last: false })
 }
 
@@ -357,13 +347,8 @@ pub fn preflight(rules: &Rules, facts: &Facts<'_>) -> Result<Answer> {
 ///
 /// # Errors
 ///
-/// The rules add more fields than a message may have.
-pub fn fixed(
-    fixed: &Fixed,
-    request: &RequestHeader,
-    rules: &Rules,
-    facts: &Facts<'_>,
-) -> Result<Answer> {
+/// None that is known of.
+pub fn fixed(fixed: &Fixed, request: &RequestHeader) -> Result<Answer> {
     let mut header = ResponseHeader::build(fixed.status, Some(8))?;
     if let Some(content_type) = &fixed.content_type {
         header.insert_header(CONTENT_TYPE, content_type.clone())?;
@@ -374,7 +359,6 @@ pub fn fixed(
         header.insert_header(CONTENT_LENGTH, fixed.body.len())?;
     }
     header.insert_header(DATE, httpdate::fmt_http_date(std::time::SystemTime::now()))?;
-    rules.apply(&mut header, facts)?;
     let body = (request.method != Method::HEAD && !bare && !fixed.body.is_empty())
         .then(|| fixed.body.clone());
     Ok(Answer { header: Box::new(header), body, last: false })

@@ -13,7 +13,7 @@ use super::connection::{Dialogue, Peer};
 use super::context::RequestContext;
 use super::route::{Action, Route};
 use super::service::Proxy;
-use super::{choice, framing, host, request_id};
+use super::{choice, fields, framing, host, request_id};
 
 /// What is done with a request; most that were looked at are sent on.
 pub(super) enum Decision {
@@ -29,6 +29,7 @@ pub(super) enum Decision {
 impl Proxy {
     /// Finds out what is asked for and what is to be done about it.
     pub(super) fn look_at(&self, session: &mut Session, context: &mut RequestContext) -> Decision {
+        fields::forget_case(session.req_header_mut());
         let census = Census::of(&session.req_header().headers);
         context.census = census;
         let admitted = framing::admit(session, census);

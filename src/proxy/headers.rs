@@ -6,11 +6,12 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::connection::Peer;
 use super::context::RequestContext;
+use super::fields;
 use super::forwarded::Forwarded;
 use super::look_alike::{are_alike, remove_where};
 use super::variables;
@@ -19,9 +20,8 @@ use crate::config::{HeaderRules, HeaderTemplate, Part, Variable};
 /// The fields to remove, to set and to add in one direction.
 pub struct Rules {
     remove: Box<[HeaderName]>,
-    /// A name is held as the bytes that Pingora writes; it copies a reference.
-    set: Box<[(Bytes, HeaderTemplate)]>,
-    add: Box<[(Bytes, HeaderTemplate)]>,
+    set: Box<[(HeaderName, HeaderTemplate)]>,
+    add: Box<[(HeaderName, HeaderTemplate)]>,
 }
 
 /// What the rules can say about a request.
@@ -48,52 +48,6 @@ pub struct Facts<'a> {
     pub context: &'a RequestContext,
 }
 
-/// A message whose fields rules can change.
-pub trait Fields {
-    /// Removes all fields of the name.
-    fn remove(&mut self, name: &HeaderName);
-    /// Sets a field, replacing all of the name.
-    ///
-    /// # Errors
-    ///
-    /// There are too many fields.
-    fn set(&mut self, name: Bytes, value: HeaderValue) -> Result<()>;
-    /// Adds a field to those of the name.
-    ///
-    /// # Errors
-    ///
-    /// There are too many fields.
-    fn add(&mut self, name: Bytes, value: HeaderValue) -> Result<()>;
-}
-
-impl Fields for RequestHeader {
-    fn remove(&mut self, name: &HeaderName) {
-        self.remove_header(name);
-    }
-
-    fn set(&mut self, name: Bytes, value: HeaderValue) -> Result<()> {
-        self.insert_header(name, value)
-    }
-
-    fn add(&mut self, name: Bytes, value: HeaderValue) -> Result<()> {
-        self.append_header(name, value).map(|_| ())
-    }
-}
-
-impl Fields for ResponseHeader {
-    fn remove(&mut self, name: &HeaderName) {
-        self.remove_header(name);
-    }
-
-    fn set(&mut self, name: Bytes, value: HeaderValue) -> Result<()> {
-        self.insert_header(name, value)
-    }
-
-    fn add(&mut self, name: Bytes, value: HeaderValue) -> Result<()> {
-        self.append_header(name, value).map(|_| ())
-    }
-}
-
 // === impl Rules ===
 
 impl Rules {
@@ -117,11 +71,7 @@ impl Rules {
             set.extend(layer.set.iter().cloned());
             add.extend(layer.add.iter().cloned());
         }
-        let prepared = |fields: Fields| -> Box<[_]> {
-            let name = |name: HeaderName| Bytes::copy_from_slice(name.as_str().as_bytes());
-            fields.into_iter().map(|(field, template)| (name(field), template)).collect()
-        };
-        Self { remove: remove.into(), set: prepared(set), add: prepared(add) }
+        Self { remove: remove.into(), set: set.into(), add: add.into() }
     }
 
     /// Removes what is to be removed, then sets what is to be set, then adds what
@@ -132,23 +82,19 @@ impl Rules {
     /// # Errors
     ///
     /// There are too many fields.
-    pub fn apply(&self, message: &mut impl Fields, facts: &Facts<'_>) -> Result<()> {
+    pub fn apply(&self, fields: &mut HeaderMap, facts: &Facts<'_>) -> Result<()> {
         for name in &self.remove {
-            message.remove(name);
+            fields.remove(name);
         }
         for (name, template) in &self.set {
             match facts.fill(template) {
-                Some(value) => message.set(name.clone(), value)?,
-                None => {
-                    if let Ok(name) = HeaderName::from_bytes(name) {
-                        message.remove(&name);
-                    }
-                }
+                Some(value) => fields::set(fields, name.clone(), value)?,
+                None => drop(fields.remove(name)),
             }
         }
         for (name, template) in &self.add {
             if let Some(value) = facts.fill(template) {
-                message.add(name.clone(), value)?;
+                fields::add(fields, name.clone(), value)?;
             }
         }
         Ok(())
@@ -166,9 +112,8 @@ impl Rules {
 
     fn is_meant_by(&self, name: &[u8]) -> bool {
         let meant = |own: &[u8]| own != name && are_alike(own, name);
-        let fields = self.set.iter().chain(&self.add);
-        fields.map(|(own, _)| &own[..]).any(meant)
-            || self.remove.iter().any(|own| meant(own.as_str().as_bytes()))
+        let set = self.set.iter().chain(&self.add).map(|(own, _)| own);
+        set.chain(&self.remove).any(|own| meant(own.as_str().as_bytes()))
     }
 }
 
@@ -229,6 +174,9 @@ pub(super) fn ip_value(ip: IpAddr) -> HeaderValue {
 mod tests {
     use proptest::prelude::*;
 
+    use pingora::http::ResponseHeader;
+
+    use super::super::fields::Message;
     use super::*;
     use crate::config::{Direction, HeaderRules, Request, Response};
     use crate::proxy::InFlight;
@@ -325,7 +273,7 @@ mod tests {
             if let Some(rules) = rules::<Request>(set.clone(), add.clone(), remove.clone()) {
                 let mut request = RequestHeader::build("GET", b"/", None).unwrap();
                 request.append_header("x-own", sent[3].clone()).unwrap();
-                rules.apply(&mut request, &facts).unwrap();
+                request.change(|fields| rules.apply(fields, &facts)).unwrap();
                 let mut wire = bytes::BytesMut::new();
                 request.header_to_h1_wire(&mut wire);
                 wire.extend_from_slice(b"\r\n");
@@ -335,7 +283,7 @@ mod tests {
             if let Some(rules) = rules::<Response>(set, add, remove) {
                 let mut answer = ResponseHeader::build(200, None).unwrap();
                 answer.append_header("content-length", 5).unwrap();
-                rules.apply(&mut answer, &facts).unwrap();
+                answer.change(|fields| rules.apply(fields, &facts)).unwrap();
                 let mut wire = bytes::BytesMut::new();
                 answer.header_to_h1_wire(&mut wire);
                 wire.extend_from_slice(b"\r\n");

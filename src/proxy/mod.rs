@@ -28,6 +28,7 @@
 //! | [`pem`] | what certificates and keys are in a file |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
 //! | [`retry`] | whether a failed request may be sent again |
+//! | `fields` | the fields of a message as one map, without the case of names |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
 //! | [`forwarded`] | whose word about the client is believed |
 //! | [`variables`] | what else header rules can say of a request |
@@ -35,6 +36,7 @@
 //! | [`request_id`] | the id that the logs of client, proxy and backend share |
 //! | [`answer`] | the proxy's own answers and their reasons |
 //! | `own_answers` | when they are given, and how they are sent |
+//! | `every_answer` | what is said in every answer, whoever gives it |
 //! | [`compress`] | which answers are compressed, and what they become |
 //! | [`http10`] | how the answers to clients of HTTP/1.0 end |
 //! | [`backend_answer`] | what a backend's answer must be before it is passed on |
@@ -60,8 +62,10 @@ pub mod context;
 pub mod cookie;
 pub mod cors;
 mod decision;
+mod every_answer;
 #[cfg(test)]
 pub mod faults;
+mod fields;
 pub mod forwarded;
 pub mod framing;
 pub mod headers;

@@ -1,5 +1,6 @@
 //! What is done with the requests of one route, prepared.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -225,6 +226,18 @@ impl Redirect {
             port: redirect.port,
             path: redirect.path.as_ref().map(|path| path.as_str().into()),
             status: redirect.status.0,
+        }
+    }
+
+    /// To the same place by `https`, on this port, for good (308 keeps the method: RFC
+    /// 9110, section 15.4.9).
+    pub fn to_https(port: NonZeroU16) -> Self {
+        Self {
+            scheme: Some(Scheme::Https),
+            host: None,
+            port: Some(port.get()),
+            path: None,
+            status: StatusCode::PERMANENT_REDIRECT,
         }
     }
 

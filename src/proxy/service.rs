@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::STRICT_TRANSPORT_SECURITY;
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::header::HOST;
+use http::{HeaderMap, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -18,6 +18,7 @@ use super::answer::{self, Reason};
 use super::connection::Dialogue;
 use super::context::{InFlight, RequestContext, Stale};
 use super::decision::Decision;
+use super::fields::{self, Message};
 use super::forwarded;
 use super::headers::Facts;
 use super::metrics::upstream::Cause;
@@ -27,7 +28,7 @@ use super::pool::NoBackend;
 use super::route::Route;
 use super::snapshot::Current;
 use super::witness::Witness;
-use super::{backend_answer, choice, framing, http10, retry};
+use super::{backend_answer, choice, every_answer, framing, http10, retry};
 
 /// The load balancer, as Pingora sees it.
 pub struct Proxy {
@@ -297,22 +298,22 @@ impl ProxyHttp for Proxy {
         if let Some(policies) = &route.policies {
             policies.conceal(request)?;
         }
-        if let Some(trace) = &context.trace {
-            trace.apply(request, census)?;
-        }
-        let host = request.headers.get(http::header::HOST).cloned();
-        // Pingora has seen to it that there is one, where the client sent any.
-        let facts = Facts { host: host.as_ref(), ..facts };
-        route.request_rules.apply(request, &facts)?;
-        match (&endpoint.identity.host, host) {
-            (Some(own), _) => request.insert_header(http::header::HOST, own.clone())?,
-            (None, Some(_)) => {}
-            // HTTP/1.0 without a Host goes on as HTTP/1.1, which needs one.
-            (None, None) => {
-                request.insert_header(http::header::HOST, endpoint.identity.label_value.clone())?
+        let own = endpoint.identity.host.as_ref();
+        request.change(|fields| {
+            if let Some(trace) = &context.trace {
+                trace.apply(fields, census)?;
             }
-        }
-        Ok(())
+            let host = fields.get(HOST).cloned();
+            // Pingora has seen to it that there is one, where the client sent any.
+            let facts = Facts { host: host.as_ref(), ..facts };
+            route.request_rules.apply(fields, &facts)?;
+            match (own, host) {
+                (Some(own), _) => fields::set(fields, HOST, own.clone()),
+                (None, Some(_)) => Ok(()),
+                // HTTP/1.0 without a Host goes on as HTTP/1.1, which needs one.
+                (None, None) => fields::set(fields, HOST, endpoint.identity.label_value.clone()),
+            }
+        })
     }
 
     async fn request_body_filter(
@@ -389,17 +390,7 @@ impl ProxyHttp for Proxy {
         if let Some(compression) = &route.compression {
             context.encoder = compression.begin(session.req_header(), response)?;
         }
-        if let Some(hsts) = hsts(session) {
-            response.insert_header(STRICT_TRANSPORT_SECURITY, hsts)?;
-        }
-        for (name, value) in &context.answer_fields {
-            response.append_header(name.clone(), value.clone())?;
-        }
-        route.response_rules.apply(response, &facts(session, context))?;
-        match &route.policies {
-            Some(policies) => policies.speak(session.req_header(), response),
-            None => Ok(()),
-        }
+        every_answer::complete(response, &route, session, context)
     }
 
     fn response_body_filter(
@@ -510,9 +501,4 @@ fn owes_its_body(session: &mut Session) -> bool {
     let waits = session.req_header().headers.contains_key(http::header::EXPECT)
         && session.response_written().is_none();
     !waits && !session.is_body_done()
-}
-
-/// What a client over TLS is told of the future, if it is told.
-pub(super) fn hsts(session: &Session) -> Option<HeaderValue> {
-    Dialogue::of(session)?.terms().hsts.clone()
 }

@@ -9,9 +9,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::Result;
-use pingora::http::RequestHeader;
 
 use super::census::Census;
+use super::fields;
 use crate::config;
 
 /// The field that names the trace.
@@ -68,18 +68,18 @@ impl Trace {
         &self.parent.as_bytes()[3..35]
     }
 
-    /// Has a request to a backend, of which this is the census, say which trace it
-    /// belongs to, if it does not do so.
+    /// Has a request to a backend, of which these are the fields and this is the census,
+    /// say which trace it belongs to, if it does not do so.
     ///
     /// # Errors
     ///
     /// There are too many fields.
-    pub fn apply(&self, request: &mut RequestHeader, census: Census) -> Result<()> {
+    pub fn apply(&self, fields: &mut HeaderMap, census: Census) -> Result<()> {
         if self.begun {
             if census.trace_state {
-                request.remove_header(&STATE);
+                fields.remove(STATE);
             }
-            request.insert_header(PARENT, self.parent.clone())?;
+            fields::set(fields, PARENT, self.parent.clone())?;
         }
         Ok(())
     }
@@ -191,13 +191,13 @@ mod tests {
         for begin in [true, false] {
             let trace = of(traces(begin), &headers(&[VALID])).unwrap();
             assert_eq!(trace.id(), b"4bf92f3577b34da6a3ce929d0e0e4736");
-            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-            request.insert_header("traceparent", VALID).unwrap();
-            request.insert_header("tracestate", "congo=t61rcWkgMzE").unwrap();
-            let census = Census::of(&request.headers);
-            trace.apply(&mut request, census).unwrap();
-            assert_eq!(request.headers["traceparent"], VALID);
-            assert_eq!(request.headers["tracestate"], "congo=t61rcWkgMzE");
+            let mut fields = HeaderMap::new();
+            fields.insert(PARENT, HeaderValue::from_static(VALID));
+            fields.insert(STATE, HeaderValue::from_static("congo=t61rcWkgMzE"));
+            let census = Census::of(&fields);
+            trace.apply(&mut fields, census).unwrap();
+            assert_eq!(fields[PARENT], VALID);
+            assert_eq!(fields[STATE], "congo=t61rcWkgMzE");
         }
     }
 
@@ -207,17 +207,17 @@ mod tests {
         for parents in [&[][..], &["nonsense"], &[VALID, &other]] {
             assert!(of(traces(false), &headers(parents)).is_none());
             let trace = of(traces(true), &headers(parents)).unwrap();
-            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            let mut fields = HeaderMap::new();
             for parent in parents {
-                request.append_header("traceparent", *parent).unwrap();
+                fields.append(PARENT, HeaderValue::from_str(parent).unwrap());
             }
-            request.insert_header("tracestate", "congo=t61rcWkgMzE").unwrap();
-            let census = Census::of(&request.headers);
-            trace.apply(&mut request, census).unwrap();
-            let sent: Vec<_> = request.headers.get_all(PARENT).iter().collect();
+            fields.insert(STATE, HeaderValue::from_static("congo=t61rcWkgMzE"));
+            let census = Census::of(&fields);
+            trace.apply(&mut fields, census).unwrap();
+            let sent: Vec<_> = fields.get_all(PARENT).iter().collect();
             assert_eq!(sent, [&trace.parent]);
             assert!(is_valid(trace.parent.as_bytes()) && trace.parent.as_bytes().ends_with(b"-00"));
-            assert!(!request.headers.contains_key(STATE));
+            assert!(!fields.contains_key(STATE));
             assert_ne!(trace.id(), of(traces(true), &headers(parents)).unwrap().id());
         }
         let sampled = Traces::new(&config::Trace { begin: true, sampled: true });

@@ -5,6 +5,7 @@
 //! once where another process has taken over: a request may be on its way, and would
 //! be lost with it.
 
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -39,9 +40,12 @@ impl Departure {
         let _ = self.0.patience.set(time);
     }
 
-    /// Turns true when connections that have not begun a request are to be closed.
-    pub fn closing(&self) -> watch::Receiver<bool> {
-        self.0.closing.subscribe()
+    /// Waits until connections that have not begun a request are to be closed.
+    pub fn closing(&self) -> impl Future<Output = ()> + use<> {
+        let mut closing = self.0.closing.subscribe();
+        async move {
+            let _ = closing.wait_for(|closing| *closing).await;
+        }
     }
 
     /// Waits until connections without a request are to be closed, or there are no

@@ -8,7 +8,7 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -26,7 +26,6 @@ use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -155,11 +154,12 @@ impl Door {
         let Ok(connection) = connection else { return };
         let mut connection = Box::new(connection);
         let dialogue = Arc::clone(connection.dialogue());
-        let mut closing = self.departure.closing();
+        // One for all requests: to begin to listen takes a lock.
+        let mut closing = pin!(self.departure.closing());
         let serve = async {
-            match unless(&mut closing, connection.speaks_http2()).await {
+            match unless(closing.as_mut(), connection.speaks_http2()).await {
                 Some(true) => Box::pin(self.multiplex(connection)).await,
-                Some(false) => self.take_turns(connection, &mut closing).await,
+                Some(false) => self.take_turns(connection, closing).await,
                 None => {}
             }
         };
@@ -171,10 +171,10 @@ impl Door {
     async fn take_turns(
         &self,
         mut connection: Box<Connection>,
-        closing: &mut watch::Receiver<bool>,
+        mut closing: Pin<&mut impl Future<Output = ()>>,
     ) {
         let mut settings: Option<HttpPersistentSettings> = None;
-        while unless(closing, connection.has_more()).await.is_some() {
+        while unless(closing.as_mut(), connection.has_more()).await.is_some() {
             let mut session = ServerSession::new_http1(connection);
             match settings {
                 // Pingora would give each read of the first header a minute; the
@@ -219,13 +219,13 @@ impl Door {
 
 /// `None` if connections without a request are closed first.
 async fn unless<T>(
-    closing: &mut watch::Receiver<bool>,
+    closing: Pin<&mut impl Future<Output = ()>>,
     waiting: impl Future<Output = Option<T>>,
 ) -> Option<T> {
     tokio::select! {
         biased;
         result = waiting => result,
-        _ = closing.wait_for(|closing| *closing) => None,
+        () = closing => None,
     }
 }
 

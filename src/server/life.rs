@@ -103,7 +103,8 @@ pub(super) async fn serve(
         .iter()
         .map(|p| (p.name().to_owned(), p.state()))
         .collect();
-    started(&Started { listeners: listening, admin: admin_address, pools });
+    let access_log = config.access_log.enabled.then(|| config.access_log.to.clone());
+    started(&Started { listeners: listening, admin: admin_address, pools, access_log });
     for address in &listeners {
         info!(target: "server", %address, "listening");
     }

@@ -93,6 +93,8 @@ pub struct Started {
     pub admin: Option<SocketAddr>,
     /// The pools and their backends after the first check.
     pub pools: Vec<(String, Vec<BackendState>)>,
+    /// Where each request is one line, if anywhere.
+    pub access_log: Option<LogTarget>,
 }
 
 // === impl Server ===

@@ -257,6 +257,9 @@ impl Operator {
     pub async fn reload(&self) -> Result<Reloaded, String> {
         let mut config = self.config.lock().await;
         let result = self.prepare_and_replace(&mut config).await;
+        // First the deed, then the word: who reads the line can rely on it.
+        (if result.is_ok() { &self.succeeded } else { &self.failed }).fetch_add(1, Relaxed);
+        *self.last.lock() = Some(Reload { at: jiff::Timestamp::now(), result: result.clone() });
         match &result {
             Ok(reloaded) if reloaded.needs_restart.is_empty() => {
                 info!(target: "reload", "the configuration was reloaded");
@@ -267,8 +270,6 @@ impl Operator {
             Err(reason) => error!(target: "reload", reason,
                 "the configuration was not reloaded, the old one stays"),
         }
-        (if result.is_ok() { &self.succeeded } else { &self.failed }).fetch_add(1, Relaxed);
-        *self.last.lock() = Some(Reload { at: jiff::Timestamp::now(), result: result.clone() });
         result
     }
 

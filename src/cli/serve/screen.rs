@@ -8,7 +8,7 @@ use colored::{Color, Colorize};
 use crate::backends::Site;
 use crate::cli::invocation;
 use crate::cli::listing::{Listing, terminal_width};
-use crate::config::DEFAULT_LISTENER;
+use crate::config::{DEFAULT_LISTENER, LogTarget};
 use crate::language::Language;
 use crate::server::Started;
 
@@ -35,7 +35,7 @@ pub(super) fn announce(
     for command in commands(started) {
         writeln!(out, "  {command}")?;
     }
-    writeln!(out, "\n{}", words.stop)?;
+    writeln!(out, "\n{}{}", words.stop, requests(started.access_log.as_ref(), language))?;
     out.flush()
 }
 
@@ -83,6 +83,26 @@ fn commands(started: &Started) -> Vec<String> {
     commands
 }
 
+/// Where each request can be seen.
+fn requests(access_log: Option<&LogTarget>, language: Language) -> String {
+    match (access_log, language) {
+        (Some(LogTarget::Stderr | LogTarget::Stdout), Language::En) => {
+            " Each request is one line below.".to_owned()
+        }
+        (Some(LogTarget::Stderr | LogTarget::Stdout), Language::Zh) => {
+            "每个请求在下方记录一行日志。".to_owned()
+        }
+        (Some(LogTarget::File(path)), Language::En) => {
+            format!(" Each request is one line in {}.", path.display())
+        }
+        (Some(LogTarget::File(path)), Language::Zh) => {
+            format!("每个请求在 {} 中记录一行日志。", path.display())
+        }
+        (None, Language::En) => " Requests are not logged.".to_owned(),
+        (None, Language::Zh) => "不记录请求日志。".to_owned(),
+    }
+}
+
 /// An address to connect to: one that means every address of the machine is
 /// reached over loopback.
 fn reachable(listener: SocketAddr) -> SocketAddr {
@@ -114,7 +134,7 @@ impl Words {
                 healthy: "healthy",
                 unhealthy: "unhealthy",
                 try_this: "Try this in another terminal:",
-                stop: "Ctrl-C to stop. Each request is one line below.",
+                stop: "Ctrl-C to stop.",
             },
             Language::Zh => &Self {
                 listening: "正在监听",
@@ -123,7 +143,7 @@ impl Words {
                 healthy: "健康",
                 unhealthy: "不健康",
                 try_this: "在另一个终端里试一试：",
-                stop: "按 Ctrl-C 停止。每个请求在下方记录一行日志。",
+                stop: "按 Ctrl-C 停止。",
             },
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::lab::{FIRST, Lab, RIGHT, relay};
+use crate::support::lab::{FIRST, Lab, RIGHT};
 
 const SECOND: &str = "02-round-robin";
 
@@ -34,7 +34,7 @@ fn the_next_stage_begins_with_ones_own_program_and_its_modules() {
         ),
     ] {
         let lab = Lab::new(language);
-        let mine = format!("mod pool;\n{RIGHT}").replace("RELAY", &relay());
+        let mine = format!("mod pool;\n{RIGHT}");
         fs::write(lab.path("stages/01-first-proxy/pool.rs"), "//! Mine.\n").unwrap();
         lab.save(FIRST, &mine);
         assert_eq!(lab.run(["check"]).0, 0);

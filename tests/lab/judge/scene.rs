@@ -20,7 +20,7 @@ fn a_program_is_told_where_its_certificates_are() {
         let script = format!(
             "for name in $(echo \"$LAB_TLS_NAMES\" | tr , ' '); do \
              test -s \"$LAB_TLS_FOLDER/$name.pem\" && test -s \"$LAB_TLS_FOLDER/$name.key\" || exit 5; \
-             done; test \"$LAB_TLS_NAMES\" = a.test,b.test || exit 6; exec perl {}",
+             done; test \"$LAB_TLS_NAMES\" = a.test,b.test || exit 6; exec {}",
             relay()
         );
         let scene = scene(&script);
@@ -38,7 +38,7 @@ fn a_program_is_told_where_its_certificates_are() {
 #[test]
 fn a_client_at_an_address_that_the_machine_lacks_says_nothing_of_the_program() {
     block_on(async {
-        let scene = scene(&format!("exec perl {}", relay()));
+        let scene = scene(&format!("exec {}", relay()));
         let backends = scene.backends(1).expect("a backend");
         let running = scene.start(&backends).await.expect("it starts");
         // Kept for documents: no machine has it.

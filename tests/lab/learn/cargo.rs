@@ -2,14 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::judge::run::Mark;
-use crate::support::lab::{Lab, RELAY, in_folder};
+use crate::support::lab::{Lab, in_folder, relay};
 
 /// The stage that a learner begins with.
 pub const FIRST: &str = "01-first-proxy";
@@ -67,12 +67,13 @@ impl Learner {
     pub fn new(language: &str, word: &str) -> Self {
         let bin = tempfile::tempdir().expect("a folder");
         let folder = bin.path().to_str().expect("a path");
-        for (name, text) in [("cargo", CARGO), ("right", RELAY), ("wrong", WRONG), ("late", LATE)] {
+        for (name, text) in [("cargo", CARGO), ("wrong", WRONG), ("late", LATE)] {
             let path = bin.path().join(name);
             let text = text.replace("BIN", folder);
             fs::write(&path, text).expect("a script");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it may be run");
         }
+        symlink(relay(), bin.path().join("right")).expect("a program that forwards");
         let made = Command::new("mkfifo").arg(bin.path().join("gate")).status();
         assert!(made.is_ok_and(|status| status.success()), "a gate");
         let gate = File::options().read(true).write(true).open(bin.path().join("gate"));

@@ -185,6 +185,38 @@ fn flags_win_over_the_file() {
 }
 
 #[test]
+fn the_screen_says_where_requests_can_be_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, log) = (folder.path().join("lab.toml"), folder.path().join("access.log"));
+    let log = log.to_str().unwrap();
+    let upstream = Upstream::named("a");
+    for (access_log, en, zh) in [
+        ("", "Each request is one line below.", "每个请求在下方记录一行日志。"),
+        ("to = 'stdout'", "Each request is one line below.", "每个请求在下方记录一行日志。"),
+        (
+            &format!("to = {{ file = '{log}' }}"),
+            &format!("Each request is one line in {log}."),
+            &format!("每个请求在 {log} 中记录一行日志。"),
+        ),
+        ("enabled = false", "Requests are not logged.", "不记录请求日志。"),
+    ] {
+        let text = format!(
+            "[[listener]]\naddress = '127.0.0.1:0'\n[access_log]\n{access_log}\n\
+             [[pool]]\n[[pool.backend]]\naddress = '{}'\n",
+            upstream.address
+        );
+        std::fs::write(&file, text).unwrap();
+        for (language, line) in
+            [("en", format!("Ctrl-C to stop. {en}")), ("zh", format!("按 Ctrl-C 停止。{zh}"))]
+        {
+            let file = file.to_str().unwrap();
+            let program = Program::start(["serve", "--lang", language, "--config", file]);
+            program.stdout_line(|shown| (shown == line).then_some(()));
+        }
+    }
+}
+
+#[test]
 fn the_screen_speaks_both_languages_and_survives_a_closed_pipe() {
     let upstream = Upstream::named("a");
     let backends = upstream.address.to_string();

@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use crate::support::{Balancer, Client, Program, Upstream};
 
+/// Time in which a machine that is busy with other things still does what is due at
+/// once. Whatever else it could wait for here lasts an hour, or for ever.
+const SOON: Duration = Duration::from_secs(10);
+
 #[test]
-fn ctrl_c_ends_it_within_a_second_whatever_is_in_flight() {
+fn ctrl_c_ends_it_at_once_whatever_is_in_flight() {
     let (upstream, _open) = Upstream::gated("slow");
-    let balancer = Balancer::over(&[upstream.address.to_string()], &[]);
+    let balancer = Balancer::over(&[upstream.address.to_string()], &["--drain", "1h"]);
     let mut client = Client::connect(balancer.address);
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     upstream.wait_for_requests(1);
     let (code, took) = balancer.end_with(libc::SIGINT);
     assert_eq!(code, Some(0));
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < SOON, "{took:?}");
 }
 
 #[test]
@@ -65,11 +69,11 @@ fn sigterm_finishes_what_is_in_flight_and_accepts_nothing_new() {
 #[test]
 fn with_nothing_in_flight_sigterm_ends_it_at_once() {
     let upstream = Upstream::named("a");
-    let balancer = Balancer::over(&[upstream.address.to_string()], &[]);
+    let balancer = Balancer::over(&[upstream.address.to_string()], &["--drain", "1h"]);
     let _idle = Client::connect(balancer.address);
     let (code, took) = balancer.end_with(libc::SIGTERM);
     assert_eq!(code, Some(0));
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < SOON, "{took:?}");
 }
 
 #[test]
@@ -104,7 +108,7 @@ fn a_log_that_nobody_reads_holds_up_neither_traffic_nor_the_end() {
     let begun = std::time::Instant::now();
     program.signal(libc::SIGINT);
     assert_eq!(program.wait().code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn a_second_signal_ends_the_wait() {
         .event(|event| event["message"].as_str()?.starts_with("no longer accepting").then_some(()));
     let (code, took) = balancer.end_with(libc::SIGTERM);
     assert_eq!(code, Some(0));
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < SOON, "{took:?}");
 }
 
 #[test]

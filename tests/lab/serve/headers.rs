@@ -1,6 +1,8 @@
 //! What the proxy adds, removes and leaves alone.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use crate::support::{Balancer, Upstream, ask, get};
 
@@ -64,6 +66,43 @@ fn an_answers_own_fields_and_body_are_left_alone() {
     assert_eq!(answer.count("set-cookie"), 2);
     assert_eq!(answer.count("x-proxy"), 1);
     assert_eq!(answer.header("x-proxy"), Some("pingora-demo"));
+}
+
+#[test]
+fn names_are_in_lower_case_and_a_reason_stays() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (heads, head) = std::sync::mpsc::channel();
+    let backend = std::thread::spawn(move || {
+        // The checks connect too, and say nothing.
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let head: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+            drop(lines);
+            if !head.is_empty() {
+                let answer = "HTTP/1.1 299 Quite Fine\r\nX-Some-NAME: Value\r\n\
+                              CONTENT-LENGTH: 0\r\n\r\n";
+                stream.write_all(answer.as_bytes()).unwrap();
+                return heads.send(head).unwrap();
+            }
+        }
+    });
+    let balancer = Balancer::over(&[address.to_string()], &[]);
+    let mut client = TcpStream::connect(balancer.address).unwrap();
+    client
+        .write_all(b"GET /A?B HTTP/1.1\r\nhOST: X\r\nX-Some-NAME: Value\r\nACCEPT: */*\r\n\r\n")
+        .unwrap();
+    let head = head.recv_timeout(Duration::from_secs(30)).unwrap();
+    backend.join().unwrap();
+    let all_of = |head: &[String], lines: &[&str]| {
+        for line in lines {
+            assert!(head.iter().any(|other| other == line), "{line} is not in {head:#?}");
+        }
+    };
+    all_of(&head, &["GET /A?B HTTP/1.1", "Host: X", "x-some-name: Value", "accept: */*"]);
+    let lines = BufReader::new(client).lines().map(Result::unwrap);
+    let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+    all_of(&head, &["HTTP/1.1 299 Quite Fine", "x-some-name: Value", "Content-Length: 0"]);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn every_request_is_counted_once_whatever_became_of_it() {
         assert_eq!(status, 200);
         attempts += tries;
     }
-    let metrics = admin.metrics();
+    let metrics = admin.ended(14);
     let web = |labels: &[&str]| metrics.sum(REQUESTS, &[&["route=\"web\""], labels].concat());
     assert_eq!(web(&["status=\"2xx\""]), 11.0, "{metrics:#?}");
     assert_eq!(web(&["method=\"POST\""]), 1.0);
@@ -340,7 +340,7 @@ fn what_rate_limits_decide_is_counted_by_their_names() {
     ));
     let statuses: Vec<_> = (0..5).map(|_| get(balancer.address, "/", &[]).status).collect();
     assert_eq!(statuses, [200, 200, 200, 429, 429]);
-    let metrics = balancer.admin().until("all are counted", |m| m.sum(REQUESTS, &[]) == 5.0);
+    let metrics = balancer.admin().ended(5);
     let decisions = |decision: &str| {
         let labels = ["policy=\"few\"", &format!("decision=\"{decision}\"")];
         metrics.sum("pingora_lab_rate_limit_decisions_total", &labels)
@@ -379,7 +379,7 @@ fn how_it_goes_with_credentials_is_counted_by_policy() {
     let key = |key: &str| get(balancer.address, "/", &[&format!("X-Api-Key: {key}")]).status;
     assert_eq!([key("a key of build, long"), key("another"), key("a third")], [200, 401, 401]);
     assert_eq!(get(balancer.address, "/", &[]).status, 401);
-    let metrics = balancer.admin().until("all are counted", |m| m.sum(REQUESTS, &[]) == 4.0);
+    let metrics = balancer.admin().ended(4);
     let results = |result: &str| {
         let labels = ["policy=\"who\"", &format!("result=\"{result}\"")];
         metrics.sum("pingora_lab_auth_results_total", &labels)
@@ -403,7 +403,7 @@ fn what_access_lists_decide_is_counted_by_their_names() {
     };
     let statuses = [[127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 0, 2], [127, 0, 0, 3]].map(ask);
     assert_eq!(statuses, [200, 403, 403, 200]);
-    let metrics = balancer.admin().until("all are counted", |m| m.sum(REQUESTS, &[]) == 4.0);
+    let metrics = balancer.admin().ended(4);
     let decisions = |policy: &str, decision: &str| {
         let labels = [&format!("policy=\"{policy}\""), &*format!("decision=\"{decision}\"")];
         metrics.sum("pingora_lab_access_decisions_total", &labels)

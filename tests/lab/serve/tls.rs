@@ -384,6 +384,7 @@ fn plain_requests_are_sent_to_https_and_only_https_promises_to_stay() {
         (usual_port, "GET /one HTTP/1.1\r\nHost: a.test:8080", "https://a.test/one"),
         (usual_port, "GET /%2e%2e/x HTTP/1.1\r\nHost: [::1]:80", "https://[::1]/%2e%2e/x"),
         (usual_port, "GET http://b.test/y?z HTTP/1.1\r\nHost: b.test", "https://b.test/y?z"),
+        (other_port, "OPTIONS * HTTP/1.1\r\nHost: a.test", "https://a.test:8443/"),
     ] {
         let answer = crate::support::ask(address, format!("{request}\r\n\r\n"));
         assert_eq!(answer.status, 308, "{request}");
@@ -411,6 +412,60 @@ fn plain_requests_are_sent_to_https_and_only_https_promises_to_stay() {
         assert_eq!(answer.header("strict-transport-security"), None, "{path} {fields}");
     }
     assert_eq!(upstream.received().len(), 2, "what is redirected goes nowhere");
+}
+
+/// The listener's promise, then what policies say, then the rules, then CORS: so rules
+/// can change the first two and not the last, in the answers of backends as in our own.
+#[test]
+fn rules_change_what_any_answer_says_and_cors_has_the_last_word() {
+    let (place, upstream) = (Place::new(), Upstream::named("one"));
+    let files = place.issue(&["a.test"]);
+    let ruled = "cors = 'pages'\nrate_limit = ['many']\n[route.headers.response]\n\
+                 remove = ['strict-transport-security', 'ratelimit-policy']\n\
+                 set = { ratelimit = 'ruled', vary = 'Accept', \
+                         access-control-allow-origin = 'ruled' }\n";
+    let kinds = [
+        ("/backend", "pool = 'default'", 200),
+        ("/fixed", "answer = { body = 'x' }", 200),
+        ("/elsewhere", "redirect = { host = 'b.test' }", 308),
+        ("/closed", "pool = 'default'\naccess = ['nobody']", 403),
+    ];
+    let routes: String = kinds
+        .map(|(path, does, _)| {
+            format!(
+                "[[route]]\nprefix = '{path}'\n{does}\n{ruled}\
+                 [[route]]\nprefix = '/bare{path}'\n{does}\nrate_limit = ['many']\n"
+            )
+        })
+        .concat();
+    let (_balancer, address) = place.serve(
+        &format!("{}\nhsts = {{ max_age = '1days' }}", certificates(&[&files])),
+        &format!(
+            "[cors.pages]\norigins = ['https://p.test']\n[access.nobody]\ndeny = ['0.0.0.0/0']\n\
+             [rate_limit.many]\nrequests = 1000\nper = '1s'\nfields = 'all'\n{}{routes}",
+            pool(&upstream)
+        ),
+    );
+    let trust = place.trust();
+    let ask = |path: &str| {
+        let mut client = Client::from(trust.connect(address, "a.test").unwrap());
+        client.get(path, &["Origin: https://p.test"])
+    };
+    for (path, _, status) in kinds {
+        let ruled = ask(path);
+        assert_eq!(ruled.status, status, "{path}");
+        for removed in ["strict-transport-security", "ratelimit-policy"] {
+            assert_eq!(ruled.header(removed), None, "{path}");
+        }
+        assert_eq!((ruled.header("ratelimit"), ruled.count("ratelimit")), (Some("ruled"), 1));
+        let origin = (ruled.header("access-control-allow-origin"), ruled.count("vary"));
+        assert_eq!(origin, (Some("https://p.test"), 2), "{path}: {ruled:?}");
+
+        let bare = ask(&format!("/bare{path}"));
+        assert_eq!(bare.status, status, "{path}");
+        assert_eq!(bare.header("strict-transport-security"), Some("max-age=86400"), "{path}");
+        assert_eq!(bare.count("ratelimit-policy"), usize::from(status != 403), "{path}");
+    }
 }
 
 #[test]

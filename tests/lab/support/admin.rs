@@ -54,6 +54,17 @@ impl Admin {
         Metrics::parse(&answer.text())
     }
 
+    /// What is counted once so many requests have ended and none is in flight. A client
+    /// has its answer before, and what is counted of one request is not counted, nor
+    /// read, at one moment.
+    pub fn ended(&self, requests: u32) -> Metrics {
+        self.until("they have ended", |metrics| {
+            metrics.sum("pingora_lab_requests_total", &[]) == f64::from(requests)
+                && metrics.sum("pingora_lab_requests_in_flight", &[]) == 0.0
+        });
+        self.metrics()
+    }
+
     /// Looks again and again until it is as `is` says.
     pub fn until(&self, what: &str, is: impl Fn(&Metrics) -> bool) -> Metrics {
         let deadline = Instant::now() + Duration::from_secs(30);

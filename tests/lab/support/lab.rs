@@ -3,28 +3,32 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Program;
 
-/// A proxy that needs nothing but Perl.
-pub const RELAY: &str = include_str!("relay.pl");
+/// A program that passes the first stage: a proxy that needs nothing but Rust's own
+/// library.
+pub const RIGHT: &str = include_str!("relay.rs");
 
-/// A program that becomes [`RELAY`].
-pub const RIGHT: &str = r#"
-use std::os::unix::process::CommandExt;
-
-fn main() {
-    let error = std::process::Command::new("perl").arg("RELAY").exec();
-    panic!("{error}");
-}
-"#;
-
-/// The file of [`RELAY`].
-pub fn relay() -> String {
-    format!("{}/tests/lab/support/relay.pl", env!("CARGO_MANIFEST_DIR"))
+/// [`RIGHT`], built: once for all tests of a run.
+pub fn relay() -> &'static str {
+    static BUILT: OnceLock<String> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/support/relay.rs");
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        let (new, built) = (folder.path().join("relay"), env!("CARGO_TARGET_TMPDIR").to_owned());
+        let mut rustc = Command::new("rustc");
+        let compiled = rustc.args(["--edition", "2024", source, "-o"]).arg(&new).status();
+        assert!(compiled.expect("rustc").success(), "the relay does not compile");
+        // Another run may use the one that is there.
+        let built = built + "/relay";
+        fs::rename(new, &built).expect("it takes the place of an earlier one");
+        built
+    })
 }
 
 /// The stage that [`RIGHT`] passes.
@@ -59,9 +63,8 @@ impl Lab {
         fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// Writes a stage's file, with the path of [`relay`] for `RELAY`.
+    /// Writes a stage's file.
     pub fn save(&self, stage: &str, text: &str) {
-        let text = text.replace("RELAY", &relay());
         fs::write(self.path(&format!("stages/{stage}/main.rs")), text).expect("a stage's folder");
     }
 

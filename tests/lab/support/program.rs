@@ -14,6 +14,7 @@ pub struct Program {
     child: Child,
     stdout: Transcript,
     stderr: Transcript,
+    ended: bool,
 }
 
 impl Program {
@@ -37,9 +38,11 @@ impl Program {
             .stderr(Stdio::piped());
         adjust(&mut command);
         let mut child = command.spawn().expect("the built binary starts");
-        let stdout = child.stdout.take().map(Transcript::follow).unwrap_or_default();
-        let stderr = child.stderr.take().map(Transcript::follow).unwrap_or_default();
-        Self { child, stdout, stderr }
+        let stdout =
+            child.stdout.take().map(Transcript::follow).unwrap_or_else(Transcript::of_nothing);
+        let stderr =
+            child.stderr.take().map(Transcript::follow).unwrap_or_else(Transcript::of_nothing);
+        Self { child, stdout, stderr, ended: false }
     }
 
     /// Runs to the end: exit code, stdout, stderr.
@@ -59,6 +62,7 @@ impl Program {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
+                self.ended = true;
                 return status;
             }
             assert!(Instant::now() < deadline, "still running\n{}", self.transcript());
@@ -77,8 +81,11 @@ impl Program {
         self.stderr.find(find).unwrap_or_else(|| panic!("no such line\n{}", self.transcript()))
     }
 
-    /// All lines of stderr so far.
+    /// All lines of stderr so far; once it has been waited for, all that there are.
     pub fn stderr(&self) -> Vec<String> {
+        if self.ended {
+            self.stderr.wait_for_the_end();
+        }
         self.stderr.lines()
     }
 
@@ -112,7 +119,6 @@ impl Drop for Program {
 
 /// The lines that a stream has brought, and word of each new one. Empty where
 /// the test has put another stream in its place.
-#[derive(Default)]
 struct Transcript {
     shared: Arc<(Mutex<State>, Condvar)>,
 }
@@ -124,6 +130,15 @@ struct State {
 }
 
 impl Transcript {
+    fn of_nothing() -> Self {
+        Self {
+            shared: Arc::new((
+                Mutex::new(State { ended: true, ..State::default() }),
+                Condvar::new(),
+            )),
+        }
+    }
+
     fn follow(stream: impl Read + Send + 'static) -> Self {
         let shared = Arc::new((Mutex::new(State::default()), Condvar::new()));
         let writer = Arc::clone(&shared);
@@ -172,10 +187,14 @@ impl Transcript {
 
     /// Everything up to the end of the stream.
     fn whole(&self) -> String {
+        self.wait_for_the_end();
+        self.lines().join("\n")
+    }
+
+    fn wait_for_the_end(&self) {
         let mut state = self.shared.0.lock().expect("no holder panics");
         while !state.ended {
             state = self.shared.1.wait(state).expect("no holder panics");
         }
-        state.lines.join("\n")
     }
 }

@@ -19,7 +19,14 @@ interval=${LAB_HEALTH_INTERVAL_MS:-1000}
 number=${stage%%-*}
 [ "$number" != 01 ] || backends=${backends%%,*}
 
-# A try at the same server would wait for a second first.
+# With several servers left the next try is at another one, at once; twenty are enough
+# however the turns of other requests come between. With one left, or none, HAProxy
+# pauses before the next try: for a second, or for the time that it has to connect where
+# that is less. A second is all that the checks allow for an answer.
+again='retries 20
+  retry-on conn-failure
+  option redispatch 1
+  timeout connect 100ms'
 balance=roundrobin tries='retries 0' errors= checks= check= request= named= answer=
 experimental= routes=
 if [ "$number" = 01 ]; then
@@ -33,11 +40,7 @@ if [ "$number" -ge 03 ]; then
   checks='option tcp-check
   tcp-check connect linger'
   check="check inter $interval fall 1 rise 1"
-  # With several servers left the next try is at another one, at once; twenty are
-  # enough however the turns of other requests come between.
-  tries='retries 20
-  retry-on conn-failure
-  option redispatch 1'
+  tries=$again
 fi
 if [ "$number" -ge 04 ]; then
   request="http-request set-header X-Proxy-Added $name
@@ -73,9 +76,7 @@ case $fault in
   # http-response is for what comes from a server, and not for HAProxy's own pages.
   not-after) answer=$(printf %s "$answer" | sed 's/http-after-response/http-response/') ;;
   no-next) tries='retries 0' ;;
-  retries-all) tries='retries 20
-  retry-on all-retryable-errors
-  option redispatch 1' ;;
+  retries-all) tries=$(printf %s "$again" | sed 's/conn-failure/all-retryable-errors/') ;;
   path-beg) api='{ var(txn.path) -m beg /api }' ;;
   raw-path) normal= ;;
   no-escape) escaped= ;;
