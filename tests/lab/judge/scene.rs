@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use pingora_lab::judge::config_file::ConfigFile;
+use pingora_lab::judge::program::{ExitKind, Stay, wait_until_ended};
 use pingora_lab::judge::scene::Scene;
 use pingora_lab::judge::{Command, Finding, Subject};
 
-use super::run::{block_on, guard_exe};
+use super::run::{PATIENCE, block_on, guard_exe};
 use crate::support::lab::relay;
 
 fn scene(script: &str) -> Scene {
@@ -52,4 +54,57 @@ fn a_client_at_an_address_that_the_machine_lacks_says_nothing_of_the_program() {
         drop(running);
         scene.end().await;
     });
+}
+
+/// With a file, the file alone leads anywhere.
+#[test]
+fn a_program_is_told_by_a_file_where_to_listen_and_whom_to_ask() {
+    block_on(async {
+        let script = format!(
+            "at=$(sed -n 's/^address = \"\\(.*\\)\"/\\1/p' \"$LAB_CONFIG\"); set -- $at; \
+             test \"$LAB_LISTEN\" != \"$1\" && test \"$LAB_BACKENDS\" != \"$2\" || exit 5; \
+             test \"$LAB_PROXY_NAME\" = lab || exit 6; \
+             LAB_LISTEN=$1 LAB_BACKENDS=$2 exec {}",
+            relay()
+        );
+        let scene = scene(&script);
+        let backends = scene.backends(1).expect("a backend");
+        let write = |listen| {
+            ConfigFile::new().listener(listen).pool("web", None, [backends[0].address()]).route(
+                &[],
+                None,
+                "web",
+            )
+        };
+        let settings = [("LAB_PROXY_NAME", "lab")];
+        let running =
+            scene.start_configured(&backends, &settings, &write).await.expect("it starts");
+        assert_eq!(running.listens_on().expect("listeners"), [running.listen]);
+        assert_eq!(running.get("/").await.expect("an answer").status, 200);
+        drop(running);
+        scene.end().await;
+    });
+}
+
+#[test]
+fn who_listens_before_it_ends_is_seen() {
+    block_on(async {
+        let quick = scene("exit 7");
+        let stay = stay(&quick).await;
+        assert_eq!((stay.exit, stay.listened), (Some(ExitKind::Code(7)), vec![]));
+        quick.end().await;
+
+        // It listens on the address of `LAB_LISTEN`, and is ended by nobody.
+        let listens = scene(&format!("exec {}", relay()));
+        let stay = stay(&listens).await;
+        assert_eq!((stay.exit, stay.listened.len()), (None, 1));
+        listens.end().await;
+    });
+}
+
+/// What became of a program with a file that is not there.
+async fn stay(scene: &Scene) -> Stay {
+    let (at, path) = (scene.addresses().expect("addresses"), scene.config_path().expect("a path"));
+    let program = scene.run_configured(at, &path, &[], &[]).await.expect("it runs");
+    wait_until_ended(&program, PATIENCE).await.expect("it is watched")
 }

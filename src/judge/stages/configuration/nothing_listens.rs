@@ -6,38 +6,44 @@
 //! one that opens its sockets first has another complaint than the file. So nothing depends
 //! on who is quicker.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use super::bad_files::{BadFile, RightFile};
 use super::refused::{Run, by_hand, plan};
 use super::watch::Watch;
+use crate::judge::diagnosis::Finding;
 use crate::judge::scene::{Addresses, Scene};
 use crate::judge::stage::Outcome;
 
 /// What would be found if it were about that here.
 const NOT_ASKED: &str = "neither-runs-nor-ends";
 
-/// One file of each kind, the more subtle ones first: half of it could be served.
+/// What people do to a file.
+type Kind = fn(&RightFile<'_>) -> Vec<BadFile>;
+
+/// Those of which half could be served come first.
+const KINDS: [Kind; 5] = [
+    |right| right.unknown_pools(),
+    |right| right.empty_lists(),
+    |right| right.wrong_values(),
+    |right| right.unknown_keys(),
+    |right| right.no_toml(),
+];
+
+/// One file of each kind.
 pub async fn nothing_listens(scene: &Scene) -> Outcome {
-    let at = scene.addresses()?;
-    let right = RightFile::drawn(scene, at)?;
-    let kinds = [
-        right.unknown_pools(),
-        right.empty_lists(),
-        right.wrong_values(),
-        right.unknown_keys(),
-        right.no_toml(),
-    ];
-    for bad in kinds.into_iter().filter_map(|kind| kind.into_iter().next()) {
-        plan(scene, &bad);
-        let path = scene.write(&bad.file)?;
-        let watch = Watch::begin(vec![at.listen, at.elsewhere]);
-        let run = Run::of(scene, at, &path).await?;
-        let seen = watch.end().or_else(|| run.stay.listened.first().copied());
-        if let Some(address) = seen {
-            let found = run.found("listened-before-refusing");
+    for kind in KINDS {
+        let Free { at, bad, run, seen } = Free::run(scene, kind).await?;
+        // A port is free for all: somebody else may have come to this one just then,
+        // and does not come to two.
+        let again = match seen {
+            Some(_) if run.stay.listened.is_empty() => Free::run(scene, kind).await?.seen,
+            seen => seen,
+        };
+        if let (Some(address), Some(_)) = (seen, again) {
             let actual = format!("for a moment somebody could connect to {address}");
-            return Err(found
+            return Err(run
+                .found("listened-before-refusing")
                 .compared("no listener at any time", actual)
                 .with("address", address.to_string())
                 .with("wrong", &*bad.wrong)
@@ -51,6 +57,31 @@ pub async fn nothing_listens(scene: &Scene) -> Outcome {
         while_taken(scene, at, &bad).await?;
     }
     Ok(())
+}
+
+/// A run with a bad file, and addresses that are free.
+struct Free {
+    at: Addresses,
+    bad: BadFile,
+    run: Run,
+    /// Where somebody listened.
+    seen: Option<SocketAddr>,
+}
+
+impl Free {
+    async fn run(scene: &Scene, kind: Kind) -> Result<Self, Finding> {
+        // Of its own for each run: while other programs are started, a socket of ours
+        // may live a moment longer than we know, in a process that is not one yet.
+        let at = scene.addresses()?;
+        let bad = kind(&RightFile::drawn(scene, at)?).into_iter().next();
+        let bad = bad.ok_or_else(|| scene.our_error("a bad file", &"there is none"))?;
+        plan(scene, &bad);
+        let path = scene.write(&bad.file)?;
+        let watch = Watch::begin(vec![at.listen, at.elsewhere]);
+        let run = Run::of(scene, at, &path).await?;
+        let seen = watch.end().or_else(|| run.stay.listened.first().copied());
+        Ok(Self { at, bad, run, seen })
+    }
 }
 
 /// The same while somebody else has the addresses.
