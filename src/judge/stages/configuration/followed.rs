@@ -342,6 +342,7 @@ impl<'a> Setup<'a> {
             )
             .with("interval_ms", u64::try_from(interval.as_millis()).unwrap_or(u64::MAX))
             .with("seconds", seconds)
+            .with("counts", in_words(&counts))
             .timed()
             .fail())
     }
@@ -350,10 +351,10 @@ impl<'a> Setup<'a> {
     fn fitting(&self, host: Option<&str>, path: &str) -> String {
         let fitting = self.routes.iter().filter(|route| route.fits(host, path));
         let shown = |route: &Route| {
-            let hosts =
-                if route.hosts.is_empty() { "any host".to_owned() } else { route.hosts.join(", ") };
-            let prefix = route.prefix.as_deref().unwrap_or("any path");
-            format!("{hosts} and {prefix} to {}", self.pools[route.pool].name)
+            let hosts: Vec<_> = route.hosts.iter().map(String::as_str).collect();
+            let pool = &self.pools[route.pool].name;
+            let table = ConfigFile::new().route(&hosts, route.prefix.as_deref(), pool).text();
+            table.lines().collect::<Vec<_>>().join(" ")
         };
         fitting.map(shown).collect::<Vec<_>>().join("; ")
     }

@@ -11,7 +11,11 @@ use std::time::Duration;
 /// a listener whose queue is full.
 const A_TRY: Duration = Duration::from_millis(200);
 
-/// A thread that tries some addresses in turn, without pause.
+/// The pause behind the tries of one round: without any they would take a processor
+/// from the program that they wait for.
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// A thread that tries some addresses in turn, with hardly a pause.
 #[derive(Debug)]
 pub struct Watch {
     over: Arc<AtomicBool>,
@@ -28,12 +32,13 @@ impl Watch {
         let thread = std::thread::spawn({
             let over = Arc::clone(&over);
             move || {
-                let mut turns = addresses.iter().cycle();
+                let connects =
+                    |address: &&SocketAddr| TcpStream::connect_timeout(address, A_TRY).is_ok();
                 while !over.load(Relaxed) {
-                    let address = *turns.next()?;
-                    if TcpStream::connect_timeout(&address, A_TRY).is_ok() {
-                        return Some(address);
+                    if let Some(address) = addresses.iter().find(connects) {
+                        return Some(*address);
                     }
+                    std::thread::sleep(PAUSE);
                 }
                 None
             }
