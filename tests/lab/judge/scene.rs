@@ -90,20 +90,20 @@ fn a_program_is_told_by_a_file_where_to_listen_and_whom_to_ask() {
 fn who_listens_before_it_ends_is_seen() {
     block_on(async {
         let quick = scene("exit 7");
-        let stay = stay(&quick).await;
+        let stay = run_without_a_file(&quick).await;
         assert_eq!((stay.exit, stay.listened), (Some(ExitKind::Code(7)), vec![]));
         quick.end().await;
 
         // It listens on the address of `LAB_LISTEN`, and is ended by nobody.
         let listens = scene(&format!("exec {}", relay()));
-        let stay = stay(&listens).await;
+        let stay = run_without_a_file(&listens).await;
         assert_eq!((stay.exit, stay.listened.len()), (None, 1));
         listens.end().await;
     });
 }
 
 /// What became of a program with a file that is not there.
-async fn stay(scene: &Scene) -> Stay {
+async fn run_without_a_file(scene: &Scene) -> Stay {
     let (at, path) = (scene.addresses().expect("addresses"), scene.config_path().expect("a path"));
     let program = scene.run_configured(at, &path, &[], &[]).await.expect("it runs");
     wait_until_ended(&program, PATIENCE).await.expect("it is watched")
