@@ -94,9 +94,8 @@ if [ "$number" -ge 07 ]; then
   use_backend static if $static"
 fi
 
-log= quiet=-q
+log=
 if [ "$number" -ge 08 ]; then
-  quiet=
   log="$stream
   log-format '{\"method\":\"%HM\",\"path\":\"%[var(txn.sent)$escaped]\",\"status\":%ST,\"backend\":%[var(txn.backend)],\"duration_ms\":%Ta,\"request_id\":\"%ID\"}'
   unique-id-format %[uuid]
@@ -143,5 +142,6 @@ $([ "$number" -lt 07 ] || pool api "$api_backends")
 $([ "$number" -lt 07 ] || pool static "$static_backends")
 $([ "$number" -lt 07 ] || pool admin "$admin_backends")
 CONF
-# Quiet, it closes its standard output.
-exec haproxy -db $quiet -f "$folder/haproxy.cfg"
+# Not quiet (-q): that would close its standard output, which has the log, and hide why it
+# does not start.
+exec haproxy -db -f "$folder/haproxy.cfg"
