@@ -33,13 +33,18 @@ const KINDS: [Kind; 5] = [
 /// One file of each kind.
 pub async fn nothing_listens(scene: &Scene) -> Outcome {
     for kind in KINDS {
-        let Free { at, bad, run, seen } = Free::run(scene, kind).await?;
+        // Both are drawn, whether the second is needed or not: that depends on who is
+        // quicker, and what comes of a seed does not.
+        let (first, second) = (Free::drawn(scene, kind)?, Free::drawn(scene, kind)?);
+        plan(scene, &first.bad);
+        let (run, seen) = first.run(scene).await?;
         // A port is free for all: somebody else may have come to this one just then,
         // and does not come to two.
         let again = match seen {
-            Some(_) if run.stay.listened.is_empty() => Free::run(scene, kind).await?.seen,
+            Some(_) if run.stay.listened.is_empty() => second.run(scene).await?.1,
             seen => seen,
         };
+        let Free { at, bad } = first;
         if let (Some(address), Some(_)) = (seen, again) {
             let actual = format!("for a moment somebody could connect to {address}");
             return Err(run
@@ -59,28 +64,29 @@ pub async fn nothing_listens(scene: &Scene) -> Outcome {
     Ok(())
 }
 
-/// A run with a bad file, and addresses that are free.
+/// A bad file, and addresses that are free.
 struct Free {
     at: Addresses,
     bad: BadFile,
-    run: Run,
-    /// Where somebody listened.
-    seen: Option<SocketAddr>,
 }
 
 impl Free {
-    async fn run(scene: &Scene, kind: Kind) -> Result<Self, Finding> {
-        // Of its own for each run: while other programs are started, a socket of ours
-        // may live a moment longer than we know, in a process that is not one yet.
+    /// With addresses of its own: while other programs are started, a socket of ours may
+    /// live a moment longer than we know, in a process that is not one yet.
+    fn drawn(scene: &Scene, kind: Kind) -> Result<Self, Finding> {
         let at = scene.addresses()?;
         let bad = kind(&RightFile::drawn(scene, at)?).into_iter().next();
         let bad = bad.ok_or_else(|| scene.our_error("a bad file", &"there is none"))?;
-        plan(scene, &bad);
-        let path = scene.write(&bad.file)?;
-        let watch = Watch::begin(vec![at.listen, at.elsewhere]);
-        let run = Run::of(scene, at, &path).await?;
+        Ok(Self { at, bad })
+    }
+
+    /// Runs the program with the file, and says where somebody listened meanwhile.
+    async fn run(&self, scene: &Scene) -> Result<(Run, Option<SocketAddr>), Finding> {
+        let path = scene.write(&self.bad.file)?;
+        let watch = Watch::begin(vec![self.at.listen, self.at.elsewhere]);
+        let run = Run::of(scene, self.at, &path).await?;
         let seen = watch.end().or_else(|| run.stay.listened.first().copied());
-        Ok(Self { at, bad, run, seen })
+        Ok((run, seen))
     }
 }
 
