@@ -126,7 +126,11 @@ fn sigterm_finishes_what_is_in_flight_and_takes_no_more() {
     let reply = Reply::ok(body.clone());
     backend.set_to(move |_| Act::Hold(held.clone(), reply.clone()));
     run(async {
-        let mut client = Http2::connect(balancer.address).await;
+        // The whole answer has room, so that the client has nothing to say while the server
+        // closes: what it said then would end in an error of its own.
+        let mut windows = h2::client::Builder::new();
+        windows.initial_window_size(1 << 22).initial_connection_window_size(1 << 22);
+        let mut client = Http2::with(balancer.address, &windows).await;
         let (answer, _) = client.begin(get("/slow"), true).await.unwrap();
         backend.wait_for("/slow");
         balancer.signal(libc::SIGTERM);
