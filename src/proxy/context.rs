@@ -12,6 +12,7 @@ use super::auth::Identity;
 use super::auth::denial::Denial;
 use super::census::Census;
 use super::compress::Encoder;
+use super::connection::OpenStream;
 use super::metrics::upstream::Upstream;
 use super::pool::{Endpoint, Target, Ticket};
 use super::route::Route;
@@ -68,6 +69,8 @@ pub struct RequestContext {
     pub failure: Option<Reason>,
     /// Whether it has been logged and counted.
     pub seen_off: bool,
+    /// Its place on its HTTP/2 connection.
+    pub(super) stream: Option<OpenStream>,
     in_flight: InFlightGuard,
 }
 
@@ -126,6 +129,7 @@ impl RequestContext {
             encoder: None,
             failure: None,
             seen_off: false,
+            stream: None,
             in_flight: in_flight.enter(),
         }
     }

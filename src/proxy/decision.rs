@@ -29,6 +29,7 @@ pub(super) enum Decision {
 impl Proxy {
     /// Finds out what is asked for and what is to be done about it.
     pub(super) fn look_at(&self, session: &mut Session, context: &mut RequestContext) -> Decision {
+        context.stream = Dialogue::stream(session);
         fields::forget_case(session.req_header_mut());
         let census = Census::of(&session.req_header().headers);
         context.census = census;

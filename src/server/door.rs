@@ -26,6 +26,7 @@ use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -207,6 +208,7 @@ impl Door {
             biased;
             _ = self.proxy.process_new(connection, &retiring) => {}
             () = retire => {}
+            () = outstays(&dialogue, retiring.clone()) => {}
         }
     }
 
@@ -226,6 +228,20 @@ async fn unless<T>(
         biased;
         result = waiting => result,
         () = closing => None,
+    }
+}
+
+/// Waits until an HTTP/2 client that was told to leave has had no request for as long as
+/// a connection may be idle: one that does not answer the PING behind the GOAWAY would
+/// be waited for without end.
+async fn outstays(dialogue: &Dialogue, mut retiring: watch::Receiver<bool>) {
+    let _ = retiring.wait_for(|retiring| *retiring).await;
+    loop {
+        let before = dialogue.begun_and_open();
+        tokio::time::sleep(dialogue.terms().limits.http2_idle_timeout.get()).await;
+        if before.1 == 0 && dialogue.begun_and_open() == before {
+            return;
+        }
     }
 }
 

@@ -9,12 +9,14 @@ use super::connections::Connections;
 use super::signals::Signals;
 use crate::config::Span;
 use crate::proxy::InFlight;
+use crate::proxy::connection::LINGER;
 
 /// How often a drain asks whether all has finished.
 pub(super) const SETTLE: Duration = Duration::from_millis(20);
 
-/// How long connections may take to close once no request is left.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long connections may take to close once no request is left: those of HTTP/2 are
+/// read from until their clients close them.
+const FAREWELL: Duration = LINGER;
 
 /// Waits until the requests in flight have finished, or until `limit` or another
 /// signal ends the wait.

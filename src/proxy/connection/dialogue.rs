@@ -22,6 +22,8 @@ pub struct Dialogue {
     /// Bytes read since the header began, those that came with its end included.
     header_bytes: AtomicUsize,
     requests: AtomicU32,
+    /// Those of an HTTP/2 connection that have not ended.
+    streams: AtomicU32,
     abandoned: AtomicU32,
     over: AtomicBool,
     chunked: Mutex<Chunked>,
@@ -81,6 +83,18 @@ struct Chunked {
     chunks: Chunks,
 }
 
+/// A request of an HTTP/2 connection that has not ended.
+#[derive(Debug)]
+pub struct OpenStream(Arc<Dialogue>);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Relaxed);
+    }
+}
+
+// === impl Dialogue ===
+
 impl Dialogue {
     pub(super) fn new(
         terms: Arc<Terms>,
@@ -94,6 +108,7 @@ impl Dialogue {
             stage: AtomicU8::new(Stage::Opening as u8),
             header_bytes: AtomicUsize::new(0),
             requests: AtomicU32::new(0),
+            streams: AtomicU32::new(0),
             abandoned: AtomicU32::new(0),
             over: AtomicBool::new(false),
             chunked: Mutex::default(),
@@ -103,8 +118,12 @@ impl Dialogue {
 
     /// That of the connection on which a request came.
     pub fn of(session: &Session) -> Option<&Self> {
+        Self::shared(session).map(AsRef::as_ref)
+    }
+
+    fn shared(session: &Session) -> Option<&Arc<Self>> {
         let digest = session.digest()?.proxy_digest.as_ref()?;
-        digest.user_data.as_ref()?.downcast_ref::<Arc<Self>>().map(AsRef::as_ref)
+        digest.user_data.as_ref()?.downcast_ref()
     }
 
     /// Whether the client of a request talks TLS.
@@ -163,11 +182,20 @@ impl Dialogue {
     /// HTTP/2 connection is told so here; to close the others is up to the caller.
     pub fn count_request(&self) -> bool {
         let count = self.requests.fetch_add(1, Relaxed) + 1;
-        let last = count >= self.terms.limits.requests_per_connection.get();
-        if last {
-            self.retire();
-        }
-        last
+        self.retire_after(count, self.terms.limits.requests_per_connection.get())
+    }
+
+    /// The place of a request among those of its HTTP/2 connection, which it has until
+    /// it is dropped; `None` for HTTP/1.
+    pub fn stream(session: &Session) -> Option<OpenStream> {
+        let dialogue = Self::shared(session).filter(|dialogue| dialogue.is_multiplexed())?;
+        dialogue.streams.fetch_add(1, Relaxed);
+        Some(OpenStream(Arc::clone(dialogue)))
+    }
+
+    /// How many requests have begun, and how many of an HTTP/2 connection have not ended.
+    pub fn begun_and_open(&self) -> (u32, u32) {
+        (self.requests.load(Relaxed), self.streams.load(Relaxed))
     }
 
     /// The whole body of the request has come (HTTP/1).
@@ -205,9 +233,23 @@ impl Dialogue {
     /// lets it do so cheaply: it is told to take no more.
     pub fn request_abandoned(&self) {
         let count = self.abandoned.fetch_add(1, Relaxed) + 1;
-        if count >= self.terms.limits.http2_resets.get() {
-            self.retire();
+        self.retire_after(count, self.terms.limits.http2_resets.get());
+    }
+
+    /// Tells the client to leave if it has had so many of something, and says whether it
+    /// has. Until an HTTP/2 client has heard that, it may go on; but one that has not heard
+    /// it after twice as many streams as it may have at once does not want to, and is cut
+    /// off.
+    fn retire_after(&self, count: u32, most: u32) -> bool {
+        if count < most {
+            return false;
         }
+        self.retire();
+        let grace = self.terms.limits.http2_streams.get().saturating_mul(2);
+        if self.is_multiplexed() && count - most >= grace {
+            self.end();
+        }
+        true
     }
 
     /// Several requests will share the connection (HTTP/2). The channel turns true

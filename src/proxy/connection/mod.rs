@@ -39,7 +39,7 @@ use http::HeaderValue;
 use crate::config::{ClientCertificates, Hsts, Limits, Listener};
 
 pub use certificate::ClientCertificate;
-pub use dialogue::{BadFraming, Body, Dialogue};
+pub use dialogue::{BadFraming, Body, Dialogue, OpenStream};
 pub use peer::Peer;
 pub use refusal::{LINGER, refusal};
 pub use socket::Socket;

@@ -10,6 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::support::frames::{
+    CONTINUATION, GOAWAY, HEADERS, PREFACE, REQUEST, RST_STREAM, SETTINGS, frame,
+};
 use crate::support::http2::{Http2, get, read};
 use crate::support::{Balancer, Recording};
 
@@ -316,24 +319,6 @@ fn a_connection_has_so_many_requests() {
     });
 }
 
-/// A frame (RFC 9113, section 4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend_from_slice(&[kind, flags]);
-    frame.extend_from_slice(&stream.to_be_bytes());
-    frame.extend_from_slice(payload);
-    frame
-}
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-/// `GET http://x/`, by the static table of RFC 7541.
-const REQUEST: &[u8] = &[0x82, 0x86, 0x84, 0x41, 1, b'x'];
-
 /// The kinds of the frames that the server sent until it closed.
 async fn kinds(mut stream: TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -431,9 +416,6 @@ fn a_listener_may_speak_http_1_only() {
     assert_eq!(answer.status, 400);
     assert_eq!(backend.bytes(), 0);
 }
-
-/// The header of a request, begun and not ended (RFC 9113, section 6.10).
-const CONTINUATION: u8 = 9;
 
 #[test]
 fn a_header_that_comes_in_endless_pieces_ends_with_the_connections_idle_time() {

@@ -15,6 +15,7 @@ mod framing;
 mod headers;
 mod health;
 mod http2;
+mod http2_ends;
 mod inspecting;
 mod limits;
 mod metrics;

@@ -5,6 +5,7 @@ pub mod backend2;
 mod balancer;
 pub mod certificates;
 mod client;
+pub mod frames;
 pub mod http2;
 pub mod lab;
 mod program;

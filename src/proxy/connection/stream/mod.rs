@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use pingora::http::ResponseHeader;
@@ -61,6 +61,8 @@ pub struct Connection {
     writing: Pace,
     /// Whether something was written that no flush has followed.
     unflushed: bool,
+    /// Whether all has been said, and what the client still says is thrown away.
+    lingers: bool,
     read_timer: Timer,
     write_timer: Timer,
 }
@@ -101,6 +103,7 @@ impl Connection {
             reading: Pace::default(),
             writing: Pace::default(),
             unflushed: false,
+            lingers: false,
             read_timer: Timer::default(),
             write_timer: Timer::default(),
         })
@@ -253,8 +256,20 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.inner).poll_shutdown(cx);
-        this.written(result, |()| 0, cx)
+        if !this.lingers {
+            let result = Pin::new(&mut this.inner).poll_shutdown(cx);
+            let result = this.written(result, |()| 0, cx);
+            if this.dialogue.stage() != Stage::Multiplexed {
+                return result;
+            }
+            ready!(result)?;
+            // A client of HTTP/2 speaks while it is answered: it makes room for more. What
+            // it says to a closed socket is answered with a reset, which takes what it has
+            // not read yet of its answer with it.
+            this.lingers = true;
+            this.since = None;
+        }
+        this.throw_away(cx)
     }
 }
 

@@ -16,7 +16,7 @@ impl Connection {
     /// Nothing has come; see whether it is too late for it to come.
     pub(super) fn wait_to_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let limits = &self.dialogue.terms().limits;
-        let stage = self.dialogue.stage();
+        let stage = if self.lingers { Stage::Refused } else { self.dialogue.stage() };
         let deadline = match stage {
             Stage::Opening => self.opened + limits.header_timeout.get(),
             Stage::Idle => *self.since.get_or_insert_with(Instant::now) + limits.idle_timeout.get(),
