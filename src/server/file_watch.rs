@@ -48,7 +48,7 @@ impl FileWatches {
             self.watch = Some(Watch::begin());
         }
         if let Some(watch) = &mut self.watch {
-            watch.keep(files.iter().map(|file| folder(file).to_owned()).collect());
+            watch.keep(files.iter().flat_map(|file| folders(file)).collect());
         }
         self.files.retain(|file, _| files.contains(file));
         let mut begun = false;
@@ -132,11 +132,15 @@ impl Watch {
     }
 }
 
-fn folder(file: &Path) -> &Path {
-    match file.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
+/// Where a change of the file shows: in its folder, and in that of the file that it
+/// is a link to.
+fn folders(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let linked = std::fs::canonicalize(file).ok();
+    let folder = |file: PathBuf| match file.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    [Some(file.to_owned()), linked].into_iter().flatten().map(folder)
 }
 
 /// Whether a file may have another content since. To read one is an event too, our own
@@ -209,6 +213,26 @@ mod tests {
         tokio::time::timeout(EVENT, watches.changed()).await.unwrap();
         // What is watched anew may be old by now.
         assert!(watches.keep(&[one, other]));
+    }
+
+    /// As certbot and Kubernetes lay files out.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_a_link_leads_to_is_watched_and_so_is_the_link() {
+        use std::os::unix::fs::symlink;
+
+        let [here, there] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let links_to = files(there.path(), &["a", "b"]);
+        let link = here.path().join("link");
+        symlink(&links_to[0], &link).unwrap();
+        let mut watches = FileWatches::default();
+        watches.keep(std::slice::from_ref(&link));
+        std::fs::write(&links_to[0], "new").unwrap();
+        tokio::time::timeout(EVENT, watches.changed()).await.unwrap();
+        let beside = here.path().join("beside");
+        symlink(&links_to[1], &beside).unwrap();
+        std::fs::rename(&beside, &link).unwrap();
+        tokio::time::timeout(EVENT, watches.changed()).await.unwrap();
     }
 
     #[tokio::test]
