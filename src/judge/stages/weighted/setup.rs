@@ -191,7 +191,7 @@ impl<'a> Setup<'a> {
         commands.push(format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}"));
         if requests > 0 {
             commands.push(format!(
-                "pingora-lab probe --no-keepalive --count {requests} --url http://127.0.0.1:6188{}",
+                "pingora-lab probe --no-keepalive --count {requests} http://127.0.0.1:6188{}",
                 self.pools[pool].prefix
             ));
         }
