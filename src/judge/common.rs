@@ -23,6 +23,15 @@ pub const DIAGNOSES: &[&str] = &[
     "runtime-in-runtime",
     "listens-elsewhere",
     "never-listened",
+    // It does not refuse a file that it can't use as it should.
+    "crashes-on-bad-file",
+    "exit-code-zero",
+    "neither-runs-nor-ends",
+    "message-on-stdout",
+    "file-not-named",
+    "line-not-named",
+    "wrong-line",
+    "listened-before-refusing",
     // It does not live.
     "program-ended",
     "out-of-memory",

@@ -94,6 +94,11 @@ impl Scene {
         }
     }
 
+    /// The stage whose check this is.
+    pub fn stage(&self) -> &'static str {
+        self.stage
+    }
+
     /// Recording backends, named `backend 1` and so on.
     ///
     /// # Errors

@@ -9,11 +9,14 @@ mod looks;
 mod named_proxy;
 mod own;
 mod path_routing;
+mod refused;
 mod request_headers;
 mod response_headers;
 mod round_robin;
 mod starts;
+mod together;
 mod turns;
+mod weighted;
 
 use super::stage::Stage;
 
@@ -28,6 +31,7 @@ pub const STAGES: &[&Stage] = &[
     &path_routing::STAGE,
     &access_log::STAGE,
     &configuration::STAGE,
+    &weighted::STAGE,
 ];
 
 /// The stage of this id.

@@ -1,169 +1,78 @@
-//! A file that is right, and what people do to it.
+//! What people do to a file that was right.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
+use crate::judge::stages::refused::{BadFile, RightFile};
 
-use crate::judge::config_file::ConfigFile;
-use crate::judge::diagnosis::Finding;
-use crate::judge::scene::{Addresses, Scene};
-
-/// So many lines stand before the first table. The numbers of the lines that matter
-/// are then none that a message would have for another reason: a column, a part of an
-/// address.
-const COMMENTS: RangeInclusive<u64> = 60..=75;
-
-/// A file that no program may start with.
-#[derive(Clone, Debug)]
-pub struct BadFile {
-    /// The whole.
-    pub file: ConfigFile,
-    /// The lines of which one must be named; none where there is none to name.
-    pub lines: Option<RangeInclusive<usize>>,
-    /// What is wrong, as it stands in the file.
-    pub wrong: String,
+/// Keys that there are not: for each kind of table one, and one of the whole.
+pub fn unknown_keys(right: &RightFile<'_>) -> Vec<BadFile> {
+    let draw = &right.scene.draw;
+    let misspelt = |words: &[&str]| (*draw.pick(words)).to_owned();
+    let first = right.line("[[listener]]", 0, "");
+    let whole = format!("{} = 3", misspelt(&["listen", "thread", "pools", &draw.word()]));
+    let whole = BadFile::at(right.file.clone().with_line_before(first, whole), first);
+    let key = misspelt(&["adress", "port", "backlog_size", &draw.word()]);
+    let listener = right.behind("[[listener]]", 0, "address", &format!("{key} = 8"));
+    let key = misspelt(&["backends", "balanced", "weigth", &draw.word()]);
+    let pool = right.behind("[[pool]]", 1, "name", &format!("{key} = \"{}\"", draw.word()));
+    let key = misspelt(&["intervall", "periode", &draw.word()]);
+    let check = right.behind("[pool.health_check]", 1, "interval", &format!("{key} = \"3s\""));
+    let key = misspelt(&["adress", "wieght", "host", &draw.word()]);
+    let backend = right.behind("[[pool.backend]]", 3, "address", &format!("{key} = 5"));
+    let key = misspelt(&["prefx", "host", "upstream", &draw.word()]);
+    let route = right.behind("[[route]]", 1, "prefix", &format!("{key} = \"/{}\"", draw.word()));
+    vec![backend, route, pool, listener, check, whole]
 }
 
-/// A right file, to be made bad.
-#[derive(Debug)]
-pub struct RightFile<'a> {
-    scene: &'a Scene,
-    file: ConfigFile,
+/// Values that are not what they must be.
+pub fn wrong_values(right: &RightFile<'_>) -> Vec<BadFile> {
+    let draw = &right.scene.draw;
+    let port = draw.number(2000..9000);
+    let no_address = [
+        format!("address = \"127.0.0.1:{}\"", 90_000 + port),
+        "address = \"127.0.0.1\"".to_owned(),
+        format!("address = \"127.0.0.1:{}\"", draw.word()),
+    ];
+    let interval = format!("interval = {}", 1000 + port);
+    vec![
+        right.instead("[[pool.backend]]", 1, "address", &format!("address = {port}")),
+        right.instead("[[pool.backend]]", 2, "address", draw.pick::<String>(&no_address)),
+        right.instead("[pool.health_check]", 0, "interval", &interval),
+        right.instead("[[route]]", 0, "hosts", &format!("hosts = \"{}.test\"", draw.word())),
+        right.instead("[[listener]]", 0, "address", draw.pick::<String>(&no_address)),
+    ]
 }
 
-// === impl BadFile ===
-
-impl BadFile {
-    /// A file of which this one line is wrong.
-    fn at(file: ConfigFile, line: usize) -> Self {
-        let wrong = file.at(line).to_owned();
-        Self { file, lines: Some(line..=line), wrong }
-    }
+/// What is no TOML.
+pub fn no_toml(right: &RightFile<'_>) -> Vec<BadFile> {
+    let word = right.scene.draw.word();
+    let open = format!("prefix = \"/{word}");
+    let bare = format!("name = {word}");
+    let no_sign = format!("prefix \"/{word}\"");
+    vec![
+        right.instead("[[route]]", 1, "prefix", right.scene.draw.pick::<String>(&[open, no_sign])),
+        right.instead("[[pool]]", 1, "name", &bare),
+        right.instead("[[route]]", 2, "", "[[route]"),
+        right.behind("[[route]]", 1, "prefix", &format!("prefix = \"/{word}\"")),
+    ]
 }
 
-// === impl RightFile ===
+/// A pool without a backend: with an empty list, and with none.
+pub fn empty_lists(right: &RightFile<'_>) -> Vec<BadFile> {
+    let pool = right.line("[[pool]]", 1, "");
+    let route = right.line("[[route]]", 0, "");
+    let first = right.line("[[pool.backend]]", 2, "");
+    let none = right.file.clone().without_lines(first..route);
+    let list = none.clone().with_line_before(pool + 2, "backend = []");
+    let name = none.at(pool + 1).to_owned();
+    // Any line of the pool will do, and the place where its list would be.
+    let bad = |file, end, wrong| BadFile { file, lines: Some(pool..=end), wrong };
+    vec![
+        bad(list, first + 1, "backend = []".to_owned()),
+        bad(none, first, format!("{name}, and no [[pool.backend]]")),
+    ]
+}
 
-impl<'a> RightFile<'a> {
-    /// One listener, two pools of two backends each, three routes.
-    ///
-    /// # Errors
-    ///
-    /// There is no free port, which is inconclusive.
-    pub fn drawn(scene: &'a Scene, at: Addresses) -> Result<Self, Finding> {
-        let draw = &scene.draw;
-        let mut file = ConfigFile::new();
-        for _ in 0..draw.number(*COMMENTS.start()..*COMMENTS.end()) {
-            file = file.line(format!("# {} {}", draw.word(), draw.word()));
-        }
-        file = file.listener(at.listen);
-        let pools = [draw.word(), draw.word()];
-        for pool in &pools {
-            let backends = [scene.free_address()?, scene.free_address()?];
-            let interval = Duration::from_millis(draw.number(20_000..60_000));
-            file = file.pool(pool, Some(interval), backends);
-        }
-        let (host, prefix) = (format!("{}.test", draw.word()), format!("/{}", draw.word()));
-        file = file.route(&[&host], None, &pools[0]).route(&[], Some(&prefix), &pools[1]).route(
-            &[],
-            None,
-            &pools[0],
-        );
-        Ok(Self { scene, file })
-    }
-
-    fn line(&self, header: &str, nth: usize, key: &str) -> usize {
-        self.file.line_of(header, nth, key).unwrap_or(1)
-    }
-
-    fn instead(&self, header: &str, nth: usize, key: &str, line: &str) -> BadFile {
-        let at = self.line(header, nth, key);
-        BadFile::at(self.file.clone().with_line(at, line), at)
-    }
-
-    fn behind(&self, header: &str, nth: usize, key: &str, line: &str) -> BadFile {
-        let at = self.line(header, nth, key) + 1;
-        BadFile::at(self.file.clone().with_line_before(at, line), at)
-    }
-
-    /// Keys that there are not: for each kind of table one, and one of the whole.
-    pub fn unknown_keys(&self) -> Vec<BadFile> {
-        let draw = &self.scene.draw;
-        let misspelt = |words: &[&str]| (*draw.pick(words)).to_owned();
-        let first = self.line("[[listener]]", 0, "");
-        let whole = format!("{} = 3", misspelt(&["listen", "thread", "pools", &draw.word()]));
-        let whole = BadFile::at(self.file.clone().with_line_before(first, whole), first);
-        let key = misspelt(&["adress", "port", "backlog_size", &draw.word()]);
-        let listener = self.behind("[[listener]]", 0, "address", &format!("{key} = 8"));
-        let key = misspelt(&["backends", "balanced", "weigth", &draw.word()]);
-        let pool = self.behind("[[pool]]", 1, "name", &format!("{key} = \"{}\"", draw.word()));
-        let key = misspelt(&["intervall", "periode", &draw.word()]);
-        let check = self.behind("[pool.health_check]", 1, "interval", &format!("{key} = \"3s\""));
-        let key = misspelt(&["adress", "wieght", "host", &draw.word()]);
-        let backend = self.behind("[[pool.backend]]", 3, "address", &format!("{key} = 5"));
-        let key = misspelt(&["prefx", "host", "upstream", &draw.word()]);
-        let route = self.behind("[[route]]", 1, "prefix", &format!("{key} = \"/{}\"", draw.word()));
-        vec![backend, route, pool, listener, check, whole]
-    }
-
-    /// Values that are not what they must be.
-    pub fn wrong_values(&self) -> Vec<BadFile> {
-        let draw = &self.scene.draw;
-        let port = draw.number(2000..9000);
-        let no_address = [
-            format!("address = \"127.0.0.1:{}\"", 90_000 + port),
-            "address = \"127.0.0.1\"".to_owned(),
-            format!("address = \"127.0.0.1:{}\"", draw.word()),
-        ];
-        let interval = format!("interval = {}", 1000 + port);
-        vec![
-            self.instead("[[pool.backend]]", 1, "address", &format!("address = {port}")),
-            self.instead("[[pool.backend]]", 2, "address", draw.pick::<String>(&no_address)),
-            self.instead("[pool.health_check]", 0, "interval", &interval),
-            self.instead("[[route]]", 0, "hosts", &format!("hosts = \"{}.test\"", draw.word())),
-            self.instead("[[listener]]", 0, "address", draw.pick::<String>(&no_address)),
-        ]
-    }
-
-    /// What is no TOML.
-    pub fn no_toml(&self) -> Vec<BadFile> {
-        let word = self.scene.draw.word();
-        let open = format!("prefix = \"/{word}");
-        let bare = format!("name = {word}");
-        let no_sign = format!("prefix \"/{word}\"");
-        vec![
-            self.instead(
-                "[[route]]",
-                1,
-                "prefix",
-                self.scene.draw.pick::<String>(&[open, no_sign]),
-            ),
-            self.instead("[[pool]]", 1, "name", &bare),
-            self.instead("[[route]]", 2, "", "[[route]"),
-            self.behind("[[route]]", 1, "prefix", &format!("prefix = \"/{word}\"")),
-        ]
-    }
-
-    /// A pool without a backend: with an empty list, and with none.
-    pub fn empty_lists(&self) -> Vec<BadFile> {
-        let pool = self.line("[[pool]]", 1, "");
-        let route = self.line("[[route]]", 0, "");
-        let first = self.line("[[pool.backend]]", 2, "");
-        let none = self.file.clone().without_lines(first..route);
-        let list = none.clone().with_line_before(pool + 2, "backend = []");
-        let name = none.at(pool + 1).to_owned();
-        // Any line of the pool will do, and the place where its list would be.
-        let bad = |file, end, wrong| BadFile { file, lines: Some(pool..=end), wrong };
-        vec![
-            bad(list, first + 1, "backend = []".to_owned()),
-            bad(none, first, format!("{name}, and no [[pool.backend]]")),
-        ]
-    }
-
-    /// A route to a pool that is not there.
-    pub fn unknown_pools(&self) -> Vec<BadFile> {
-        let line = format!("pool = \"{}\"", self.scene.draw.word());
-        vec![
-            self.instead("[[route]]", 1, "pool", &line),
-            self.instead("[[route]]", 2, "pool", &line),
-        ]
-    }
+/// A route to a pool that is not there.
+pub fn unknown_pools(right: &RightFile<'_>) -> Vec<BadFile> {
+    let line = format!("pool = \"{}\"", right.scene.draw.word());
+    vec![right.instead("[[route]]", 1, "pool", &line), right.instead("[[route]]", 2, "pool", &line)]
 }

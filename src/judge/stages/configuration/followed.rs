@@ -16,6 +16,7 @@ use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 use crate::judge::stages::looks::Looks;
+use crate::judge::stages::refused;
 use crate::judge::stages::turns::in_words;
 
 /// How often each backend must be looked at, of a file that says how often.
@@ -177,23 +178,20 @@ impl<'a> Setup<'a> {
         settings.extend([("LAB_LISTEN", &*elsewhere), ("LAB_HEALTH_INTERVAL_MS", "30000")]);
         let write = |listen| self.file(listen);
         let started = self.scene.start_configured(&[], &settings, &write).await;
-        started.map_err(|finding| match finding {
-            Finding::Fail(found) => {
-                let actual = found.evidence.get("actual").and_then(|actual| actual.as_str());
-                let elsewhere_only = actual == Some(&*elsewhere);
+        started.map_err(|finding| {
+            if matches!(finding, Finding::Inconclusive(_)) {
+                return finding;
+            }
+            let actual = finding.diagnosis().evidence.get("actual").and_then(|one| one.as_str());
+            let elsewhere_only = actual == Some(&*elsewhere);
+            let finding = refused::good_file_refused(finding, "good-file-refused");
+            finding.map(|found| {
                 let id = match found.id {
                     "listens-elsewhere" if elsewhere_only => "file-ignored",
-                    "exited-at-once" | "panicked-at-start" => "good-file-refused",
                     id => id,
                 };
-                let output = found.evidence.get("output").cloned().unwrap_or_default();
-                let said = output.as_array().and_then(|lines| lines.first()?.as_str());
-                let said = said.unwrap_or("nothing").to_owned();
-                let exit = found.evidence.get("exit").cloned().unwrap_or_default();
-                let found = found.renamed(id).with("said", said).with("exit", exit);
-                found.with("elsewhere", &*elsewhere).repeat(self.by_hand(None)).fail()
-            }
-            inconclusive => inconclusive,
+                found.renamed(id).with("elsewhere", &*elsewhere).repeat(self.by_hand(None))
+            })
         })
     }
 

@@ -3,9 +3,7 @@
 
 mod bad_files;
 mod followed;
-mod nothing_listens;
 mod refused;
-mod watch;
 
 use futures_util::FutureExt;
 
@@ -35,90 +33,38 @@ pub const STAGE: Stage = Stage {
         },
         Check {
             id: "unknown-key",
-            diagnoses: &[
-                "unknown-key-accepted",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-                "line-not-named",
-                "wrong-line",
-            ],
+            diagnoses: &["unknown-key-accepted"],
             run: |scene| refused::unknown_key(scene).boxed(),
         },
         Check {
             id: "wrong-type",
-            diagnoses: &[
-                "wrong-value-accepted",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-                "line-not-named",
-                "wrong-line",
-            ],
+            diagnoses: &["wrong-value-accepted"],
             run: |scene| refused::wrong_type(scene).boxed(),
         },
         Check {
             id: "syntax-error",
-            diagnoses: &[
-                "syntax-error-hidden",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-                "line-not-named",
-                "wrong-line",
-            ],
+            diagnoses: &["syntax-error-hidden"],
             run: |scene| refused::syntax_error(scene).boxed(),
         },
         Check {
             id: "missing-file",
-            diagnoses: &[
-                "missing-file-hidden",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-            ],
+            diagnoses: &["missing-file-hidden"],
             run: |scene| refused::missing_file(scene).boxed(),
         },
         Check {
             id: "empty-list",
-            diagnoses: &[
-                "empty-list-accepted",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-                "line-not-named",
-                "wrong-line",
-            ],
+            diagnoses: &["empty-list-accepted"],
             run: |scene| refused::empty_list(scene).boxed(),
         },
         Check {
             id: "unknown-pool",
-            diagnoses: &[
-                "unknown-pool-accepted",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-                "line-not-named",
-                "wrong-line",
-            ],
+            diagnoses: &["unknown-pool-accepted"],
             run: |scene| refused::unknown_pool(scene).boxed(),
         },
         Check {
             id: "nothing-listens",
-            diagnoses: &["listened-before-refusing"],
-            run: |scene| nothing_listens::nothing_listens(scene).boxed(),
+            diagnoses: &[],
+            run: |scene| refused::nothing_listens(scene).boxed(),
         },
     ],
 };

@@ -8,8 +8,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use super::bad_files::{BadFile, RightFile};
-use super::refused::{Run, by_hand, plan};
+use super::bad_file::{BadFile, RightFile};
+use super::run::Run;
 use super::watch::Watch;
 use crate::judge::diagnosis::Finding;
 use crate::judge::scene::{Addresses, Scene};
@@ -18,50 +18,52 @@ use crate::judge::stage::Outcome;
 /// What would be found if it were about that here.
 const NOT_ASKED: &str = "neither-runs-nor-ends";
 
-/// What people do to a file.
-type Kind = fn(&RightFile<'_>) -> Vec<BadFile>;
+/// What makes a file bad.
+pub type Kind = fn(&RightFile<'_>) -> Vec<BadFile>;
 
-/// Those of which half could be served come first.
-const KINDS: [Kind; 5] = [
-    |right| right.unknown_pools(),
-    |right| right.empty_lists(),
-    |right| right.wrong_values(),
-    |right| right.unknown_keys(),
-    |right| right.no_toml(),
-];
-
-/// One file of each kind.
-pub async fn nothing_listens(scene: &Scene) -> Outcome {
-    for kind in KINDS {
-        // Both are drawn, whether the second is needed or not: that depends on who is
-        // quicker, and what comes of a seed does not.
-        let (first, second) = (Free::drawn(scene, kind)?, Free::drawn(scene, kind)?);
-        plan(scene, &first.bad);
-        let (run, seen) = first.run(scene).await?;
-        // A port is free for all: somebody else may have come to this one just then,
-        // and does not come to two.
-        let again = match seen {
-            Some(_) if run.stay.listened.is_empty() => second.run(scene).await?.1,
-            seen => seen,
-        };
-        let Free { at, bad } = first;
-        if let (Some(address), Some(_)) = (seen, again) {
-            let actual = format!("for a moment somebody could connect to {address}");
-            return Err(run
-                .found("listened-before-refusing")
-                .compared("no listener at any time", actual)
-                .with("address", address.to_string())
-                .with("wrong", &*bad.wrong)
-                .repeat(by_hand(&bad))
-                .fail());
-        }
-        // How it refuses the file is what the other checks are about.
-        if run.refuses(NOT_ASKED, &bad).is_err() {
-            return Ok(());
-        }
-        while_taken(scene, at, &bad).await?;
+/// The first file of this kind.
+///
+/// # Errors
+///
+/// Somebody listened.
+pub async fn unheard(scene: &Scene, kind: Kind) -> Result<Heard, Finding> {
+    // Both are drawn, whether the second is needed or not: that depends on who is
+    // quicker, and what comes of a seed does not.
+    let (first, second) = (Free::drawn(scene, kind)?, Free::drawn(scene, kind)?);
+    first.bad.plan(scene);
+    let (run, seen) = first.run(scene).await?;
+    // A port is free for all: somebody else may have come to this one just then,
+    // and does not come to two.
+    let again = match seen {
+        Some(_) if run.stay.listened.is_empty() => second.run(scene).await?.1,
+        seen => seen,
+    };
+    let Free { at, bad } = first;
+    if let (Some(address), Some(_)) = (seen, again) {
+        let actual = format!("for a moment somebody could connect to {address}");
+        return Err(run
+            .found("listened-before-refusing")
+            .compared("no listener at any time", actual)
+            .with("address", address.to_string())
+            .with("wrong", &*bad.wrong)
+            .repeat(bad.by_hand(scene))
+            .fail());
     }
-    Ok(())
+    // How it refuses the file is what other checks are about.
+    if run.refuses(scene, NOT_ASKED, &bad).is_err() {
+        return Ok(Heard::NotRefused);
+    }
+    while_taken(scene, at, &bad).await?;
+    Ok(Heard::Nothing)
+}
+
+/// What came of a bad file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It was refused, and nothing listened.
+    Nothing,
+    /// It was not refused as it should be: of listening nothing can be said.
+    NotRefused,
 }
 
 /// A bad file, and addresses that are free.
@@ -99,7 +101,7 @@ async fn while_taken(scene: &Scene, at: Addresses, bad: &BadFile) -> Outcome {
     let taken = [take(at.listen)?, take(at.elsewhere)?];
     let run = Run::of(scene, at, &scene.write(&bad.file)?).await?;
     drop(taken);
-    if run.refuses(NOT_ASKED, bad).is_ok() {
+    if run.refuses(scene, NOT_ASKED, bad).is_ok() {
         return Ok(());
     }
     let found = run.found("listened-before-refusing");
@@ -110,7 +112,7 @@ async fn while_taken(scene: &Scene, at: Addresses, bad: &BadFile) -> Outcome {
         .repeat(
             [format!("nc -lk {} {}", at.listen.ip(), at.listen.port())]
                 .into_iter()
-                .chain(by_hand(bad))
+                .chain(bad.by_hand(scene))
                 .collect(),
         )
         .fail())
