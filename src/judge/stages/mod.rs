@@ -2,6 +2,7 @@
 
 mod access_log;
 mod configuration;
+mod consistent_hashing;
 mod failures;
 mod first_proxy;
 mod health_checks;
@@ -31,6 +32,7 @@ pub const STAGES: &[&Stage] = &[
     &path_routing::STAGE,
     &access_log::STAGE,
     &configuration::STAGE,
+    &consistent_hashing::STAGE,
     &weighted::STAGE,
 ];
 
