@@ -33,6 +33,24 @@ pub struct Setup<'a> {
     interval: Option<Duration>,
 }
 
+/// Backends whose weights would be others, were they put into the order of their addresses.
+fn unsorted(
+    scene: &Scene,
+    name: &str,
+    weights: &Weights,
+) -> Result<Vec<RecordingBackend>, Finding> {
+    let all = weights.all();
+    loop {
+        let backends = scene.backends_named(name, all.len())?;
+        let mut sorted: Vec<_> = (0..all.len()).collect();
+        sorted.sort_by_key(|place| backends[*place].address());
+        let moved = sorted.iter().zip(&all).any(|(place, weight)| all[*place] != *weight);
+        if moved || all.iter().all(|weight| *weight == all[0]) {
+            return Ok(backends);
+        }
+    }
+}
+
 // === impl Setup ===
 
 impl<'a> Setup<'a> {
@@ -49,7 +67,7 @@ impl<'a> Setup<'a> {
         let mut pools = Vec::new();
         for weights in weights {
             let name = scene.draw.word();
-            let backends = scene.backends_named(&name, weights.all().len())?;
+            let backends = unsorted(scene, &name, &weights)?;
             scene.plan(format!("{name} with weights {:?}", weights.said().collect::<Vec<_>>()));
             pools.push(Pool { prefix: format!("/anything/{name}"), name, weights, backends });
         }
