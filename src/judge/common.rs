@@ -52,6 +52,15 @@ pub const DIAGNOSES: &[&str] = &[
     "status-changed",
     "answer-header-changed",
     "answer-body-changed",
+    // It refuses a file that is right, or does not refuse a wrong one as it should.
+    "good-file-refused",
+    "crashes-on-bad-file",
+    "exit-code-zero",
+    "neither-runs-nor-ends",
+    "message-on-stdout",
+    "file-not-named",
+    "line-not-named",
+    "wrong-line",
     // Nothing was shown about it.
     PORT_TAKEN,
     "no-such-address",

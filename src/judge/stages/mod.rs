@@ -9,6 +9,8 @@ mod looks;
 mod named_proxy;
 mod own;
 mod path_routing;
+mod rate_limiting;
+mod refused;
 mod request_headers;
 mod response_headers;
 mod round_robin;
@@ -28,6 +30,7 @@ pub const STAGES: &[&Stage] = &[
     &path_routing::STAGE,
     &access_log::STAGE,
     &configuration::STAGE,
+    &rate_limiting::STAGE,
 ];
 
 /// The stage of this id.

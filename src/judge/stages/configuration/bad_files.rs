@@ -6,38 +6,18 @@ use std::time::Duration;
 use crate::judge::config_file::ConfigFile;
 use crate::judge::diagnosis::Finding;
 use crate::judge::scene::{Addresses, Scene};
+use crate::judge::stages::refused::BadFile;
 
 /// So many lines stand before the first table. The numbers of the lines that matter
 /// are then none that a message would have for another reason: a column, a part of an
 /// address.
 const COMMENTS: RangeInclusive<u64> = 60..=75;
 
-/// A file that no program may start with.
-#[derive(Clone, Debug)]
-pub struct BadFile {
-    /// The whole.
-    pub file: ConfigFile,
-    /// The lines of which one must be named; none where there is none to name.
-    pub lines: Option<RangeInclusive<usize>>,
-    /// What is wrong, as it stands in the file.
-    pub wrong: String,
-}
-
 /// A right file, to be made bad.
 #[derive(Debug)]
 pub struct RightFile<'a> {
     scene: &'a Scene,
     file: ConfigFile,
-}
-
-// === impl BadFile ===
-
-impl BadFile {
-    /// A file of which this one line is wrong.
-    fn at(file: ConfigFile, line: usize) -> Self {
-        let wrong = file.at(line).to_owned();
-        Self { file, lines: Some(line..=line), wrong }
-    }
 }
 
 // === impl RightFile ===

@@ -183,14 +183,9 @@ impl<'a> Setup<'a> {
                 let elsewhere_only = actual == Some(&*elsewhere);
                 let id = match found.id {
                     "listens-elsewhere" if elsewhere_only => "file-ignored",
-                    "exited-at-once" | "panicked-at-start" => "good-file-refused",
                     id => id,
                 };
-                let output = found.evidence.get("output").cloned().unwrap_or_default();
-                let said = output.as_array().and_then(|lines| lines.first()?.as_str());
-                let said = said.unwrap_or("nothing").to_owned();
-                let exit = found.evidence.get("exit").cloned().unwrap_or_default();
-                let found = found.renamed(id).with("said", said).with("exit", exit);
+                let found = found.renamed(id);
                 found.with("elsewhere", &*elsewhere).repeat(self.by_hand(None)).fail()
             }
             inconclusive => inconclusive,

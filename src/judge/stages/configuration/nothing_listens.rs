@@ -8,12 +8,13 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use super::bad_files::{BadFile, RightFile};
-use super::refused::{Run, by_hand, plan};
+use super::ID;
+use super::bad_files::RightFile;
 use super::watch::Watch;
 use crate::judge::diagnosis::Finding;
 use crate::judge::scene::{Addresses, Scene};
 use crate::judge::stage::Outcome;
+use crate::judge::stages::refused::{BadFile, Run};
 
 /// What would be found if it were about that here.
 const NOT_ASKED: &str = "neither-runs-nor-ends";
@@ -36,7 +37,7 @@ pub async fn nothing_listens(scene: &Scene) -> Outcome {
         // Both are drawn, whether the second is needed or not: that depends on who is
         // quicker, and what comes of a seed does not.
         let (first, second) = (Free::drawn(scene, kind)?, Free::drawn(scene, kind)?);
-        plan(scene, &first.bad);
+        first.bad.plan(scene);
         let (run, seen) = first.run(scene).await?;
         // A port is free for all: somebody else may have come to this one just then,
         // and does not come to two.
@@ -52,7 +53,7 @@ pub async fn nothing_listens(scene: &Scene) -> Outcome {
                 .compared("no listener at any time", actual)
                 .with("address", address.to_string())
                 .with("wrong", &*bad.wrong)
-                .repeat(by_hand(&bad))
+                .repeat(bad.by_hand(ID))
                 .fail());
         }
         // How it refuses the file is what the other checks are about.
@@ -110,7 +111,7 @@ async fn while_taken(scene: &Scene, at: Addresses, bad: &BadFile) -> Outcome {
         .repeat(
             [format!("nc -lk {} {}", at.listen.ip(), at.listen.port())]
                 .into_iter()
-                .chain(by_hand(bad))
+                .chain(bad.by_hand(ID))
                 .collect(),
         )
         .fail())
