@@ -9,6 +9,7 @@ mod looks;
 mod named_proxy;
 mod own;
 mod path_routing;
+mod rate_limiting;
 mod refused;
 mod request_headers;
 mod response_headers;
@@ -31,6 +32,7 @@ pub const STAGES: &[&Stage] = &[
     &path_routing::STAGE,
     &access_log::STAGE,
     &configuration::STAGE,
+    &rate_limiting::STAGE,
     &weighted::STAGE,
 ];
 

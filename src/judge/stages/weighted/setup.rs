@@ -13,7 +13,6 @@ use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::exchange::Exchange;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
-use crate::judge::stages::refused::good_file_refused;
 
 /// A pool, and its route.
 pub struct Pool {
@@ -87,12 +86,12 @@ impl<'a> Setup<'a> {
             self.file(listen, |pool| pool.backends.iter().map(RecordingBackend::address).collect())
         };
         let started = self.scene.start_configured(&[], &[], &file).await;
-        started.map_err(|finding| {
-            let finding = good_file_refused(finding, "weight-not-known");
-            match finding.diagnosis().id {
-                "weight-not-known" => finding.map(|found| found.repeat(self.by_hand(0, 0))),
-                _ => finding,
+        // What this stage adds to the file has words of its own.
+        started.map_err(|finding| match finding.diagnosis().id {
+            "good-file-refused" => {
+                finding.map(|found| found.renamed("weight-not-known").repeat(self.by_hand(0, 0)))
             }
+            _ => finding,
         })
     }
 
