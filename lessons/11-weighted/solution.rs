@@ -511,8 +511,9 @@ impl Config {
         };
         let pool = |name: &str, default: &str| -> Result<PoolConfig, String> {
             let list = setting(name, default);
-            let backend =
-                list.split(',').map(|one| Ok(BackendConfig { address: address(name, one)?, weight: NonZeroU16::MIN }));
+            let backend = list.split(',').map(|one| {
+                Ok(BackendConfig { address: address(name, one)?, weight: NonZeroU16::MIN })
+            });
             Ok(PoolConfig {
                 name: nowhere(name.to_owned()),
                 health_check: HealthCheckConfig { interval },

@@ -1,8 +1,11 @@
-//! Weighted round robin: backends take turns by their weights, and smoothly.
+//! 11 weighted. Backends get requests by their weights, exactly over a cycle, and not in
+//! bursts; those that are left share by theirs. A weight of 0 is refused at start.
+//! 加权轮询：请求按权重分给后端，一个周期内恰好，而且不扎堆；有后端宕机时，其余的按各自的
+//! 权重分。权重为 0，启动时就拒绝。
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,9 +21,6 @@ use governor::{Quota, RateLimiter};
 use pingora::http::ResponseHeader;
 use pingora::prelude::*;
 use pingora::services::background::GenBackgroundService;
-use pingora_load_balancing::discovery::Static;
-use pingora_load_balancing::selection::{BackendIter, BackendSelection};
-use pingora_load_balancing::{Backend, Backends};
 use pingora_proxy::FailToProxy;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
@@ -77,10 +77,10 @@ struct RateLimitConfig {
 #[serde(deny_unknown_fields)]
 struct BackendConfig {
     address: SocketAddr,
-    /// Its share, beside the weights of the others. A backend that is to get nothing does
-    /// not belong into the file: 0 is no weight.
-    #[serde(default = "one")]
-    weight: NonZeroU16,
+    // TODO: `weight`, a number from 1 on, and 1 where the file does not say it.
+    // `std::num::NonZeroU16` refuses 0 while the file is read, with the line.
+    // TODO：`weight`，从 1 开始的数，文件里没写就是 1。类型用 `std::num::NonZeroU16`，
+    // 读文件时就会拒绝 0，还带着行号。
 }
 
 #[derive(Deserialize)]
@@ -104,23 +104,15 @@ struct Misfit {
 }
 
 /// Backends that stand for each other: they take turns, and are looked at together.
-type Pool = LoadBalancer<Smooth>;
-
-/// Smooth weighted round robin. With each turn every backend gains its weight; the one with
-/// the most then takes the turn, and pays what all have gained together.
-struct Smooth {
-    backends: Box<[Backend]>,
-    /// What each has gained and not paid, in the order of the backends. The sum is 0.
-    credits: Mutex<Box<[i64]>>,
-}
-
-/// The turn of one request: whoever is due; and if that one is not taken, whoever would have
-/// been due without it.
-struct Turn {
-    pool: Arc<Smooth>,
-    /// Who was offered. All but the last were not taken.
-    offered: Vec<usize>,
-}
+///
+/// TODO: `RoundRobin` knows weights, and gives them out in blocks: AAAAABC. Write a selection
+/// of your own that is smooth: a struct with the backends and a credit for each, in a
+/// `Mutex`; `BackendSelection` for it, and `BackendIter` for the turn of one request. When
+/// `next` is asked again, the backend before was not taken: its turn must be undone.
+/// TODO：`RoundRobin` 认得权重，但是一块一块地发：AAAAABC。自己写一个平滑的选择器：一个结构体，
+/// 里面是后端和各自的积分，放在 `Mutex` 里；为它实现 `BackendSelection`，为一个请求的那一轮实现
+/// `BackendIter`。`next` 被再次询问，说明上一个后端没有被接受：那一轮要撤销。
+type Pool = LoadBalancer<RoundRobin>;
 
 /// What the proxy knows: which pool gets what, and the name by which it signs.
 struct LabProxy {
@@ -365,71 +357,6 @@ impl StateStore for Buckets {
     }
 }
 
-impl BackendSelection for Smooth {
-    type Iter = Turn;
-    type Config = ();
-
-    fn build(backends: &BTreeSet<Backend>) -> Self {
-        let credits = Mutex::new(vec![0; backends.len()].into());
-        Self { backends: backends.iter().cloned().collect(), credits }
-    }
-
-    /// There is no key by which these are chosen.
-    fn iter(self: &Arc<Self>, _key: &[u8]) -> Turn {
-        Turn { pool: Arc::clone(self), offered: Vec::new() }
-    }
-}
-
-impl Smooth {
-    /// The backends that are not left out, with their weights.
-    fn among<'a>(&'a self, without: &'a [usize]) -> impl Iterator<Item = (usize, i64)> + 'a {
-        let weight = |backend: &Backend| i64::try_from(backend.weight).unwrap_or(i64::MAX);
-        let all = self.backends.iter().enumerate();
-        all.filter(|(place, _)| !without.contains(place))
-            .map(move |(place, backend)| (place, weight(backend)))
-    }
-
-    /// A turn without these: the one that takes it, if there is one left.
-    fn take(&self, credits: &mut [i64], without: &[usize]) -> Option<usize> {
-        let mut sum = 0;
-        let mut due: Option<usize> = None;
-        for (place, weight) in self.among(without) {
-            credits[place] += weight;
-            sum += weight;
-            // Of equals the first.
-            if due.is_none_or(|due| credits[place] > credits[due]) {
-                due = Some(place);
-            }
-        }
-        credits[due?] -= sum;
-        due
-    }
-
-    /// As if that turn had not been. It is sums alone, so it does not matter how many turns
-    /// of other requests have come between.
-    fn give_back(&self, credits: &mut [i64], without: &[usize], taken: usize) {
-        for (place, weight) in self.among(without) {
-            credits[place] -= weight;
-            credits[taken] += weight;
-        }
-    }
-}
-
-impl BackendIter for Turn {
-    /// Asked again only if the backend before was not taken: it is down, or has refused this
-    /// request already.
-    fn next(&mut self) -> Option<&Backend> {
-        let Self { pool, offered } = self;
-        let mut credits = pool.credits.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((last, before)) = offered.split_last() {
-            pool.give_back(&mut credits, before, *last);
-        }
-        let due = pool.take(&mut credits, offered)?;
-        offered.push(due);
-        Some(&pool.backends[due])
-    }
-}
-
 impl Ids {
     fn new() -> Self {
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -512,7 +439,7 @@ impl Config {
         let pool = |name: &str, default: &str| -> Result<PoolConfig, String> {
             let list = setting(name, default);
             let backend =
-                list.split(',').map(|one| Ok(BackendConfig { address: address(name, one)?, weight: NonZeroU16::MIN }));
+                list.split(',').map(|one| Ok(BackendConfig { address: address(name, one)? }));
             Ok(PoolConfig {
                 name: nowhere(name.to_owned()),
                 health_check: HealthCheckConfig { interval },
@@ -709,11 +636,6 @@ fn nowhere<T>(value: T) -> Spanned<T> {
     Spanned::new(0..0, value)
 }
 
-/// The weight where the file does not say.
-fn one() -> NonZeroU16 {
-    NonZeroU16::MIN
-}
-
 /// How many clients are remembered where the file does not say.
 fn many() -> NonZeroUsize {
     NonZeroUsize::new(100_000).expect("it is not 0")
@@ -730,14 +652,13 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
 
 /// A pool with its health checks.
 fn pool(config: &PoolConfig) -> GenBackgroundService<Pool> {
-    let backend = |backend: &BackendConfig| {
-        Backend::new_with_weight(&backend.address.to_string(), backend.weight.get().into())
-            .expect("an address need not be resolved")
-    };
-    let backends = config.backend.get_ref().iter().map(backend).collect();
-    // It has none of them before its service has run for the first time, and the proxy
-    // begins after that.
-    let mut pool: Pool = LoadBalancer::from_backends(Backends::new(Static::new(backends)));
+    // TODO: `Backend::new_with_weight` for each, in a `BTreeSet`; then `Static::new`,
+    // `Backends::new`, `LoadBalancer::from_backends`. `try_from_iter` knows no weights.
+    // TODO：每个后端用 `Backend::new_with_weight`，收进 `BTreeSet`；再依次 `Static::new`、
+    // `Backends::new`、`LoadBalancer::from_backends`。`try_from_iter` 不认权重。
+    let addresses = config.backend.get_ref().iter().map(|backend| backend.address);
+    let mut pool: Pool =
+        LoadBalancer::try_from_iter(addresses).expect("addresses need not be resolved");
     pool.set_health_check(TcpHealthCheck::new());
     pool.health_check_frequency = Some(config.health_check.interval);
     pool.parallel_health_check = true;

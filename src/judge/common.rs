@@ -23,15 +23,6 @@ pub const DIAGNOSES: &[&str] = &[
     "runtime-in-runtime",
     "listens-elsewhere",
     "never-listened",
-    // It does not refuse a file that it can't use as it should.
-    "crashes-on-bad-file",
-    "exit-code-zero",
-    "neither-runs-nor-ends",
-    "message-on-stdout",
-    "file-not-named",
-    "line-not-named",
-    "wrong-line",
-    "listened-before-refusing",
     // It does not live.
     "program-ended",
     "out-of-memory",
@@ -61,6 +52,16 @@ pub const DIAGNOSES: &[&str] = &[
     "status-changed",
     "answer-header-changed",
     "answer-body-changed",
+    // It refuses a file that is right, or does not refuse a wrong one as it should.
+    "good-file-refused",
+    "crashes-on-bad-file",
+    "exit-code-zero",
+    "neither-runs-nor-ends",
+    "message-on-stdout",
+    "file-not-named",
+    "line-not-named",
+    "wrong-line",
+    "listened-before-refusing",
     // Nothing was shown about it.
     PORT_TAKEN,
     "no-such-address",

@@ -95,6 +95,12 @@ impl ConfigFile {
         self.table("[[route]]", keys)
     }
 
+    /// With a key more in the table that was written last.
+    #[must_use]
+    pub fn key(self, key: &str, value: impl Into<Value>) -> Self {
+        self.line(format!("{key} = {}", value.into()))
+    }
+
     /// The line, from 1, of a key of the `nth` table with this header, from 0; that of
     /// the header for an empty key.
     pub fn line_of(&self, header: &str, nth: usize, key: &str) -> Option<usize> {

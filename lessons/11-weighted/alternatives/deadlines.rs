@@ -1,4 +1,5 @@
-//! Weighted round robin: backends take turns by their weights, and smoothly.
+//! Weighted round robin by deadlines: the greater its weight, the sooner a backend is due
+//! again. The first deadlines lie apart.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -104,22 +105,22 @@ struct Misfit {
 }
 
 /// Backends that stand for each other: they take turns, and are looked at together.
-type Pool = LoadBalancer<Smooth>;
+type Pool = LoadBalancer<Deadlines>;
 
-/// Smooth weighted round robin. With each turn every backend gains its weight; the one with
-/// the most then takes the turn, and pays what all have gained together.
-struct Smooth {
+/// Earliest deadline first. Time is counted in turns and not in seconds: a backend of weight
+/// 5 is due five times while one of weight 1 is due once.
+struct Deadlines {
     backends: Box<[Backend]>,
-    /// What each has gained and not paid, in the order of the backends. The sum is 0.
-    credits: Mutex<Box<[i64]>>,
+    due: Mutex<Box<[u64]>>,
 }
 
-/// The turn of one request: whoever is due; and if that one is not taken, whoever would have
-/// been due without it.
+/// The turn of one request.
 struct Turn {
-    pool: Arc<Smooth>,
-    /// Who was offered. All but the last were not taken.
-    offered: Vec<usize>,
+    pool: Arc<Deadlines>,
+    /// Who was not taken.
+    refused: Vec<usize>,
+    /// Who was offered last.
+    offered: Option<usize>,
 }
 
 /// What the proxy knows: which pool gets what, and the name by which it signs.
@@ -365,68 +366,59 @@ impl StateStore for Buckets {
     }
 }
 
-impl BackendSelection for Smooth {
+impl BackendSelection for Deadlines {
     type Iter = Turn;
     type Config = ();
 
+    /// Each begins a little later than the one before it. If all began at the same time,
+    /// the light ones would all be due at the very end: AAAAABC.
     fn build(backends: &BTreeSet<Backend>) -> Self {
-        let credits = Mutex::new(vec![0; backends.len()].into());
-        Self { backends: backends.iter().cloned().collect(), credits }
+        let due = (0..backends.len() as u64).map(|place| 2 * place + 1).collect();
+        Self { backends: backends.iter().cloned().collect(), due: Mutex::new(due) }
     }
 
-    /// There is no key by which these are chosen.
     fn iter(self: &Arc<Self>, _key: &[u8]) -> Turn {
-        Turn { pool: Arc::clone(self), offered: Vec::new() }
+        Turn { pool: Arc::clone(self), refused: Vec::new(), offered: None }
     }
 }
 
-impl Smooth {
-    /// The backends that are not left out, with their weights.
-    fn among<'a>(&'a self, without: &'a [usize]) -> impl Iterator<Item = (usize, i64)> + 'a {
-        let weight = |backend: &Backend| i64::try_from(backend.weight).unwrap_or(i64::MAX);
-        let all = self.backends.iter().enumerate();
-        all.filter(|(place, _)| !without.contains(place))
-            .map(move |(place, backend)| (place, weight(backend)))
+impl Deadlines {
+    /// From one deadline of a backend to its next, if it had the weight 1.
+    fn step(&self) -> u64 {
+        2 * self.backends.len() as u64
     }
 
-    /// A turn without these: the one that takes it, if there is one left.
-    fn take(&self, credits: &mut [i64], without: &[usize]) -> Option<usize> {
-        let mut sum = 0;
-        let mut due: Option<usize> = None;
-        for (place, weight) in self.among(without) {
-            credits[place] += weight;
-            sum += weight;
-            // Of equals the first.
-            if due.is_none_or(|due| credits[place] > credits[due]) {
-                due = Some(place);
-            }
-        }
-        credits[due?] -= sum;
-        due
+    fn weight(&self, place: usize) -> u64 {
+        self.backends[place].weight as u64
     }
 
-    /// As if that turn had not been. It is sums alone, so it does not matter how many turns
-    /// of other requests have come between.
-    fn give_back(&self, credits: &mut [i64], without: &[usize], taken: usize) {
-        for (place, weight) in self.among(without) {
-            credits[place] -= weight;
-            credits[taken] += weight;
-        }
+    /// What a deadline of this backend is for that one: not less, and a whole number. So
+    /// nothing is rounded where deadlines are only compared.
+    fn converted(&self, due: u64, from: usize, to: usize) -> u64 {
+        (due * self.weight(to)).div_ceil(self.weight(from))
     }
 }
 
 impl BackendIter for Turn {
-    /// Asked again only if the backend before was not taken: it is down, or has refused this
-    /// request already.
     fn next(&mut self) -> Option<&Backend> {
-        let Self { pool, offered } = self;
-        let mut credits = pool.credits.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((last, before)) = offered.split_last() {
-            pool.give_back(&mut credits, before, *last);
+        let pool = &self.pool;
+        let mut due = pool.due.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = self.offered.take() {
+            // It was not taken, so this was none of its turns.
+            due[last] -= pool.step();
+            self.refused.push(last);
         }
-        let due = pool.take(&mut credits, offered)?;
-        offered.push(due);
-        Some(&pool.backends[due])
+        let left = (0..due.len()).filter(|place| !self.refused.contains(place));
+        let first = left.min_by(|&one, &other| {
+            (due[one] * pool.weight(other)).cmp(&(due[other] * pool.weight(one)))
+        })?;
+        // Who could not be taken at its time is due now, and not in arrears.
+        for &place in &self.refused {
+            due[place] = due[place].max(pool.converted(due[first], first, place));
+        }
+        due[first] += pool.step();
+        self.offered = Some(first);
+        Some(&pool.backends[first])
     }
 }
 
@@ -511,8 +503,9 @@ impl Config {
         };
         let pool = |name: &str, default: &str| -> Result<PoolConfig, String> {
             let list = setting(name, default);
-            let backend =
-                list.split(',').map(|one| Ok(BackendConfig { address: address(name, one)?, weight: NonZeroU16::MIN }));
+            let backend = list.split(',').map(|one| {
+                Ok(BackendConfig { address: address(name, one)?, weight: NonZeroU16::MIN })
+            });
             Ok(PoolConfig {
                 name: nowhere(name.to_owned()),
                 health_check: HealthCheckConfig { interval },

@@ -1,12 +1,13 @@
-//! Weighted round robin: backends take turns by their weights, and smoothly.
+//! Weighted round robin by tables: for each set of backends that are well, the smooth order
+//! of a whole cycle is worked out once; a request costs the next line of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -18,9 +19,7 @@ use governor::{Quota, RateLimiter};
 use pingora::http::ResponseHeader;
 use pingora::prelude::*;
 use pingora::services::background::GenBackgroundService;
-use pingora_load_balancing::discovery::Static;
-use pingora_load_balancing::selection::{BackendIter, BackendSelection};
-use pingora_load_balancing::{Backend, Backends};
+use pingora_load_balancing::Backend;
 use pingora_proxy::FailToProxy;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
@@ -77,9 +76,8 @@ struct RateLimitConfig {
 #[serde(deny_unknown_fields)]
 struct BackendConfig {
     address: SocketAddr,
-    /// Its share, beside the weights of the others. A backend that is to get nothing does
-    /// not belong into the file: 0 is no weight.
-    #[serde(default = "one")]
+    /// Its share, beside those of the others: from 1 on, and 1 if it is not said.
+    #[serde(default = "one", deserialize_with = "weight")]
     weight: NonZeroU16,
 }
 
@@ -103,23 +101,21 @@ struct Misfit {
     place: Option<Range<usize>>,
 }
 
-/// Backends that stand for each other: they take turns, and are looked at together.
-type Pool = LoadBalancer<Smooth>;
+/// Who is well. The turns are none of its business here.
+type Health = LoadBalancer<RoundRobin>;
 
-/// Smooth weighted round robin. With each turn every backend gains its weight; the one with
-/// the most then takes the turn, and pays what all have gained together.
-struct Smooth {
-    backends: Box<[Backend]>,
-    /// What each has gained and not paid, in the order of the backends. The sum is 0.
-    credits: Mutex<Box<[i64]>>,
+/// Backends that stand for each other, with their weights.
+struct Pool {
+    backends: Vec<(Backend, u64)>,
+    health: Arc<Health>,
+    /// By the places of those that take part.
+    tables: RwLock<HashMap<Vec<usize>, Arc<Table>>>,
 }
 
-/// The turn of one request: whoever is due; and if that one is not taken, whoever would have
-/// been due without it.
-struct Turn {
-    pool: Arc<Smooth>,
-    /// Who was offered. All but the last were not taken.
-    offered: Vec<usize>,
+/// The order of a cycle, and how many turns there were.
+struct Table {
+    order: Vec<usize>,
+    turn: AtomicUsize,
 }
 
 /// What the proxy knows: which pool gets what, and the name by which it signs.
@@ -229,12 +225,10 @@ impl ProxyHttp for LabProxy {
             ctx.route.as_ref().ok_or_else(|| Error::explain(HTTPStatus(404), "no route fits"))?;
         let backend = route
             .pool
-            .select_with(b"", 256, |backend, healthy| {
-                healthy && !ctx.failed.contains(&backend.addr.to_string())
-            })
+            .choose(|backend| !ctx.failed.contains(&backend.addr.to_string()))
             .ok_or_else(|| Error::explain(HTTPStatus(503), "no backend is left to try"))?;
         ctx.backend = Some(backend.addr.to_string());
-        Ok(Box::new(HttpPeer::new(backend, false, String::new())))
+        Ok(Box::new(HttpPeer::new(backend.clone(), false, String::new())))
     }
 
     /// No connection was made, so no backend has seen anything of the request:
@@ -365,68 +359,57 @@ impl StateStore for Buckets {
     }
 }
 
-impl BackendSelection for Smooth {
-    type Iter = Turn;
-    type Config = ();
-
-    fn build(backends: &BTreeSet<Backend>) -> Self {
-        let credits = Mutex::new(vec![0; backends.len()].into());
-        Self { backends: backends.iter().cloned().collect(), credits }
+impl Pool {
+    fn new(config: &PoolConfig, health: Arc<Health>) -> Self {
+        let backend = |config: &BackendConfig| {
+            let backend = Backend::new(&config.address.to_string());
+            (backend.expect("an address need not be resolved"), config.weight.get().into())
+        };
+        let backends = config.backend.get_ref().iter().map(backend).collect();
+        Self { backends, health, tables: RwLock::default() }
     }
 
-    /// There is no key by which these are chosen.
-    fn iter(self: &Arc<Self>, _key: &[u8]) -> Turn {
-        Turn { pool: Arc::clone(self), offered: Vec::new() }
+    /// The next of those that are well and may be asked.
+    fn choose(&self, may: impl Fn(&Backend) -> bool) -> Option<&Backend> {
+        let ready = |backend: &Backend| self.health.backends().ready(backend) && may(backend);
+        let places = (0..self.backends.len()).filter(|place| ready(&self.backends[*place].0));
+        let table = self.table(places.collect());
+        let turn = table.turn.fetch_add(1, Relaxed);
+        let place = table.order.get(turn.checked_rem(table.order.len())?)?;
+        Some(&self.backends[*place].0)
+    }
+
+    /// The table for these places; the first that asks for it makes it.
+    fn table(&self, places: Vec<usize>) -> Arc<Table> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = tables.get(&places) {
+            return Arc::clone(table);
+        }
+        drop(tables);
+        let weights: Vec<_> =
+            places.iter().map(|place| (*place, self.backends[*place].1)).collect();
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(tables.entry(places).or_insert_with(|| Arc::new(Table::new(&weights))))
     }
 }
 
-impl Smooth {
-    /// The backends that are not left out, with their weights.
-    fn among<'a>(&'a self, without: &'a [usize]) -> impl Iterator<Item = (usize, i64)> + 'a {
-        let weight = |backend: &Backend| i64::try_from(backend.weight).unwrap_or(i64::MAX);
-        let all = self.backends.iter().enumerate();
-        all.filter(|(place, _)| !without.contains(place))
-            .map(move |(place, backend)| (place, weight(backend)))
-    }
-
-    /// A turn without these: the one that takes it, if there is one left.
-    fn take(&self, credits: &mut [i64], without: &[usize]) -> Option<usize> {
-        let mut sum = 0;
-        let mut due: Option<usize> = None;
-        for (place, weight) in self.among(without) {
-            credits[place] += weight;
-            sum += weight;
-            // Of equals the first.
-            if due.is_none_or(|due| credits[place] > credits[due]) {
-                due = Some(place);
-            }
-        }
-        credits[due?] -= sum;
-        due
-    }
-
-    /// As if that turn had not been. It is sums alone, so it does not matter how many turns
-    /// of other requests have come between.
-    fn give_back(&self, credits: &mut [i64], without: &[usize], taken: usize) {
-        for (place, weight) in self.among(without) {
-            credits[place] -= weight;
-            credits[taken] += weight;
-        }
-    }
-}
-
-impl BackendIter for Turn {
-    /// Asked again only if the backend before was not taken: it is down, or has refused this
-    /// request already.
-    fn next(&mut self) -> Option<&Backend> {
-        let Self { pool, offered } = self;
-        let mut credits = pool.credits.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((last, before)) = offered.split_last() {
-            pool.give_back(&mut credits, before, *last);
-        }
-        let due = pool.take(&mut credits, offered)?;
-        offered.push(due);
-        Some(&pool.backends[due])
+impl Table {
+    /// At each place of the table the backend that is furthest behind its share: of so many
+    /// turns it should have had `turns * weight / sum`.
+    fn new(weights: &[(usize, u64)]) -> Self {
+        let sum: u64 = weights.iter().map(|(_, weight)| weight).sum();
+        let mut had = vec![0; weights.len()];
+        let order = (1..=sum).filter_map(|turns| {
+            let behind = |at: &usize| {
+                let due = i128::from(turns) * i128::from(weights[*at].1);
+                due - i128::from(sum) * i128::from(had[*at])
+            };
+            // Of equals the first, which `max_by_key` would not take.
+            let most = (0..weights.len()).rev().max_by_key(behind)?;
+            had[most] += 1_u64;
+            Some(weights[most].0)
+        });
+        Self { order: order.collect(), turn: AtomicUsize::new(0) }
     }
 }
 
@@ -511,8 +494,9 @@ impl Config {
         };
         let pool = |name: &str, default: &str| -> Result<PoolConfig, String> {
             let list = setting(name, default);
-            let backend =
-                list.split(',').map(|one| Ok(BackendConfig { address: address(name, one)?, weight: NonZeroU16::MIN }));
+            let backend = list.split(',').map(|one| {
+                Ok(BackendConfig { address: address(name, one)?, weight: NonZeroU16::MIN })
+            });
             Ok(PoolConfig {
                 name: nowhere(name.to_owned()),
                 health_check: HealthCheckConfig { interval },
@@ -714,6 +698,15 @@ fn one() -> NonZeroU16 {
     NonZeroU16::MIN
 }
 
+/// A weight, or what is wrong with it in words for who has written it.
+fn weight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU16, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    let weight = u16::try_from(number).ok().and_then(NonZeroU16::new);
+    weight.ok_or_else(|| {
+        de::Error::custom(format!("a weight is a number from 1 to 65535, and not {number}"))
+    })
+}
+
 /// How many clients are remembered where the file does not say.
 fn many() -> NonZeroUsize {
     NonZeroUsize::new(100_000).expect("it is not 0")
@@ -728,20 +721,15 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
     time.ok_or_else(|| de::Error::custom(format!("\"{text}\" is no time: write 500ms or 2s")))
 }
 
-/// A pool with its health checks.
-fn pool(config: &PoolConfig) -> GenBackgroundService<Pool> {
-    let backend = |backend: &BackendConfig| {
-        Backend::new_with_weight(&backend.address.to_string(), backend.weight.get().into())
-            .expect("an address need not be resolved")
-    };
-    let backends = config.backend.get_ref().iter().map(backend).collect();
-    // It has none of them before its service has run for the first time, and the proxy
-    // begins after that.
-    let mut pool: Pool = LoadBalancer::from_backends(Backends::new(Static::new(backends)));
-    pool.set_health_check(TcpHealthCheck::new());
-    pool.health_check_frequency = Some(config.health_check.interval);
-    pool.parallel_health_check = true;
-    background_service(&format!("health checks of {}", config.name.get_ref()), pool)
+/// The health checks of a pool.
+fn health(config: &PoolConfig) -> GenBackgroundService<Health> {
+    let addresses = config.backend.get_ref().iter().map(|backend| backend.address);
+    let mut health: Health =
+        LoadBalancer::try_from_iter(addresses).expect("addresses need not be resolved");
+    health.set_health_check(TcpHealthCheck::new());
+    health.health_check_frequency = Some(config.health_check.interval);
+    health.parallel_health_check = true;
+    background_service(&format!("health checks of {}", config.name.get_ref()), health)
 }
 
 fn main() {
@@ -754,9 +742,12 @@ fn main() {
     // The fields of an event beside each other, and not in an object of their own.
     tracing_subscriber::fmt().json().flatten_event(true).with_target(false).init();
 
-    let pools: Vec<_> = config.pool.iter().map(pool).collect();
-    let tasks: Vec<_> = pools.iter().map(GenBackgroundService::task).collect();
-    let routes = Routes::new(&config, &tasks);
+    let health: Vec<_> = config.pool.iter().map(health).collect();
+    let pool = |(config, health): (_, &GenBackgroundService<_>)| {
+        Arc::new(Pool::new(config, health.task()))
+    };
+    let pools: Vec<_> = config.pool.iter().zip(&health).map(pool).collect();
+    let routes = Routes::new(&config, &pools);
     let name = setting("LAB_PROXY_NAME", "pingora-lab");
 
     let mut server = Server::new(None).expect("Pingora's default settings are valid");
@@ -768,7 +759,7 @@ fn main() {
         proxy.add_tcp(&listener.address.to_string());
     }
 
-    let health: Vec<_> = pools.into_iter().map(|pool| server.add_service(pool)).collect();
+    let health: Vec<_> = health.into_iter().map(|one| server.add_service(one)).collect();
     server.add_service(proxy).add_dependencies(&health);
     server.run_forever();
 }

@@ -10,6 +10,7 @@ mod looks;
 mod named_proxy;
 mod own;
 mod path_routing;
+mod rate_limiting;
 mod refused;
 mod request_headers;
 mod response_headers;
@@ -32,8 +33,9 @@ pub const STAGES: &[&Stage] = &[
     &path_routing::STAGE,
     &access_log::STAGE,
     &configuration::STAGE,
-    &consistent_hashing::STAGE,
+    &rate_limiting::STAGE,
     &weighted::STAGE,
+    &consistent_hashing::STAGE,
 ];
 
 /// The stage of this id.

@@ -16,7 +16,6 @@ use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 use crate::judge::stages::looks::Looks;
-use crate::judge::stages::refused;
 use crate::judge::stages::turns::in_words;
 
 /// How often each backend must be looked at, of a file that says how often.
@@ -178,20 +177,18 @@ impl<'a> Setup<'a> {
         settings.extend([("LAB_LISTEN", &*elsewhere), ("LAB_HEALTH_INTERVAL_MS", "30000")]);
         let write = |listen| self.file(listen);
         let started = self.scene.start_configured(&[], &settings, &write).await;
-        started.map_err(|finding| {
-            if matches!(finding, Finding::Inconclusive(_)) {
-                return finding;
-            }
-            let actual = finding.diagnosis().evidence.get("actual").and_then(|one| one.as_str());
-            let elsewhere_only = actual == Some(&*elsewhere);
-            let finding = refused::good_file_refused(finding, "good-file-refused");
-            finding.map(|found| {
+        started.map_err(|finding| match finding {
+            Finding::Fail(found) => {
+                let actual = found.evidence.get("actual").and_then(|actual| actual.as_str());
+                let elsewhere_only = actual == Some(&*elsewhere);
                 let id = match found.id {
                     "listens-elsewhere" if elsewhere_only => "file-ignored",
                     id => id,
                 };
-                found.renamed(id).with("elsewhere", &*elsewhere).repeat(self.by_hand(None))
-            })
+                let found = found.renamed(id);
+                found.with("elsewhere", &*elsewhere).repeat(self.by_hand(None)).fail()
+            }
+            inconclusive => inconclusive,
         })
     }
 

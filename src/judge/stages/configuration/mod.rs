@@ -3,7 +3,8 @@
 
 mod bad_files;
 mod followed;
-mod refused;
+mod nothing_listens;
+mod refusals;
 
 use futures_util::FutureExt;
 
@@ -19,7 +20,6 @@ pub const STAGE: Stage = Stage {
             id: "starts-as-configured",
             diagnoses: &[
                 "file-ignored",
-                "good-file-refused",
                 "listener-missing",
                 "listens-beside",
                 "variables-win",
@@ -34,37 +34,37 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "unknown-key",
             diagnoses: &["unknown-key-accepted"],
-            run: |scene| refused::unknown_key(scene).boxed(),
+            run: |scene| refusals::unknown_key(scene).boxed(),
         },
         Check {
             id: "wrong-type",
             diagnoses: &["wrong-value-accepted"],
-            run: |scene| refused::wrong_type(scene).boxed(),
+            run: |scene| refusals::wrong_type(scene).boxed(),
         },
         Check {
             id: "syntax-error",
             diagnoses: &["syntax-error-hidden"],
-            run: |scene| refused::syntax_error(scene).boxed(),
+            run: |scene| refusals::syntax_error(scene).boxed(),
         },
         Check {
             id: "missing-file",
             diagnoses: &["missing-file-hidden"],
-            run: |scene| refused::missing_file(scene).boxed(),
+            run: |scene| refusals::missing_file(scene).boxed(),
         },
         Check {
             id: "empty-list",
             diagnoses: &["empty-list-accepted"],
-            run: |scene| refused::empty_list(scene).boxed(),
+            run: |scene| refusals::empty_list(scene).boxed(),
         },
         Check {
             id: "unknown-pool",
             diagnoses: &["unknown-pool-accepted"],
-            run: |scene| refused::unknown_pool(scene).boxed(),
+            run: |scene| refusals::unknown_pool(scene).boxed(),
         },
         Check {
             id: "nothing-listens",
             diagnoses: &[],
-            run: |scene| refused::nothing_listens(scene).boxed(),
+            run: |scene| nothing_listens::nothing_listens(scene).boxed(),
         },
     ],
 };

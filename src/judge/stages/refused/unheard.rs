@@ -8,9 +8,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use super::bad_file::{BadFile, RightFile};
-use super::run::Run;
 use super::watch::Watch;
+use super::{BadFile, RightFile, Run};
 use crate::judge::diagnosis::Finding;
 use crate::judge::scene::{Addresses, Scene};
 use crate::judge::stage::Outcome;
@@ -46,11 +45,11 @@ pub async fn unheard(scene: &Scene, kind: Kind) -> Result<Heard, Finding> {
             .compared("no listener at any time", actual)
             .with("address", address.to_string())
             .with("wrong", &*bad.wrong)
-            .repeat(bad.by_hand(scene))
+            .repeat(bad.by_hand(scene.stage()))
             .fail());
     }
     // How it refuses the file is what other checks are about.
-    if run.refuses(scene, NOT_ASKED, &bad).is_err() {
+    if run.refuses(NOT_ASKED, &bad).is_err() {
         return Ok(Heard::NotRefused);
     }
     while_taken(scene, at, &bad).await?;
@@ -101,7 +100,7 @@ async fn while_taken(scene: &Scene, at: Addresses, bad: &BadFile) -> Outcome {
     let taken = [take(at.listen)?, take(at.elsewhere)?];
     let run = Run::of(scene, at, &scene.write(&bad.file)?).await?;
     drop(taken);
-    if run.refuses(scene, NOT_ASKED, bad).is_ok() {
+    if run.refuses(NOT_ASKED, bad).is_ok() {
         return Ok(());
     }
     let found = run.found("listened-before-refusing");
@@ -112,7 +111,7 @@ async fn while_taken(scene: &Scene, at: Addresses, bad: &BadFile) -> Outcome {
         .repeat(
             [format!("nc -lk {} {}", at.listen.ip(), at.listen.port())]
                 .into_iter()
-                .chain(bad.by_hand(scene))
+                .chain(bad.by_hand(scene.stage()))
                 .collect(),
         )
         .fail())

@@ -9,9 +9,11 @@ const BACKENDS: usize = 4;
 
 /// Zeros, other values that are none; and nothing listens meanwhile.
 pub async fn zero_refused(scene: &Scene) -> Outcome {
-    each_refused(scene, "zero-accepted", zeros).await?;
-    each_refused(scene, "wrong-weight-accepted", others).await?;
-    unheard(scene, zeros).await?;
+    let at = scene.addresses()?;
+    let right = weighted(&RightFile::drawn(scene, at)?);
+    each_refused(scene, at, "zero-accepted", zeros(&right)).await?;
+    each_refused(scene, at, "wrong-weight-accepted", others(&right)).await?;
+    unheard(scene, |right| zeros(&weighted(right))).await?;
     Ok(())
 }
 
@@ -32,11 +34,10 @@ fn instead(right: &RightFile<'_>, nth: usize, weight: &str) -> BadFile {
 
 /// One backend that is to get nothing, and a pool of such.
 fn zeros(right: &RightFile<'_>) -> Vec<BadFile> {
-    let right = weighted(right);
     let draw = &right.scene.draw;
     let nth = usize::try_from(draw.number(0..4)).unwrap_or_default();
-    let one = instead(&right, nth, "0");
-    let first = instead(&right, 2, "0");
+    let one = instead(right, nth, "0");
+    let first = instead(right, 2, "0");
     let both = RightFile { scene: right.scene, file: first.file };
     let both = instead(&both, 3, "0");
     // Each of the two is as wrong as the other.
@@ -47,12 +48,11 @@ fn zeros(right: &RightFile<'_>) -> Vec<BadFile> {
 
 /// Less than nothing, a part, and a text.
 fn others(right: &RightFile<'_>) -> Vec<BadFile> {
-    let right = weighted(right);
     let draw = &right.scene.draw;
     let number = draw.number(1..9);
     vec![
-        instead(&right, 1, &format!("-{number}")),
-        instead(&right, 0, &format!("{number}.5")),
-        instead(&right, 3, &format!("\"{number}\"")),
+        instead(right, 1, &format!("-{number}")),
+        instead(right, 0, &format!("{number}.5")),
+        instead(right, 3, &format!("\"{number}\"")),
     ]
 }

@@ -5,6 +5,7 @@ use super::order::{Order, in_proportion, in_words};
 use super::setup::Setup;
 use super::weights::{DRAWN, Weights};
 use crate::judge::diagnosis::Finding;
+use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
@@ -14,6 +15,9 @@ const CYCLES: usize = 4;
 
 /// And where requests to two pools come between each other.
 const MIXED: usize = 3;
+
+/// Instead of an id where it is only asked whether there is anything to find.
+const NOT_ASKED: &str = "cycle-inexact";
 
 /// Two pools: first each alone, then both by turns.
 pub async fn exact_cycle(scene: &Scene) -> Outcome {
@@ -26,7 +30,10 @@ pub async fn exact_cycle(scene: &Scene) -> Outcome {
         let part = scene.draw.number(0..u64::try_from(cycle).unwrap_or(1));
         let requests = CYCLES * cycle + usize::try_from(part).unwrap_or_default();
         let order = setup.order(&running, pool, requests).await?;
-        exact(&setup, pool, &order, inexact(&setup.pools[pool].weights, &order))?;
+        if exact(&setup, pool, &order, NOT_ASKED).is_err() {
+            let id = why_inexact(&setup, &running, pool, &order).await?;
+            return exact(&setup, pool, &order, id);
+        }
     }
     let mut pools: Vec<_> = (0..setup.pools.len())
         .flat_map(|pool| vec![pool; MIXED * setup.pools[pool].weights.cycle()])
@@ -55,6 +62,24 @@ fn exact(setup: &Setup<'_>, pool: usize, order: &Order, id: &'static str) -> Res
             Err(found.with("window", window).fail())
         }
     }
+}
+
+/// Why the order of one pool alone is not exact. One that is exact by and by was disturbed
+/// by what came to the pool before it.
+async fn why_inexact(
+    setup: &Setup<'_>,
+    running: &Running<'_>,
+    pool: usize,
+    order: &Order,
+) -> Result<&'static str, Finding> {
+    let weights = &setup.pools[pool].weights;
+    if pool > 0 {
+        let again = setup.order(running, pool, CYCLES * weights.cycle()).await?;
+        if again.first_inexact(&weights.all()).is_none() {
+            return Ok("pools-share-turns");
+        }
+    }
+    Ok(inexact(weights, order))
 }
 
 /// What an order that is not exact shows.

@@ -118,7 +118,9 @@ fn uneven(left: &[usize], heavy: usize, its_weight: usize, order: &Order) -> &'s
     if (0..left.len()).filter(survive).any(|place| counts[place] == 0) {
         return "survivor-left-out";
     }
-    let Some(pattern) = order.pattern() else { return "survivors-uneven" };
+    // By their weights in the end, but not over each of their cycles, is uneven as well.
+    let pattern = order.pattern().filter(|pattern| !in_proportion(pattern, left));
+    let Some(pattern) = pattern else { return "survivors-uneven" };
     let heir = |place: usize| {
         let mut shares = left.to_vec();
         shares[place] += its_weight;
@@ -148,6 +150,7 @@ mod tests {
         assert_eq!(shares(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 2]), "one-inherits-all");
         assert_eq!(shares(&[1, 1, 1, 2, 2, 2, 2, 2, 2, 2]), "one-inherits-all");
         assert_eq!(shares(&[1, 1, 2]), "survivors-uneven");
+        assert_eq!(shares(&[1, 1, 1, 1, 1, 1, 2, 2]), "survivors-uneven");
         assert_eq!(shares(&[1]), "survivor-left-out");
     }
 }

@@ -13,7 +13,6 @@ use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::exchange::Exchange;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
-use crate::judge::stages::refused::good_file_refused;
 
 /// A pool, and its route.
 pub struct Pool {
@@ -33,6 +32,24 @@ pub struct Setup<'a> {
     interval: Option<Duration>,
 }
 
+/// Backends whose weights would be others, were they put into the order of their addresses.
+fn unsorted(
+    scene: &Scene,
+    name: &str,
+    weights: &Weights,
+) -> Result<Vec<RecordingBackend>, Finding> {
+    let all = weights.all();
+    loop {
+        let backends = scene.backends_named(name, all.len())?;
+        let mut sorted: Vec<_> = (0..all.len()).collect();
+        sorted.sort_by_key(|place| backends[*place].address());
+        let moved = sorted.iter().zip(&all).any(|(place, weight)| all[*place] != *weight);
+        if moved || all.iter().all(|weight| *weight == all[0]) {
+            return Ok(backends);
+        }
+    }
+}
+
 // === impl Setup ===
 
 impl<'a> Setup<'a> {
@@ -49,7 +66,7 @@ impl<'a> Setup<'a> {
         let mut pools = Vec::new();
         for weights in weights {
             let name = scene.draw.word();
-            let backends = scene.backends_named(&name, weights.all().len())?;
+            let backends = unsorted(scene, &name, &weights)?;
             scene.plan(format!("{name} with weights {:?}", weights.said().collect::<Vec<_>>()));
             pools.push(Pool { prefix: format!("/anything/{name}"), name, weights, backends });
         }
@@ -69,12 +86,12 @@ impl<'a> Setup<'a> {
             self.file(listen, |pool| pool.backends.iter().map(RecordingBackend::address).collect())
         };
         let started = self.scene.start_configured(&[], &[], &file).await;
-        started.map_err(|finding| {
-            let finding = good_file_refused(finding, "weight-not-known");
-            match finding.diagnosis().id {
-                "weight-not-known" => finding.map(|found| found.repeat(self.by_hand(0, 0))),
-                _ => finding,
+        // What this stage adds to the file has words of its own.
+        started.map_err(|finding| match finding.diagnosis().id {
+            "good-file-refused" => {
+                finding.map(|found| found.renamed("weight-not-known").repeat(self.by_hand(0, 0)))
             }
+            _ => finding,
         })
     }
 

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::BadFile;
 use crate::judge::config_file::ConfigFile;
 use crate::judge::diagnosis::Finding;
 use crate::judge::scene::{Addresses, Scene};
@@ -12,17 +13,6 @@ use crate::judge::scene::{Addresses, Scene};
 /// address.
 const COMMENTS: RangeInclusive<u64> = 60..=75;
 
-/// A file that no program may start with.
-#[derive(Clone, Debug)]
-pub struct BadFile {
-    /// The whole.
-    pub file: ConfigFile,
-    /// The lines of which one must be named; none where there is none to name.
-    pub lines: Option<RangeInclusive<usize>>,
-    /// What is wrong, as it stands in the file.
-    pub wrong: String,
-}
-
 /// A right file, to be made bad.
 #[derive(Debug)]
 pub struct RightFile<'a> {
@@ -30,30 +20,6 @@ pub struct RightFile<'a> {
     pub scene: &'a Scene,
     /// The whole.
     pub file: ConfigFile,
-}
-
-// === impl BadFile ===
-
-impl BadFile {
-    /// A file of which this one line is wrong.
-    pub fn at(file: ConfigFile, line: usize) -> Self {
-        let wrong = file.at(line).to_owned();
-        Self { file, lines: Some(line..=line), wrong }
-    }
-
-    /// Notes what is wrong with it.
-    pub fn plan(&self, scene: &Scene) {
-        let line = self.lines.as_ref().map_or(0, |lines| *lines.start());
-        scene.plan(format!("line {line}: {}", self.wrong));
-    }
-
-    /// Commands that show by hand what the program does with it.
-    pub fn by_hand(&self, scene: &Scene) -> Vec<String> {
-        vec![
-            self.file.command("lab.toml"),
-            format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {}; echo $?", scene.stage()),
-        ]
-    }
 }
 
 // === impl RightFile ===

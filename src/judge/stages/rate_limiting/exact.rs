@@ -1,0 +1,168 @@
+//! How many get through: no fewer than a client may have, and no more than a bucket of
+//! that size gives in the time.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::limited::{Asked, Limited, passed};
+use super::quota::Quota;
+use crate::judge::diagnosis::Finding;
+use crate::judge::scene::Scene;
+use crate::judge::stage::Outcome;
+
+/// After this time of silence everything is to be had again: twice what a bucket takes to
+/// fill, since what counts in windows may look back at the one before.
+pub const REST: Duration = Duration::from_millis(2200);
+
+/// How often somebody asks who keeps asking.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How long behind the beginning of a window, if there are any, a row begins that is to be
+/// over before its end, and how long one that comes just behind it.
+const BEFORE_THE_END: Duration = Duration::from_millis(820);
+const BEHIND_THE_END: Duration = Duration::from_millis(1030);
+
+/// The row at the end of a window has to be over by then to be that.
+const OVER: Duration = Duration::from_millis(990);
+
+/// How often it is tried to have it over by then.
+const TRIES: usize = 3;
+
+/// A row from rest; one of a limit with a burst of its own; and what comes around the
+/// edge of a window, should there be windows.
+pub async fn exact_limit(scene: &Scene) -> Outcome {
+    let limited = Limited::start(scene).await?;
+    let (quota, from) = (limited.quota, limited.address());
+    let count = quota.requests * 3;
+    let row = limited.row(from, count, || limited.get()).await?;
+    if passed(&row) == count {
+        return Err(not_limited(&limited, row.len()).await);
+    }
+    limited.within("limit-too-high", quota, &row)?;
+    from_rest(&limited, "limit-too-low", quota, &row)?;
+
+    let other = limited.other_quota;
+    let below = || limited.get_below(&limited.other);
+    let row_of_other = limited.row(limited.address(), other.burst * 2, below).await?;
+    limited.within("limit-too-high", other, &row_of_other)?;
+    from_rest(&limited, "burst-ignored", other, &row_of_other)?;
+
+    around_an_edge(&limited, from, row).await
+}
+
+/// Many at once, while their backends take their time.
+pub async fn at_once(scene: &Scene) -> Outcome {
+    use crate::backends::recording::{Act, Reply};
+    let limited = Limited::start(scene).await?;
+    for backend in &limited.backends {
+        backend.always(Act::Delay(Duration::from_millis(80), Reply::ok("late")));
+    }
+    let asked = limited.at_once(limited.address(), limited.quota.requests * 3).await?;
+    limited.within("counted-too-late", limited.quota, &asked)?;
+    let (passed, least) = (passed(&asked), limited.quota.burst);
+    if passed >= least {
+        return Ok(());
+    }
+    let found = limited.found("limit-too-low", limited.quota);
+    Err(found.compared(format!("at least {least}"), passed).with("passed", passed).fail())
+}
+
+/// Who comes from rest has the whole burst: as many requests from the first on.
+fn from_rest(limited: &Limited<'_>, id: &'static str, quota: Quota, row: &[Asked]) -> Outcome {
+    let burst = usize::try_from(quota.burst).unwrap_or(usize::MAX).min(row.len());
+    let passed = passed(&row[..burst]);
+    if passed >= quota.burst {
+        return Ok(());
+    }
+    let expected = format!("the first {burst} let through");
+    let found = limited.found(id, quota).compared(expected, format!("{passed} of them"));
+    Err(found.with("passed", passed).fail())
+}
+
+/// Everything went through: over many connections, and over one?
+async fn not_limited(limited: &Limited<'_>, sent: usize) -> Finding {
+    let found = limited.not_limited(sent);
+    let client = limited.running.client_from(limited.address());
+    let Ok(mut connection) = client.connect().await else { return found.fail() };
+    for _ in 0..sent {
+        match connection.send(&limited.get()).await {
+            Ok(answer) if answer.status == 200 => {}
+            Ok(_) => return found.renamed("key-with-port").fail(),
+            Err(_) => break,
+        }
+    }
+    found.fail()
+}
+
+/// Windows that begin anew let twice as much through around their edge. `asked` is what
+/// this client has asked already, without a pause.
+async fn around_an_edge(limited: &Limited<'_>, from: IpAddr, mut asked: Vec<Asked>) -> Outcome {
+    for _ in 0..TRIES {
+        // The first that passes again: where there are windows, one begins here.
+        let Some(edge) = next_that_passes(limited, from, &mut asked).await? else {
+            return starved(limited, from).await;
+        };
+        tokio::time::sleep_until((edge + BEFORE_THE_END).into()).await;
+        asked.extend(limited.at_once(from, limited.quota.burst).await?);
+        let was_over = edge.elapsed() < OVER;
+        tokio::time::sleep_until((edge + BEHIND_THE_END).into()).await;
+        asked.extend(limited.at_once(from, limited.quota.burst).await?);
+        limited.within("window-doubles", limited.quota, &asked)?;
+        if was_over {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Asks until it is let through again; when that was.
+async fn next_that_passes(
+    limited: &Limited<'_>,
+    from: IpAddr,
+    asked: &mut Vec<Asked>,
+) -> Result<Option<Instant>, Finding> {
+    let begun = Instant::now();
+    while begun.elapsed() < REST {
+        let one = limited.ask(from, limited.get()).await?;
+        let edge = one.passed().then_some(one.way.answered);
+        asked.push(one);
+        if edge.is_some() {
+            return Ok(edge);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(None)
+}
+
+/// Who kept asking was not let through once; who waits is? (If not even then, that is
+/// what another check is about.)
+async fn starved(limited: &Limited<'_>, from: IpAddr) -> Outcome {
+    tokio::time::sleep(REST).await;
+    if !limited.ask(from, limited.get()).await?.passed() {
+        return Ok(());
+    }
+    let asked = format!("{:.1}", REST.as_secs_f64());
+    let found = limited.found("refusals-count", limited.quota).with("seconds", &*asked);
+    let expected = format!("about {} let through in {asked} s", limited.quota.requests * 2);
+    Err(found.compared(expected, "none").fail())
+}
+
+/// Who has waited has everything again.
+pub async fn recovers(scene: &Scene) -> Outcome {
+    let limited = Limited::start(scene).await?;
+    let (quota, from) = (limited.quota, limited.address());
+    limited.drain(from).await?;
+    tokio::time::sleep(REST).await;
+    let row = limited.row(from, quota.burst, || limited.get()).await?;
+    let passed = passed(&row);
+    if passed >= quota.burst {
+        return Ok(());
+    }
+    let id = if passed == 0 { "never-recovers" } else { "recovers-in-part" };
+    Err(limited
+        .found(id, quota)
+        .compared(format!("{} of {}", quota.burst, quota.burst), passed)
+        .with("passed", passed)
+        .with("seconds", format!("{:.1}", REST.as_secs_f64()))
+        .fail())
+}

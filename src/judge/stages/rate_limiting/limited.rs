@@ -1,0 +1,305 @@
+//! A program with limits, and clients at many addresses.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+
+use super::quota::{Excess, Quota, Way};
+use crate::backends::recording::{Act, RecordingBackend, Reply};
+use crate::judge::client::{Answer, Request};
+use crate::judge::config_file::{ConfigFile, text};
+use crate::judge::diagnosis::{Diagnosis, Finding};
+use crate::judge::exchange::Exchange;
+use crate::judge::running::Running;
+use crate::judge::scene::Scene;
+use crate::judge::stage::Outcome;
+
+/// How often backends are looked at: never, as far as these checks go.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// A program with two limits, the first of which is that of two routes, and a route
+/// without any.
+pub struct Limited<'a> {
+    /// The scene it is part of.
+    pub scene: &'a Scene,
+    /// The program.
+    pub running: Running<'a>,
+    /// The limit of whatever no other route fits.
+    pub quota: Quota,
+    /// The beginning of the paths that have the same limit by another route.
+    pub again: String,
+    /// The beginning of the paths that have a limit of their own.
+    pub other: String,
+    /// That limit.
+    pub other_quota: Quota,
+    /// The beginning of the paths that have none.
+    pub free: String,
+    /// What is behind it.
+    pub backends: Vec<RecordingBackend>,
+    addresses: Addresses,
+    word: String,
+    sent: AtomicU32,
+}
+
+/// Client addresses, one after the other.
+#[derive(Debug)]
+pub struct Addresses(AtomicU32);
+
+/// A request that was answered.
+#[derive(Debug)]
+pub struct Asked {
+    /// The request.
+    pub request: Request,
+    /// Its answer.
+    pub answer: Answer,
+    /// When it was on its way.
+    pub way: Way,
+}
+
+// === impl Limited ===
+
+impl<'a> Limited<'a> {
+    /// Starts it with limits that nobody has written into it.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not listen, or does not forward.
+    pub async fn start(scene: &'a Scene) -> Result<Self, Finding> {
+        let draw = &scene.draw;
+        let quota = Quota::even(draw.number(10..21));
+        let other_requests = draw.number(10..16);
+        // Far more than come in while they are asked for: who takes the one for the other
+        // lets far too few through.
+        let other_quota = Quota { requests: other_requests, burst: draw.number(36..46) };
+        let word = || draw.word();
+        let (policies, pool, said) = ([word(), word()], word(), word());
+        let (again, other, free) =
+            (format!("/{}", word()), format!("/{}", word()), format!("/{}", word()));
+        let addresses = Addresses::drawn(scene);
+        scene.plan(format!(
+            "{} requests a second by {}, also for {again}; {} and {} at once by {} for {other}; \
+             none for {free}",
+            quota.requests, policies[0], other_quota.requests, other_quota.burst, policies[1],
+        ));
+        let backends = scene.backends(2)?;
+        for backend in &backends {
+            backend.always(Act::Answer(Reply::ok(said.clone())));
+        }
+        let write = |listen| {
+            let of = backends.iter().map(RecordingBackend::address);
+            let file = ConfigFile::new().listener(listen);
+            let file = limit(file, &policies[0], quota, None);
+            limit(file, &policies[1], other_quota, None)
+                .pool(&pool, Some(INTERVAL), of)
+                .route(&[], None, &pool)
+                .key("rate_limit", vec![text(&policies[0])])
+                .route(&[], Some(&other), &pool)
+                .key("rate_limit", vec![text(&policies[1])])
+                .route(&[], Some(&again), &pool)
+                .key("rate_limit", vec![text(&policies[0])])
+                .route(&[], Some(&free), &pool)
+        };
+        let running = scene.start_configured(&backends, &[], &write).await?;
+        let limited = Self {
+            scene,
+            running,
+            quota,
+            again,
+            other,
+            other_quota,
+            free,
+            backends,
+            addresses,
+            word: word(),
+            sent: AtomicU32::new(0),
+        };
+        limited.forwards().await?;
+        Ok(limited)
+    }
+
+    /// Somebody who has nothing to do with the rest is served.
+    async fn forwards(&self) -> Outcome {
+        let client = self.running.client_from(self.address());
+        let exchange = Exchange::of(self.scene, client, self.get()).await;
+        exchange.through(self.scene, &self.running).await?;
+        Ok(())
+    }
+
+    /// A client address that nobody else has here.
+    pub fn address(&self) -> IpAddr {
+        self.addresses.next()
+    }
+
+    /// A GET like no other.
+    pub fn get(&self) -> Request {
+        self.get_below("/anything")
+    }
+
+    /// A GET like no other whose path begins so.
+    pub fn get_below(&self, prefix: &str) -> Request {
+        let number = self.sent.fetch_add(1, Relaxed);
+        self.running.request("GET", format!("{prefix}/{}/{number}", self.word))
+    }
+
+    /// Sends a request over a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// It was not answered.
+    pub async fn ask(&self, from: IpAddr, request: Request) -> Result<Asked, Finding> {
+        let sent = Instant::now();
+        match self.running.client_from(from).send(&request).await {
+            Ok(answer) => {
+                let way = Way { sent, answered: Instant::now() };
+                Ok(Asked { request, answer, way })
+            }
+            Err(trouble) => Err(self.running.trouble(&trouble, &request).await),
+        }
+    }
+
+    /// Sends so many, one after the other, as quickly as they are answered.
+    ///
+    /// # Errors
+    ///
+    /// One was not answered.
+    pub async fn row(
+        &self,
+        from: IpAddr,
+        count: u64,
+        request: impl Fn() -> Request,
+    ) -> Result<Vec<Asked>, Finding> {
+        let mut asked = Vec::new();
+        for _ in 0..count {
+            asked.push(self.ask(from, request()).await?);
+        }
+        Ok(asked)
+    }
+
+    /// Sends so many at once.
+    ///
+    /// # Errors
+    ///
+    /// One was not answered.
+    pub async fn at_once(&self, from: IpAddr, count: u64) -> Result<Vec<Asked>, Finding> {
+        try_join_all((0..count).map(|_| self.ask(from, self.get()))).await
+    }
+
+    /// Sends requests until one is refused, which is the last.
+    ///
+    /// # Errors
+    ///
+    /// None is.
+    pub async fn drain(&self, from: IpAddr) -> Result<Vec<Asked>, Finding> {
+        let mut asked = Vec::new();
+        for _ in 0..self.quota.requests * 3 {
+            asked.push(self.ask(from, self.get()).await?);
+            if asked.last().is_some_and(|last| !last.passed()) {
+                return Ok(asked);
+            }
+        }
+        Err(self.not_limited(asked.len()).fail())
+    }
+
+    /// All of so many were let through.
+    pub fn not_limited(&self, sent: usize) -> Diagnosis {
+        self.found("not-limited", self.quota)
+            .with("sent", sent)
+            .compared(format!("about {} of {sent}", self.quota.burst), "all")
+    }
+
+    /// A diagnosis about a limit.
+    pub fn found(&self, id: &'static str, quota: Quota) -> Diagnosis {
+        Diagnosis::new(id)
+            .with("requests", quota.requests)
+            .with("burst", quota.burst)
+            .repeat(by_hand(self.scene.stage(), quota))
+    }
+
+    /// Whether these requests are no more than may be let through.
+    ///
+    /// # Errors
+    ///
+    /// They are, which is called so.
+    pub fn within<'b>(
+        &self,
+        id: &'static str,
+        quota: Quota,
+        asked: impl IntoIterator<Item = &'b Asked>,
+    ) -> Outcome {
+        let passed: Vec<_> =
+            asked.into_iter().filter(|one| one.passed()).map(|one| one.way).collect();
+        match quota.excess(&passed) {
+            None => Ok(()),
+            Some(excess) => Err(with_excess(self.found(id, quota), excess).fail()),
+        }
+    }
+}
+
+/// With the time in which there was too much.
+pub fn with_excess(found: Diagnosis, excess: Excess) -> Diagnosis {
+    let ms = u64::try_from(excess.took.as_millis()).unwrap_or(u64::MAX);
+    found
+        .compared(format!("at most {}", excess.most), excess.passed)
+        .with("passed", excess.passed)
+        .with("most", excess.most)
+        .with("ms", ms)
+}
+
+/// A file with a limit of this name more; of so many clients something may be remembered.
+pub fn limit(file: ConfigFile, name: &str, quota: Quota, clients: Option<u32>) -> ConfigFile {
+    let number = |number: u64| toml::Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    let burst = (quota.burst != quota.requests).then(|| ("burst", number(quota.burst)));
+    let clients = clients.map(|clients| ("clients", number(clients.into())));
+    let keys = [("requests", number(quota.requests))].into_iter().chain(burst).chain(clients);
+    file.table(&format!("[rate_limit.{name}]"), keys)
+}
+
+/// Commands that send three times as many requests as may come at once.
+pub fn by_hand(stage: &str, quota: Quota) -> Vec<String> {
+    let lab = |port: u16| ([127, 0, 0, 1], port).into();
+    let file = limit(ConfigFile::new().listener(lab(6188)), "clients", quota, None)
+        .pool("web", None, [lab(6190)])
+        .route(&[], None, "web")
+        .key("rate_limit", vec![text("clients")]);
+    let count = quota.burst * 3;
+    vec![
+        "pingora-lab backends".to_owned(),
+        file.command("lab.toml"),
+        format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {stage}"),
+        format!(
+            "for i in $(seq {count}); do curl -s -o /dev/null -w '%{{http_code}} ' \
+             http://127.0.0.1:6188/anything/$i; done"
+        ),
+    ]
+}
+
+// === impl Addresses ===
+
+impl Addresses {
+    /// From somewhere in 127.0.0.0/8 on.
+    pub fn drawn(scene: &Scene) -> Self {
+        let first = scene.draw.number(0x7f01_0000..0x7ff0_0000);
+        Self(AtomicU32::new(u32::try_from(first).unwrap_or(0x7f01_0000)))
+    }
+
+    /// The next.
+    pub fn next(&self) -> IpAddr {
+        Ipv4Addr::from(self.0.fetch_add(1, Relaxed)).into()
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// Whether it was let through to a backend, which answers 200.
+    pub fn passed(&self) -> bool {
+        self.answer.status == 200
+    }
+}
+
+/// How many were let through.
+pub fn passed(asked: &[Asked]) -> u64 {
+    asked.iter().filter(|one| one.passed()).count() as u64
+}
