@@ -1,5 +1,6 @@
-//! Weighted round robin: backends take turns by their weights, and smoothly.
+//! Consistent hashing: requests with one key come to one backend, and move only if it is gone.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
@@ -19,6 +20,7 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::*;
 use pingora::services::background::GenBackgroundService;
 use pingora_load_balancing::discovery::Static;
+use pingora_load_balancing::selection::consistent::{KetamaHashing, OwnedNodeIterator};
 use pingora_load_balancing::selection::{BackendIter, BackendSelection};
 use pingora_load_balancing::{Backend, Backends};
 use pingora_proxy::FailToProxy;
@@ -50,8 +52,30 @@ struct ListenerConfig {
 struct PoolConfig {
     name: Spanned<String>,
     #[serde(default)]
+    balance: Balance,
+    hash_by: Option<HashBy>,
+    #[serde(default)]
     health_check: HealthCheckConfig,
     backend: Spanned<Vec<BackendConfig>>,
+}
+
+/// How a backend is chosen.
+#[derive(Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Balance {
+    /// Everyone in turn.
+    #[default]
+    RoundRobin,
+    /// Everyone has keys of its own.
+    ConsistentHash,
+}
+
+/// Where the key of a request is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HashBy {
+    /// The value of this field is the key.
+    header: String,
 }
 
 #[derive(Deserialize)]
@@ -103,8 +127,21 @@ struct Misfit {
     place: Option<Range<usize>>,
 }
 
-/// Backends that stand for each other: they take turns, and are looked at together.
-type Pool = LoadBalancer<Smooth>;
+/// Backends that stand for each other, and are looked at together.
+type Pool = LoadBalancer<Choice>;
+
+/// How a pool chooses.
+enum Choice {
+    Turns(Arc<Smooth>),
+    Ring(Arc<KetamaHashing>),
+}
+
+/// The candidates for one request, the best first.
+enum Candidates {
+    Turns(Turn),
+    /// From the key's place on the ring onwards.
+    Ring(OwnedNodeIterator),
+}
 
 /// Smooth weighted round robin. With each turn every backend gains its weight; the one with
 /// the most then takes the turn, and pays what all have gained together.
@@ -146,6 +183,8 @@ struct Route {
     prefix: Vec<Vec<u8>>,
     limits: Vec<Arc<Limit>>,
     pool: Arc<Pool>,
+    /// The field that has the key, where the pool goes by one.
+    key: Option<String>,
 }
 
 /// A bucket for each client address. A full one holds a burst; it fills up again as
@@ -220,7 +259,7 @@ impl ProxyHttp for LabProxy {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
         // Called again for each further try: the pool is the same then, and a
@@ -229,7 +268,7 @@ impl ProxyHttp for LabProxy {
             ctx.route.as_ref().ok_or_else(|| Error::explain(HTTPStatus(404), "no route fits"))?;
         let backend = route
             .pool
-            .select_with(b"", 256, |backend, healthy| {
+            .select_with(&route.key(session), 256, |backend, healthy| {
                 healthy && !ctx.failed.contains(&backend.addr.to_string())
             })
             .ok_or_else(|| Error::explain(HTTPStatus(503), "no backend is left to try"))?;
@@ -362,6 +401,38 @@ impl StateStore for Buckets {
             halves.new.insert(*client, bucket);
         }
         decided
+    }
+}
+
+impl BackendSelection for Choice {
+    type Iter = Candidates;
+    type Config = Balance;
+
+    fn build_with_config(backends: &BTreeSet<Backend>, balance: &Balance) -> Self {
+        match balance {
+            Balance::RoundRobin => Self::Turns(Arc::new(Smooth::build(backends))),
+            Balance::ConsistentHash => Self::Ring(Arc::new(KetamaHashing::build(backends))),
+        }
+    }
+
+    fn build(backends: &BTreeSet<Backend>) -> Self {
+        Self::build_with_config(backends, &Balance::default())
+    }
+
+    fn iter(self: &Arc<Self>, key: &[u8]) -> Candidates {
+        match &**self {
+            Self::Turns(turns) => Candidates::Turns(turns.iter(key)),
+            Self::Ring(ring) => Candidates::Ring(ring.iter(key)),
+        }
+    }
+}
+
+impl BackendIter for Candidates {
+    fn next(&mut self) -> Option<&Backend> {
+        match self {
+            Self::Turns(turn) => turn.next(),
+            Self::Ring(nodes) => nodes.next(),
+        }
     }
 }
 
@@ -516,6 +587,8 @@ impl Config {
             });
             Ok(PoolConfig {
                 name: nowhere(name.to_owned()),
+                balance: Balance::RoundRobin,
+                hash_by: None,
                 health_check: HealthCheckConfig { interval },
                 backend: nowhere(backend.collect::<Result<_, String>>()?),
             })
@@ -555,6 +628,11 @@ impl Config {
             if pool.backend.get_ref().is_empty() {
                 return Err(misfit(&pool.backend, format!("the pool \"{name}\" has no backend")));
             }
+            let by_key = pool.balance == Balance::ConsistentHash;
+            if by_key && pool.hash_by.is_none() {
+                let what = format!("the pool \"{name}\" does not say what to hash_by");
+                return Err(misfit(&pool.name, what));
+            }
         }
         for route in &self.route {
             let name = route.pool.get_ref();
@@ -576,6 +654,14 @@ impl Config {
     }
 }
 
+impl PoolConfig {
+    /// The field that has the key, where the pool goes by one.
+    fn key(&self) -> Option<&str> {
+        let by = self.hash_by.as_ref()?;
+        (self.balance == Balance::ConsistentHash).then_some(&by.header)
+    }
+}
+
 impl Default for HealthCheckConfig {
     fn default() -> Self {
         Self { interval: Duration::from_secs(1) }
@@ -588,8 +674,9 @@ impl Routes {
     /// they stand in the file does not matter.
     fn new(config: &Config, pools: &[Arc<Pool>]) -> Self {
         let pool_of = |name: &str| {
-            let place = config.pool.iter().position(|pool| pool.name.get_ref() == name);
-            Arc::clone(&pools[place.expect("the configuration was checked")])
+            let mut both = config.pool.iter().zip(pools);
+            both.find(|(pool, _)| pool.name.get_ref() == name)
+                .expect("the configuration was checked")
         };
         // Routes that name the same limit have the same buckets.
         let limits: BTreeMap<_, _> = config
@@ -601,11 +688,13 @@ impl Routes {
             Arc::clone(limits.get(name.get_ref().as_str()).expect("the configuration was checked"))
         };
         let route = |route: &RouteConfig| {
+            let (pool_config, pool) = pool_of(route.pool.get_ref());
             Arc::new(Route {
                 hosts: route.hosts.clone(),
                 prefix: segments(route.prefix.as_deref().unwrap_or_default()),
                 limits: route.rate_limit.iter().map(limit_of).collect(),
-                pool: pool_of(route.pool.get_ref()),
+                pool: Arc::clone(pool),
+                key: pool_config.key().map(str::to_owned),
             })
         };
         let mut routes: Vec<_> = config.route.iter().map(route).collect();
@@ -622,6 +711,21 @@ impl Routes {
                 && path.starts_with(&route.prefix)
         };
         self.0.iter().find(fits)
+    }
+}
+
+impl Route {
+    /// What requests that belong together have in common: the value of the field, or the
+    /// client's address where there is none. A pool that takes turns asks for nothing.
+    fn key<'a>(&self, session: &'a Session) -> Cow<'a, [u8]> {
+        let Some(field) = &self.key else { return Cow::Borrowed(b"") };
+        match session.req_header().headers.get(field) {
+            Some(value) => Cow::Borrowed(value.as_bytes()),
+            None => {
+                let client = session.client_addr().and_then(|address| address.as_inet());
+                Cow::Owned(client.map(ip).unwrap_or_default().into_bytes())
+            }
+        }
     }
 }
 
@@ -738,7 +842,8 @@ fn pool(config: &PoolConfig) -> GenBackgroundService<Pool> {
     let backends = config.backend.get_ref().iter().map(backend).collect();
     // It has none of them before its service has run for the first time, and the proxy
     // begins after that.
-    let mut pool: Pool = LoadBalancer::from_backends(Backends::new(Static::new(backends)));
+    let backends = Backends::new(Static::new(backends));
+    let mut pool: Pool = LoadBalancer::from_backends_with_config(backends, Some(config.balance));
     pool.set_health_check(TcpHealthCheck::new());
     pool.health_check_frequency = Some(config.health_check.interval);
     pool.parallel_health_check = true;

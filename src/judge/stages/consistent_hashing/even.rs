@@ -5,13 +5,13 @@ use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
 /// How many backends there are.
-const BACKENDS: usize = 8;
+const BACKENDS: usize = 4;
 
 /// So many that chance alone makes a share wrong by 7 % (one standard deviation).
-const KEYS: usize = 1600;
+const KEYS: usize = 600;
 
 /// The least that a backend may have, as a part of its even share. On a ring of 160
-/// points for each backend, as Ketama has it, a share differs by 8 % (one standard
+/// points for each backend, as Ketama has it, a share differs by 7 % (one standard
 /// deviation); with what chance adds, half of a share is five of them away.
 const LEAST: f64 = 0.5;
 

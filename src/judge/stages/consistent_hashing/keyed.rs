@@ -15,7 +15,6 @@ use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::exchange::Exchange;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
-use crate::judge::stages::refused::good_file_refused;
 
 /// Over how many connections many requests go.
 const CONNECTIONS: usize = 12;
@@ -82,14 +81,7 @@ impl<'a> Keyed<'a> {
     /// Why it does not listen.
     pub async fn start(&self, order: Order) -> Result<Running<'a>, Finding> {
         let file = |listen| self.file(listen, order, self.addresses());
-        let started = self.scene.start_configured(&[], &[], &file).await;
-        started.map_err(|finding| {
-            let finding = good_file_refused(finding, "hash-not-known");
-            match finding.diagnosis().id {
-                "hash-not-known" => finding.map(|found| found.repeat(self.by_hand(&[]))),
-                _ => finding,
-            }
-        })
+        self.scene.start_configured(&[], &[], &file).await
     }
 
     /// So many keys, no two of them the same.

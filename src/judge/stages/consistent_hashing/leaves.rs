@@ -15,9 +15,9 @@ use crate::judge::stages::own::listen;
 /// How many backends there are.
 const BACKENDS: usize = 5;
 
-/// How many keys: each backend has 60 of them, and some would have to be moved by
+/// How many keys: each backend has 30 of them, and some would have to be moved by
 /// whatever moves more than it must.
-const KEYS: usize = 300;
+const KEYS: usize = 150;
 
 /// Of the keys that move, as many as may come to the same backend: they are shared by
 /// four, so that three quarters of 30 at one is chance once in 10^8 runs.

@@ -19,7 +19,6 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "same-key",
             diagnoses: &[
-                "hash-not-known",
                 "key-ignored",
                 "more-than-the-key",
                 "client-in-the-key",
