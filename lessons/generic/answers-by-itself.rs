@@ -14,9 +14,8 @@ fn main() -> Result<()> {
 
 /// Where the file says, of which the first address is the listener's, or the variable.
 fn listen() -> String {
-    let file = std::env::var("LAB_CONFIG").and_then(|path| {
-        std::fs::read_to_string(path).map_err(|_| std::env::VarError::NotPresent)
-    });
+    let file = std::env::var("LAB_CONFIG")
+        .and_then(|path| std::fs::read_to_string(path).map_err(|_| std::env::VarError::NotPresent));
     let address = |file: String| file.split('"').nth(1).map(str::to_owned);
     let address = file.ok().and_then(address).or(std::env::var("LAB_LISTEN").ok());
     address.unwrap_or_else(|| "127.0.0.1:6188".to_owned())
