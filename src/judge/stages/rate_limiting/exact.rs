@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::limited::{Asked, Limited, passed};
 use super::quota::Quota;
+use crate::backends::recording::{Act, Reply};
+use crate::judge::client::Request;
 use crate::judge::diagnosis::Finding;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
@@ -38,13 +40,13 @@ pub async fn exact_limit(scene: &Scene) -> Outcome {
     if passed(&row) == count {
         return Err(not_limited(&limited, row.len()).await);
     }
-    limited.within("limit-too-high", quota, &row)?;
+    not_too_many(&limited, quota, &row, || limited.get()).await?;
     from_rest(&limited, "limit-too-low", quota, &row)?;
 
     let other = limited.other_quota;
     let below = || limited.get_below(&limited.other);
     let row_of_other = limited.row(limited.address(), other.burst * 2, below).await?;
-    limited.within("limit-too-high", other, &row_of_other)?;
+    not_too_many(&limited, other, &row_of_other, below).await?;
     from_rest(&limited, "burst-ignored", other, &row_of_other)?;
 
     around_an_edge(&limited, from, row).await
@@ -52,7 +54,6 @@ pub async fn exact_limit(scene: &Scene) -> Outcome {
 
 /// Many at once, while their backends take their time.
 pub async fn at_once(scene: &Scene) -> Outcome {
-    use crate::backends::recording::{Act, Reply};
     let limited = Limited::start(scene).await?;
     for backend in &limited.backends {
         backend.always(Act::Delay(Duration::from_millis(80), Reply::ok("late")));
@@ -65,6 +66,22 @@ pub async fn at_once(scene: &Scene) -> Outcome {
     }
     let found = limited.found("limit-too-low", limited.quota);
     Err(found.compared(format!("at least {least}"), passed).with("passed", passed).fail())
+}
+
+/// No more of a row from rest than may be. Of somebody else's row just behind it neither? If
+/// it has no more, then the first has met the edge of a window.
+async fn not_too_many(
+    limited: &Limited<'_>,
+    quota: Quota,
+    row: &[Asked],
+    request: impl Fn() -> Request,
+) -> Outcome {
+    let Err(first) = limited.within("limit-too-high", quota, row) else { return Ok(()) };
+    let again = limited.row(limited.address(), row.len() as u64, request).await?;
+    Err(match limited.within("limit-too-high", quota, &again) {
+        Ok(()) => first.map(|found| found.renamed("window-doubles")),
+        Err(again) => again,
+    })
 }
 
 /// Who comes from rest has the whole burst: as many requests from the first on.
@@ -100,7 +117,7 @@ async fn around_an_edge(limited: &Limited<'_>, from: IpAddr, mut asked: Vec<Aske
     for _ in 0..TRIES {
         // The first that passes again: where there are windows, one begins here.
         let Some(edge) = next_that_passes(limited, from, &mut asked).await? else {
-            return starved(limited, from).await;
+            return starved(limited).await;
         };
         tokio::time::sleep_until((edge + BEFORE_THE_END).into()).await;
         asked.extend(limited.at_once(from, limited.quota.burst).await?);
@@ -134,11 +151,13 @@ async fn next_that_passes(
     Ok(None)
 }
 
-/// Who kept asking was not let through once; who waits is? (If not even then, that is
-/// what another check is about.)
-async fn starved(limited: &Limited<'_>, from: IpAddr) -> Outcome {
+/// Who kept asking was not let through once. Is somebody who is refused once, and then
+/// waits? (If not even that, it is what another check is about.)
+async fn starved(limited: &Limited<'_>) -> Outcome {
+    let patient = limited.address();
+    limited.drain(patient).await?;
     tokio::time::sleep(REST).await;
-    if !limited.ask(from, limited.get()).await?.passed() {
+    if !limited.ask(patient, limited.get()).await?.passed() {
         return Ok(());
     }
     let asked = format!("{:.1}", REST.as_secs_f64());

@@ -34,6 +34,8 @@ pub struct Limited<'a> {
     pub other: String,
     /// That limit.
     pub other_quota: Quota,
+    /// The beginning of the paths that have both, the larger one first.
+    pub both: String,
     /// The beginning of the paths that have none.
     pub free: String,
     /// What is behind it.
@@ -75,12 +77,11 @@ impl<'a> Limited<'a> {
         let other_quota = Quota { requests: other_requests, burst: draw.number(36..46) };
         let word = || draw.word();
         let (policies, pool, said) = ([word(), word()], word(), word());
-        let (again, other, free) =
-            (format!("/{}", word()), format!("/{}", word()), format!("/{}", word()));
+        let [again, other, both, free] = [(); 4].map(|()| format!("/{}", word()));
         let addresses = Addresses::drawn(scene);
         scene.plan(format!(
             "{} requests a second by {}, also for {again}; {} and {} at once by {} for {other}; \
-             none for {free}",
+             both for {both}, none for {free}",
             quota.requests, policies[0], other_quota.requests, other_quota.burst, policies[1],
         ));
         let backends = scene.backends(2)?;
@@ -97,6 +98,8 @@ impl<'a> Limited<'a> {
                 .key("rate_limit", vec![text(&policies[0])])
                 .route(&[], Some(&other), &pool)
                 .key("rate_limit", vec![text(&policies[1])])
+                .route(&[], Some(&both), &pool)
+                .key("rate_limit", vec![text(&policies[1]), text(&policies[0])])
                 .route(&[], Some(&again), &pool)
                 .key("rate_limit", vec![text(&policies[0])])
                 .route(&[], Some(&free), &pool)
@@ -109,6 +112,7 @@ impl<'a> Limited<'a> {
             again,
             other,
             other_quota,
+            both,
             free,
             backends,
             addresses,
@@ -119,10 +123,10 @@ impl<'a> Limited<'a> {
         Ok(limited)
     }
 
-    /// Somebody who has nothing to do with the rest is served.
+    /// Where there is no limit, somebody who has nothing to do with the rest is served.
     async fn forwards(&self) -> Outcome {
         let client = self.running.client_from(self.address());
-        let exchange = Exchange::of(self.scene, client, self.get()).await;
+        let exchange = Exchange::of(self.scene, client, self.get_below(&self.free)).await;
         exchange.through(self.scene, &self.running).await?;
         Ok(())
     }

@@ -36,7 +36,8 @@ pub async fn other_address(scene: &Scene) -> Outcome {
 }
 
 /// Limits are those that a route names: two have buckets of their own, one has the
-/// same for all of its routes, and where none is named there is none.
+/// same for all of its routes, where two are named both are asked, and where none is
+/// named there is none.
 pub async fn as_routes_say(scene: &Scene) -> Outcome {
     let limited = Limited::start(scene).await?;
     let (quota, other) = (limited.quota, limited.other_quota);
@@ -68,7 +69,12 @@ pub async fn as_routes_say(scene: &Scene) -> Outcome {
     let mut asked = limited.drain(from).await?;
     asked.extend(limited.row(from, quota.burst, || limited.get_below(&limited.again)).await?);
     let shared = limited.within("counts-by-route", quota, &asked);
-    shared.map_err(|finding| finding.map(|found| found.with("prefix", &*limited.again)))
+    shared.map_err(|finding| finding.map(|found| found.with("prefix", &*limited.again)))?;
+
+    let both = || limited.get_below(&limited.both);
+    let asked = limited.row(limited.address(), quota.requests * 2, both).await?;
+    let all = limited.within("one-limit-asked", quota, &asked);
+    all.map_err(|finding| finding.map(|found| found.with("prefix", &*limited.both)))
 }
 
 /// What a client says of itself neither helps it nor harms whom it names.
