@@ -27,18 +27,18 @@ const LIMITS: usize = 100;
 const FIRST: usize = 400;
 
 /// How many come behind it, if there is time, and fewer than which show nothing.
-const MORE: usize = 2000;
-const ENOUGH: usize = 1200;
+const MORE: usize = 1500;
+const ENOUGH: usize = 600;
 
 /// How long they may take.
-const TIME: Duration = Duration::from_secs(4);
+const TIME: Duration = Duration::from_secs(5);
 
 /// How many are under way at a time.
 const AT_ONCE: usize = 16;
 
 /// By how much the program may grow meanwhile, in bytes: what its allocator does not give
 /// back. The smallest map of all addresses, with a time and a number for each, takes more.
-const ROOM: u64 = 2 << 20;
+const ROOM: u64 = 1 << 20;
 
 /// Thousands of addresses, each once.
 pub async fn bounded_memory(scene: &Scene) -> Outcome {
