@@ -5,20 +5,12 @@ use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
 
 fn main() -> Result<()> {
-    for client in TcpListener::bind(listen())?.incoming() {
+    let listen = std::env::var("LAB_LISTEN").unwrap_or_else(|_| "127.0.0.1:6188".to_owned());
+    for client in TcpListener::bind(listen)?.incoming() {
         let client = client?;
         std::thread::spawn(move || serve(client));
     }
     Ok(())
-}
-
-/// Where the file says, of which the first address is the listener's, or the variable.
-fn listen() -> String {
-    let file = std::env::var("LAB_CONFIG")
-        .and_then(|path| std::fs::read_to_string(path).map_err(|_| std::env::VarError::NotPresent));
-    let address = |file: String| file.split('"').nth(1).map(str::to_owned);
-    let address = file.ok().and_then(address).or(std::env::var("LAB_LISTEN").ok());
-    address.unwrap_or_else(|| "127.0.0.1:6188".to_owned())
 }
 
 /// Answers the requests of a connection until the client closes it.
