@@ -170,20 +170,24 @@ impl Scene {
         settings: &[(&str, &str)],
         write: Write<'_>,
     ) -> Result<Running<'_>, Finding> {
-        let started = self.start_again(backends, settings, Some(write)).await;
-        started.map_err(|finding| finding.map(|found| self.good_file_refused(found, write)))
+        self.start_again(backends, settings, Some(write)).await
     }
 
-    /// Who ends with a file that is right has refused it.
-    fn good_file_refused(&self, found: Diagnosis, write: Write<'_>) -> Diagnosis {
-        if !["exited-at-once", "panicked-at-start"].contains(&found.id) {
-            return found;
-        }
+    /// Who ends with a file that is right has refused it, and who listens where `LAB_LISTEN`
+    /// says has not read it.
+    fn about_file(&self, found: Diagnosis, write: Write<'_>, elsewhere: &str) -> Diagnosis {
+        let actual = found.evidence.get("actual").and_then(|actual| actual.as_str());
+        let id = match found.id {
+            "exited-at-once" | "panicked-at-start" => "good-file-refused",
+            "listens-elsewhere" if actual == Some(elsewhere) => common::FILE_IGNORED,
+            _ => return found,
+        };
         let output = found.evidence.get("output").cloned().unwrap_or_default();
         let said = output.as_array().and_then(|lines| lines.first()?.as_str());
         let said = said.unwrap_or("nothing").to_owned();
         let file = write(([127, 0, 0, 1], 6188).into());
-        found.renamed("good-file-refused").with("said", said).repeat(vec![
+        let found = found.renamed(id).with("said", said).with("elsewhere", elsewhere);
+        found.repeat(vec![
             file.command("lab.toml"),
             format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {}; echo $?", self.stage),
         ])
@@ -217,6 +221,7 @@ impl Scene {
         write: Option<Write<'_>>,
     ) -> Result<Running<'_>, Finding> {
         let addresses: Vec<_> = backends.iter().map(RecordingBackend::address).collect();
+        let mut elsewhere = String::new();
         let (listen, program) = match write {
             None => {
                 let listen = self.free_address()?;
@@ -227,11 +232,20 @@ impl Scene {
             Some(write) => {
                 let at = self.addresses()?;
                 let path = self.write(&write(at.listen))?;
+                let told = settings.iter().find(|(name, _)| *name == "LAB_LISTEN");
+                elsewhere =
+                    told.map_or_else(|| at.elsewhere.to_string(), |(_, said)| (*said).into());
                 (at.listen, self.run_configured(at, &path, &addresses, settings).await?)
             }
         };
         let listens = wait_until_listening(&program, listen, START).await;
-        listens.map_err(|failure| common::start_failure(failure, listen))?;
+        listens.map_err(|failure| {
+            let finding = common::start_failure(failure, listen);
+            match write {
+                Some(write) => finding.map(|found| self.about_file(found, write, &elsewhere)),
+                None => finding,
+            }
+        })?;
         Ok(Running::new(self, program, listen))
     }
 

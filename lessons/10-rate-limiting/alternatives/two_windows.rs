@@ -315,9 +315,10 @@ impl Limit {
 
     /// Counts a request, if there is room for it; if not, says in how many seconds there is.
     fn refuses(&self, client: IpAddr) -> Option<u64> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        // Behind the lock, so that it never goes backwards.
         let now = self.begun.elapsed().as_secs_f64() / self.window;
         let (window, over) = (now.trunc() as u64, now.fract());
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.of.get(&client).copied().unwrap_or_default().at(window);
         if f64::from(count.now) + f64::from(count.before) * (1.0 - over) < self.burst {
             counts.note(client, Count { now: count.now + 1, ..count }, self.clients);

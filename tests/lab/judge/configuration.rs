@@ -1,5 +1,5 @@
-//! The files of stage 09 are `serve`'s own: it passes the stage, and `serve --check`
-//! takes every good file that the judge writes and refuses every bad one.
+//! The files that the judge writes from stage 09 on are `serve`'s own: it passes the
+//! stages, and `serve --check` takes every good file of theirs and refuses every bad one.
 
 use serde_json::Value;
 
@@ -23,9 +23,9 @@ fn checked_serve() -> String {
 /// How often the judge may say that it could show nothing, on a busy machine.
 const TRIES: usize = 3;
 
-fn judged(seed: &str) -> Value {
+fn judged(stage: &str, seed: &str) -> Value {
     let command = checked_serve();
-    let args = ["check", "09", "--seed", seed, "--format", "json", "--cmd", &command];
+    let args = ["check", stage, "--seed", seed, "--format", "json", "--cmd", &command];
     for _ in 0..TRIES {
         let (code, stdout, stderr) = Program::run(args);
         let told = serde_json::from_str(&stdout);
@@ -34,16 +34,25 @@ fn judged(seed: &str) -> Value {
             return told;
         }
     }
-    panic!("seed {seed}: nothing is shown");
+    panic!("stage {stage}, seed {seed}: nothing is shown");
+}
+
+fn serve_passes(stage: &str, count: usize) {
+    for seed in ["1", "2", "3"] {
+        let told = judged(stage, seed);
+        let checks = told["checks"].as_array().expect("checks");
+        let failed = checks.iter().find(|check| check["verdict"] != "pass");
+        assert!(failed.is_none(), "seed {seed}: {:#}", failed.unwrap_or(&Value::Null));
+        assert_eq!(checks.len(), count, "seed {seed}: {told:#}");
+    }
 }
 
 #[test]
 fn serve_takes_every_good_file_and_refuses_every_bad_one() {
-    for seed in ["1", "2", "3"] {
-        let told = judged(seed);
-        let checks = told["checks"].as_array().expect("checks");
-        let failed = checks.iter().find(|check| check["verdict"] != "pass");
-        assert!(failed.is_none(), "seed {seed}: {:#}", failed.unwrap_or(&Value::Null));
-        assert_eq!(checks.len(), 9, "seed {seed}: {told:#}");
-    }
+    serve_passes("09", 9);
+}
+
+#[test]
+fn serve_shares_by_weight_and_refuses_a_weight_that_is_none() {
+    serve_passes("11", 7);
 }

@@ -19,7 +19,6 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "starts-as-configured",
             diagnoses: &[
-                "file-ignored",
                 "listener-missing",
                 "listens-beside",
                 "variables-win",

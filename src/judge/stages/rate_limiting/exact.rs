@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::limited::{Asked, Limited, passed};
-use super::quota::Quota;
+use super::quota::{EDGE, Quota};
+use crate::backends::recording::{Act, Reply};
+use crate::judge::client::Request;
 use crate::judge::diagnosis::Finding;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
@@ -13,6 +15,9 @@ use crate::judge::stage::Outcome;
 /// After this time of silence everything is to be had again: twice what a bucket takes to
 /// fill, since what counts in windows may look back at the one before.
 pub const REST: Duration = Duration::from_millis(2200);
+
+/// How many more than its burst are asked for of a limit that fills slowly.
+const MORE: u64 = 10;
 
 /// How often somebody asks who keeps asking.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -38,21 +43,20 @@ pub async fn exact_limit(scene: &Scene) -> Outcome {
     if passed(&row) == count {
         return Err(not_limited(&limited, row.len()).await);
     }
-    limited.within("limit-too-high", quota, &row)?;
-    from_rest(&limited, "limit-too-low", quota, &row)?;
+    not_too_many(&limited, quota, &row, || limited.get()).await?;
+    from_rest(&limited, quota, &row)?;
 
     let other = limited.other_quota;
     let below = || limited.get_below(&limited.other);
-    let row_of_other = limited.row(limited.address(), other.burst * 2, below).await?;
-    limited.within("limit-too-high", other, &row_of_other)?;
-    from_rest(&limited, "burst-ignored", other, &row_of_other)?;
+    let row_of_other = limited.row(limited.address(), other.burst + MORE, below).await?;
+    not_too_many(&limited, other, &row_of_other, below).await?;
+    from_rest(&limited, other, &row_of_other)?;
 
     around_an_edge(&limited, from, row).await
 }
 
 /// Many at once, while their backends take their time.
 pub async fn at_once(scene: &Scene) -> Outcome {
-    use crate::backends::recording::{Act, Reply};
     let limited = Limited::start(scene).await?;
     for backend in &limited.backends {
         backend.always(Act::Delay(Duration::from_millis(80), Reply::ok("late")));
@@ -67,13 +71,32 @@ pub async fn at_once(scene: &Scene) -> Outcome {
     Err(found.compared(format!("at least {least}"), passed).with("passed", passed).fail())
 }
 
+/// No more of a row from rest than may be. Of somebody else's row just behind it neither? If
+/// it has no more, then the first has met the edge of a window.
+async fn not_too_many(
+    limited: &Limited<'_>,
+    quota: Quota,
+    row: &[Asked],
+    request: impl Fn() -> Request,
+) -> Outcome {
+    let Err(first) = limited.within("limit-too-high", quota, row) else { return Ok(()) };
+    let again = limited.row(limited.address(), row.len() as u64, request).await?;
+    Err(match limited.within("limit-too-high", quota, &again) {
+        Ok(()) => first.map(|found| found.renamed("window-doubles")),
+        Err(again) => again,
+    })
+}
+
 /// Who comes from rest has the whole burst: as many requests from the first on.
-fn from_rest(limited: &Limited<'_>, id: &'static str, quota: Quota, row: &[Asked]) -> Outcome {
+fn from_rest(limited: &Limited<'_>, quota: Quota, row: &[Asked]) -> Outcome {
     let burst = usize::try_from(quota.burst).unwrap_or(usize::MAX).min(row.len());
     let passed = passed(&row[..burst]);
     if passed >= quota.burst {
         return Ok(());
     }
+    // Where there is a burst of its own, and hardly any of it was there.
+    let ignored = quota.burst != quota.requests && passed * 2 < quota.burst;
+    let id = if ignored { "burst-ignored" } else { "limit-too-low" };
     let expected = format!("the first {burst} let through");
     let found = limited.found(id, quota).compared(expected, format!("{passed} of them"));
     Err(found.with("passed", passed).fail())
@@ -81,7 +104,7 @@ fn from_rest(limited: &Limited<'_>, id: &'static str, quota: Quota, row: &[Asked
 
 /// Everything went through: over many connections, and over one?
 async fn not_limited(limited: &Limited<'_>, sent: usize) -> Finding {
-    let found = limited.not_limited(sent);
+    let found = limited.not_limited(limited.quota, sent);
     let client = limited.running.client_from(limited.address());
     let Ok(mut connection) = client.connect().await else { return found.fail() };
     for _ in 0..sent {
@@ -100,7 +123,7 @@ async fn around_an_edge(limited: &Limited<'_>, from: IpAddr, mut asked: Vec<Aske
     for _ in 0..TRIES {
         // The first that passes again: where there are windows, one begins here.
         let Some(edge) = next_that_passes(limited, from, &mut asked).await? else {
-            return starved(limited, from).await;
+            return starved(limited).await;
         };
         tokio::time::sleep_until((edge + BEFORE_THE_END).into()).await;
         asked.extend(limited.at_once(from, limited.quota.burst).await?);
@@ -134,11 +157,13 @@ async fn next_that_passes(
     Ok(None)
 }
 
-/// Who kept asking was not let through once; who waits is? (If not even then, that is
-/// what another check is about.)
-async fn starved(limited: &Limited<'_>, from: IpAddr) -> Outcome {
+/// Who kept asking was not let through once. Is somebody who is refused once, and then
+/// waits? (If not even that, it is what another check is about.)
+async fn starved(limited: &Limited<'_>) -> Outcome {
+    let patient = limited.address();
+    limited.drain(patient).await?;
     tokio::time::sleep(REST).await;
-    if !limited.ask(from, limited.get()).await?.passed() {
+    if !limited.ask(patient, limited.get()).await?.passed() {
         return Ok(());
     }
     let asked = format!("{:.1}", REST.as_secs_f64());
@@ -155,7 +180,7 @@ pub async fn recovers(scene: &Scene) -> Outcome {
     tokio::time::sleep(REST).await;
     let row = limited.row(from, quota.burst, || limited.get()).await?;
     let passed = passed(&row);
-    if passed >= quota.burst {
+    if passed + EDGE >= quota.burst {
         return Ok(());
     }
     let id = if passed == 0 { "never-recovers" } else { "recovers-in-part" };

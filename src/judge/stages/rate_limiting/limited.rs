@@ -34,6 +34,8 @@ pub struct Limited<'a> {
     pub other: String,
     /// That limit.
     pub other_quota: Quota,
+    /// The beginning of the paths that have both, the larger one first.
+    pub both: String,
     /// The beginning of the paths that have none.
     pub free: String,
     /// What is behind it.
@@ -68,19 +70,17 @@ impl<'a> Limited<'a> {
     /// Why it does not listen, or does not forward.
     pub async fn start(scene: &'a Scene) -> Result<Self, Finding> {
         let draw = &scene.draw;
-        let quota = Quota::even(draw.number(10..21));
-        let other_requests = draw.number(10..16);
-        // Far more than come in while they are asked for: who takes the one for the other
-        // lets far too few through.
-        let other_quota = Quota { requests: other_requests, burst: draw.number(36..46) };
+        let quota = Quota::even(draw.number(8..13));
+        // Hardly anything comes in while the burst is asked for, so that it is seen to the
+        // request; and it is more than twice the other.
+        let other_quota = Quota { requests: 1, burst: draw.number(26..37) };
         let word = || draw.word();
         let (policies, pool, said) = ([word(), word()], word(), word());
-        let (again, other, free) =
-            (format!("/{}", word()), format!("/{}", word()), format!("/{}", word()));
+        let [again, other, both, free] = [(); 4].map(|()| format!("/{}", word()));
         let addresses = Addresses::drawn(scene);
         scene.plan(format!(
-            "{} requests a second by {}, also for {again}; {} and {} at once by {} for {other}; \
-             none for {free}",
+            "{} requests a second by {}, also for {again}; {}, and {} at once, by {} for {other}; \
+             both for {both}, none for {free}",
             quota.requests, policies[0], other_quota.requests, other_quota.burst, policies[1],
         ));
         let backends = scene.backends(2)?;
@@ -97,6 +97,8 @@ impl<'a> Limited<'a> {
                 .key("rate_limit", vec![text(&policies[0])])
                 .route(&[], Some(&other), &pool)
                 .key("rate_limit", vec![text(&policies[1])])
+                .route(&[], Some(&both), &pool)
+                .key("rate_limit", vec![text(&policies[1]), text(&policies[0])])
                 .route(&[], Some(&again), &pool)
                 .key("rate_limit", vec![text(&policies[0])])
                 .route(&[], Some(&free), &pool)
@@ -109,6 +111,7 @@ impl<'a> Limited<'a> {
             again,
             other,
             other_quota,
+            both,
             free,
             backends,
             addresses,
@@ -119,10 +122,10 @@ impl<'a> Limited<'a> {
         Ok(limited)
     }
 
-    /// Somebody who has nothing to do with the rest is served.
+    /// Where there is no limit, somebody who has nothing to do with the rest is served.
     async fn forwards(&self) -> Outcome {
         let client = self.running.client_from(self.address());
-        let exchange = Exchange::of(self.scene, client, self.get()).await;
+        let exchange = Exchange::of(self.scene, client, self.get_below(&self.free)).await;
         exchange.through(self.scene, &self.running).await?;
         Ok(())
     }
@@ -192,21 +195,35 @@ impl<'a> Limited<'a> {
     ///
     /// None is.
     pub async fn drain(&self, from: IpAddr) -> Result<Vec<Asked>, Finding> {
+        self.drained(from, self.quota, || self.get()).await
+    }
+
+    /// The same of another limit.
+    ///
+    /// # Errors
+    ///
+    /// None is.
+    pub async fn drained(
+        &self,
+        from: IpAddr,
+        quota: Quota,
+        request: impl Fn() -> Request,
+    ) -> Result<Vec<Asked>, Finding> {
         let mut asked = Vec::new();
-        for _ in 0..self.quota.requests * 3 {
-            asked.push(self.ask(from, self.get()).await?);
+        for _ in 0..quota.burst * 3 {
+            asked.push(self.ask(from, request()).await?);
             if asked.last().is_some_and(|last| !last.passed()) {
                 return Ok(asked);
             }
         }
-        Err(self.not_limited(asked.len()).fail())
+        Err(self.not_limited(quota, asked.len()).fail())
     }
 
     /// All of so many were let through.
-    pub fn not_limited(&self, sent: usize) -> Diagnosis {
-        self.found("not-limited", self.quota)
+    pub fn not_limited(&self, quota: Quota, sent: usize) -> Diagnosis {
+        self.found("not-limited", quota)
             .with("sent", sent)
-            .compared(format!("about {} of {sent}", self.quota.burst), "all")
+            .compared(format!("about {} of {sent}", quota.burst), "all")
     }
 
     /// A diagnosis about a limit.

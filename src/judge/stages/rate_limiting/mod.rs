@@ -33,6 +33,11 @@ pub const STAGE: Stage = Stage {
             run: |scene| exact::exact_limit(scene).boxed(),
         },
         Check {
+            id: "recovers",
+            diagnoses: &["not-limited", "never-recovers", "recovers-in-part"],
+            run: |scene| exact::recovers(scene).boxed(),
+        },
+        Check {
             id: "answers-429",
             diagnoses: &[
                 "not-limited",
@@ -59,18 +64,19 @@ pub const STAGE: Stage = Stage {
         },
         Check {
             id: "as-routes-say",
-            diagnoses: &["not-limited", "limits-every-route", "limits-share", "counts-by-route"],
+            diagnoses: &[
+                "not-limited",
+                "limits-every-route",
+                "limits-share",
+                "counts-by-route",
+                "one-limit-asked",
+            ],
             run: |scene| whose::as_routes_say(scene).boxed(),
         },
         Check {
             id: "at-once",
             diagnoses: &["counted-too-late", "limit-too-low"],
             run: |scene| exact::at_once(scene).boxed(),
-        },
-        Check {
-            id: "recovers",
-            diagnoses: &["not-limited", "never-recovers", "recovers-in-part"],
-            run: |scene| exact::recovers(scene).boxed(),
         },
         Check {
             id: "bounded-memory",

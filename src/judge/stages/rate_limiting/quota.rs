@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// What is allowed above the arithmetic: one request that falls on an edge.
-const EDGE: u64 = 1;
+pub const EDGE: u64 = 1;
 
 /// So many requests a second, and so many at once after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -71,7 +71,7 @@ pub async fn backend_untouched(scene: &Scene) -> Outcome {
     let from = limited.address();
     let row = limited.row(from, limited.quota.requests * 3, || limited.get()).await?;
     if passed(&row) == row.len() as u64 {
-        return Err(limited.not_limited(row.len()).fail());
+        return Err(limited.not_limited(limited.quota, row.len()).fail());
     }
     let refused = row.iter().filter(|one| !one.passed());
     let refused: Vec<_> = refused.map(|one| one.request.target.as_str()).collect();

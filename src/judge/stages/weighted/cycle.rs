@@ -10,8 +10,9 @@ use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
 /// How many cycles are looked at, besides a part of one: a draw by weight is exact in all
-/// of their windows by no chance that counts.
-const CYCLES: usize = 4;
+/// of their windows by no chance that counts, and of a pattern that is none of these
+/// weights it is seen that it repeats.
+const CYCLES: usize = 6;
 
 /// And where requests to two pools come between each other.
 const MIXED: usize = 3;

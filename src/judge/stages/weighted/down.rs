@@ -14,8 +14,9 @@ use crate::judge::stage::Outcome;
 use crate::judge::stages::looks::all_die;
 use crate::judge::stages::own::echo;
 
-/// How many cycles of those that are left are looked at.
-const CYCLES: usize = 4;
+/// How many cycles of the whole pool are looked at: where the turns of the dead one are
+/// passed on, it is after one of them that the order repeats.
+const CYCLES: usize = 3;
 
 /// In one pool the others have the same weights, in the other they have not.
 pub async fn heavy_down(scene: &Scene) -> Outcome {
@@ -32,7 +33,7 @@ pub async fn heavy_down(scene: &Scene) -> Outcome {
         let weights = left(&setup, pool);
         // What was due before it died need not be over at once.
         let settling = setup.pools[pool].weights.cycle();
-        let requests = settling + CYCLES * weights.iter().sum::<usize>();
+        let requests = settling + CYCLES * settling;
         let order = survivors(&setup, &running, pool, requests).await?.after(settling);
         if let Some(window) = order.first_inexact(&weights) {
             return Err(diagnosed(&setup, pool, &order, &window));
