@@ -194,20 +194,12 @@ impl<'a> Limited<'a> {
         try_join_all((0..count).map(|_| self.ask(from, request()))).await
     }
 
-    /// Sends requests until one is refused, which is the last.
+    /// Sends requests, one after the other, until one is refused, which is the last.
     ///
     /// # Errors
     ///
-    /// None is.
-    pub async fn drain(&self, from: IpAddr) -> Result<Vec<Asked>, Finding> {
-        self.drained(from, self.quota, || self.get()).await
-    }
-
-    /// The same of another limit.
-    ///
-    /// # Errors
-    ///
-    /// None is.
+    /// None is, and that is too many. On a machine where they come no more quickly than they
+    /// may it goes on until the time of the check is over.
     pub async fn drained(
         &self,
         from: IpAddr,
@@ -215,13 +207,15 @@ impl<'a> Limited<'a> {
         request: impl Fn() -> Request,
     ) -> Result<Vec<Asked>, Finding> {
         let mut asked = Vec::new();
-        for _ in 0..quota.burst * 3 {
+        loop {
             asked.push(self.ask(from, request()).await?);
             if asked.last().is_some_and(|last| !last.passed()) {
                 return Ok(asked);
             }
+            if asked.len() as u64 >= quota.burst * 2 && quota.excess(&ways(&asked)).is_some() {
+                return Err(self.not_limited(quota, asked.len()).fail());
+            }
         }
-        Err(self.not_limited(quota, asked.len()).fail())
     }
 
     /// All of so many were let through.
@@ -250,9 +244,7 @@ impl<'a> Limited<'a> {
         quota: Quota,
         asked: impl IntoIterator<Item = &'b Asked>,
     ) -> Outcome {
-        let passed: Vec<_> =
-            asked.into_iter().filter(|one| one.passed()).map(|one| one.way).collect();
-        match quota.excess(&passed) {
+        match quota.excess(&ways(asked)) {
             None => Ok(()),
             Some(excess) => Err(with_excess(self.found(id, quota), excess).fail()),
         }
@@ -319,6 +311,11 @@ impl Asked {
     pub fn passed(&self) -> bool {
         self.answer.status == 200
     }
+}
+
+/// The ways of those that were let through.
+pub fn ways<'a>(asked: impl IntoIterator<Item = &'a Asked>) -> Vec<Way> {
+    asked.into_iter().filter(|one| one.passed()).map(|one| one.way).collect()
 }
 
 /// How many were let through.

@@ -16,19 +16,19 @@ use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
 /// Of how many clients something may be remembered, by each limit.
-const CLIENTS: u32 = 64;
+const CLIENTS: u32 = 32;
 
 /// How many limits a request is asked about. One alone would keep too little of an address
 /// to be seen in the memory of a process.
-const LIMITS: usize = 200;
+const LIMITS: usize = 256;
 
 /// How many addresses come before the first look: more than are remembered, so that
 /// whatever may be kept is there by then.
-const FIRST: usize = 200;
+const FIRST: usize = 100;
 
 /// How many come behind it, if there is time, and fewer than which show nothing.
-const MORE: usize = 600;
-const ENOUGH: usize = 300;
+const MORE: usize = 400;
+const ENOUGH: usize = 160;
 
 /// How long they may take.
 const TIME: Duration = Duration::from_secs(5);
@@ -37,9 +37,9 @@ const TIME: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 16;
 
 /// By how much the program may grow meanwhile, in bytes: maps that make room as clients come
-/// and go, and what its allocator does not give back; 160 bytes for each client of each
-/// limit. A map of all addresses, with a number for each, takes 5 MiB more.
-const ROOM: u64 = 2 << 20;
+/// and go, and what its allocator does not give back; 192 bytes for each client of each
+/// limit. A map of all addresses, with a number for each, takes 3 MiB more.
+const ROOM: u64 = 3 << 19;
 
 /// Thousands of addresses, each once.
 pub async fn bounded_memory(scene: &Scene) -> Outcome {

@@ -4,7 +4,10 @@
 //! Nearly all of it is asked of the limit that fills slowly: what is used up stays so,
 //! however busy the machine is.
 
+use std::net::IpAddr;
+
 use super::limited::{Asked, Limited, passed};
+use crate::judge::client::Request;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
@@ -37,7 +40,7 @@ pub async fn other_address(scene: &Scene) -> Outcome {
     for _ in 0..OTHERS {
         limited.ask(limited.address(), slow()).await?;
     }
-    asked.extend(limited.row(greedy, limited.slow_quota.burst, slow).await?);
+    asked.extend(limited.row(greedy, SOME * 2, slow).await?);
     let kept = limited.within("forgotten-too-soon", limited.slow_quota, &asked);
     kept.map_err(|finding| finding.map(|found| found.with("others", OTHERS + 1)))
 }
@@ -46,22 +49,23 @@ pub async fn other_address(scene: &Scene) -> Outcome {
 pub async fn spoof_fails(scene: &Scene) -> Outcome {
     let limited = Limited::start(scene).await?;
     let slow = || limited.get_below(&limited.slow);
-    let claim = |field: &'static str, claim: String| {
-        let value = if field == "Forwarded" { format!("for={claim}") } else { claim };
-        slow().header(field, value)
+    let value = |field: &str, claim: IpAddr| {
+        if field == "Forwarded" { format!("for={claim}") } else { claim.to_string() }
     };
     let (greedy, named) = (limited.address(), limited.address());
     let mut asked = limited.drained(greedy, limited.slow_quota, slow).await?;
     for field in CLAIMS {
-        let claims = || claim(field, limited.address().to_string());
+        let claims = || slow().header(field, value(field, limited.address()));
         asked.extend(limited.row(greedy, SOME, claims).await?);
         let trusted = limited.within("header-trusted", limited.slow_quota, &asked);
         trusted.map_err(|finding| finding.map(|found| found.with("field", field)))?;
     }
     // Somebody else's is not spent in their name.
-    for field in CLAIMS {
-        limited.row(greedy, limited.slow_quota.burst, || claim(field, named.to_string())).await?;
-    }
+    let all_claims = || {
+        let with = |request: Request, field| request.header(field, value(field, named));
+        CLAIMS.into_iter().fold(slow(), with)
+    };
+    limited.row(greedy, limited.slow_quota.burst, all_claims).await?;
     let row = limited.row(named, SOME, slow).await?;
     if passed(&row) >= SOME {
         return Ok(());
@@ -107,7 +111,7 @@ pub async fn as_routes_say(scene: &Scene) -> Outcome {
 
 async fn none_where_none_is_named(limited: &Limited<'_>) -> Outcome {
     // As many as neither limit would let through, however slow the machine is.
-    let count = limited.slow_quota.burst * 2;
+    let count = limited.slow_quota.burst + SOME * 2;
     let free = || limited.get_below(&limited.free);
     let row: Vec<Asked> = limited.at_once(limited.address(), count, free).await?;
     if passed(&row) == count {
