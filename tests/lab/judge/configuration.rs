@@ -56,3 +56,8 @@ fn serve_takes_every_good_file_and_refuses_every_bad_one() {
 fn serve_shares_by_weight_and_refuses_a_weight_that_is_none() {
     serve_passes("11", 7);
 }
+
+#[test]
+fn serve_gives_each_key_its_home() {
+    serve_passes("13", 5);
+}
