@@ -221,10 +221,10 @@ async fn next_that_passes(
 /// Who kept asking was not let through once. Is somebody who is refused once, and then
 /// waits? (If not even that, it is what another check is about.)
 async fn starved(limited: &Limited<'_>) -> Outcome {
-    let (patient, slow) = (limited.address(), || limited.get_below(&limited.slow));
-    limited.drained(patient, limited.slow_quota, slow).await?;
+    let patient = limited.address();
+    limited.drained(patient, limited.quota, || limited.get()).await?;
     tokio::time::sleep(REST).await;
-    if !limited.ask(patient, slow()).await?.passed() {
+    if !limited.ask(patient, limited.get()).await?.passed() {
         return Ok(());
     }
     let asked = format!("{:.1}", REST.as_secs_f64());
