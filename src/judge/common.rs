@@ -66,6 +66,7 @@ pub const DIAGNOSES: &[&str] = &[
     "file-not-named",
     "line-not-named",
     "wrong-line",
+    "listened-before-refusing",
     // Nothing was shown about it.
     PORT_TAKEN,
     "no-such-address",

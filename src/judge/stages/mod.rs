@@ -15,7 +15,9 @@ mod request_headers;
 mod response_headers;
 mod round_robin;
 mod starts;
+mod together;
 mod turns;
+mod weighted;
 
 use super::stage::Stage;
 
@@ -31,6 +33,7 @@ pub const STAGES: &[&Stage] = &[
     &access_log::STAGE,
     &configuration::STAGE,
     &rate_limiting::STAGE,
+    &weighted::STAGE,
 ];
 
 /// The stage of this id.

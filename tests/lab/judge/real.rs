@@ -60,6 +60,15 @@ const fn mistake(name: &'static str, check: &'static str, diagnosis: &'static st
 /// What reads the judge's file in place of a server has no words for whoever wrote it.
 const BAD_LIMIT: (&str, &str) = ("bad-limit", "the file is read by the test");
 
+/// And for a weight of 0 both have a meaning of their own, or words about their own file.
+const BAD_WEIGHT: (&str, &str) = ("zero-refused", "the file is read by the test");
+
+/// Mistakes that are made with both in the same way.
+const WEIGHTS: &[Mistake] = &[
+    mistake("no-weights", "exact-cycle", "weights-ignored"),
+    mistake("by-chance", "exact-cycle", "drawn-by-weight"),
+];
+
 const NGINX: Server = Server {
     name: "nginx",
     require: "PINGORA_LAB_REQUIRE_NGINX",
@@ -129,6 +138,14 @@ const NGINX: Server = Server {
                 mistake("no-burst", "exact-limit", "limit-too-low"),
                 mistake("own-status", "answers-429", "refused-otherwise"),
             ],
+        },
+        Stage {
+            id: "11-weighted",
+            cannot: &[
+                ("heavy-back", "nginx as it is given away does not look who is back"),
+                BAD_WEIGHT,
+            ],
+            mistakes: WEIGHTS,
         },
     ],
 };
@@ -201,6 +218,7 @@ const HAPROXY: Server = Server {
                 mistake("by-forwarded-for", "exact-limit", "not-limited"),
             ],
         },
+        Stage { id: "11-weighted", cannot: &[BAD_WEIGHT], mistakes: WEIGHTS },
     ],
 };
 

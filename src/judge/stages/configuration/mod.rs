@@ -5,7 +5,6 @@ mod bad_files;
 mod followed;
 mod nothing_listens;
 mod refusals;
-mod watch;
 
 use futures_util::FutureExt;
 
@@ -63,7 +62,7 @@ pub const STAGE: Stage = Stage {
         },
         Check {
             id: "nothing-listens",
-            diagnoses: &["listened-before-refusing"],
+            diagnoses: &[],
             run: |scene| nothing_listens::nothing_listens(scene).boxed(),
         },
     ],

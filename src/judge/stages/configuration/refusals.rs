@@ -1,10 +1,9 @@
 //! What is wrong with a file is said, with its line; see [`super::super::refused`].
 
 use super::ID;
-use super::bad_files::RightFile;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
-use crate::judge::stages::refused::{BadFile, Run, each_refused};
+use crate::judge::stages::refused::{BadFile, RightFile, Run, each_refused};
 
 /// A key that there is not.
 pub async fn unknown_key(scene: &Scene) -> Outcome {

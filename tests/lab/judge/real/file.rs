@@ -48,6 +48,7 @@ pub struct HealthCheck {
 #[serde(deny_unknown_fields)]
 pub struct Backend {
     pub address: String,
+    pub weight: Option<u16>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,7 +76,8 @@ impl File {
             return toml::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
         }
         let backends = variable("LAB_BACKENDS");
-        let backends = backends.split(',').map(|one| Backend { address: one.to_owned() });
+        let backends =
+            backends.split(',').map(|one| Backend { address: one.to_owned(), weight: None });
         Self {
             listener: vec![Listener { address: variable("LAB_LISTEN") }],
             rate_limit: BTreeMap::new(),

@@ -14,7 +14,8 @@ const COUNTERS: usize = 3;
 ///
 /// There is no such mistake, or the file asks for more than HAProxy can do.
 pub fn configuration(file: &File, fault: &str) -> String {
-    let mistakes = ["right", "counts-refused", "own-status", "by-forwarded-for"];
+    let mistakes =
+        ["right", "counts-refused", "own-status", "by-forwarded-for", "no-weights", "by-chance"];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
     let mut text = "global\n  maxconn 2000\n  nbthread 1\n  spread-checks 0\n\
          defaults\n  mode http\n  timeout connect 3s\n  timeout client 30s\n  timeout server 30s\n\
@@ -78,7 +79,7 @@ pub fn configuration(file: &File, fault: &str) -> String {
     for (name, limit) in &file.rate_limit {
         text += &table(name, limit);
     }
-    text + &file.pool.iter().map(backend).collect::<String>()
+    text + &file.pool.iter().map(|pool| backend(pool, fault)).collect::<String>()
 }
 
 /// What is remembered of clients: how many of their requests were let through in the time in
@@ -93,11 +94,15 @@ fn table(name: &str, limit: &Limit) -> String {
     )
 }
 
-fn backend(pool: &Pool) -> String {
+fn backend(pool: &Pool, fault: &str) -> String {
     let interval = &pool.health_check.interval;
     let members = pool.backend.iter().map(|backend| {
         let address = &backend.address;
-        format!("  server {address} {address} check inter {interval} fall 1 rise 1\n")
+        let weight = backend.weight.filter(|_| fault != "no-weights").unwrap_or(1);
+        format!(
+            "  server {address} {address} weight {weight} check inter {interval} fall 1 rise 1\n"
+        )
     });
-    format!("backend {}\n  balance roundrobin\n{}", pool.name, members.collect::<String>())
+    let balance = if fault == "by-chance" { "random(1)" } else { "roundrobin" };
+    format!("backend {}\n  balance {balance}\n{}", pool.name, members.collect::<String>())
 }

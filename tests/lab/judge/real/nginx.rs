@@ -12,7 +12,15 @@ use super::file::{File, Limit, Pool, Route};
 ///
 /// There is no such mistake, or the file asks for more than nginx can do.
 pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
-    let mistakes = ["right", "no-nodelay", "no-burst", "own-status", "key-with-port"];
+    let mistakes = [
+        "right",
+        "no-nodelay",
+        "no-burst",
+        "own-status",
+        "key-with-port",
+        "no-weights",
+        "by-chance",
+    ];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
     let mut text = String::new();
     let folder = folder.display();
@@ -28,7 +36,7 @@ pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
     for (name, limit) in &file.rate_limit {
         text += &zone(name, limit, fault);
     }
-    text += &file.pool.iter().map(upstream).collect::<String>();
+    text += &file.pool.iter().map(|pool| upstream(pool, fault)).collect::<String>();
     let _ = writeln!(text, "server {{");
     for listener in &file.listener {
         let _ = writeln!(text, "listen {};", listener.address);
@@ -63,9 +71,18 @@ fn zone(name: &str, limit: &Limit, fault: &str) -> String {
     format!("limit_req_zone {key} zone={name}:1m rate={}r/s;\n", limit.requests)
 }
 
-fn upstream(pool: &Pool) -> String {
-    let members = pool.backend.iter().map(|one| format!("server {} max_fails=0;\n", one.address));
-    format!("upstream {} {{\n{}keepalive 16;\n}}\n", pool.name, members.collect::<String>())
+/// Who has refused a connection is left alone for a minute: of its own nginx does not look
+/// whether it is back.
+fn upstream(pool: &Pool, fault: &str) -> String {
+    let weight = |weight: &u16| fault != "no-weights" && *weight != 1;
+    let members = pool.backend.iter().map(|one| {
+        let weight =
+            one.weight.filter(weight).map_or(String::new(), |one| format!(" weight={one}"));
+        format!("server {}{weight} max_fails=1 fail_timeout=60s;\n", one.address)
+    });
+    let balance = if fault == "by-chance" { "random;\n" } else { "" };
+    let members = members.collect::<String>();
+    format!("upstream {} {{\n{balance}{members}keepalive 16;\n}}\n", pool.name)
 }
 
 /// A prefix in whole segments is two locations.

@@ -1,6 +1,13 @@
 //! A file that can't be used ends the program: soon, with an exit code, and with a
 //! message that says which file and which line.
 
+mod right_file;
+mod unheard;
+mod watch;
+
+pub use right_file::RightFile;
+pub use unheard::{Heard, Kind, unheard};
+
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
