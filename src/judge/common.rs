@@ -13,6 +13,9 @@ use super::program::{ExitKind, Output, PanicLine, StartFailure};
 /// Another process has the port that was chosen for the program.
 pub const PORT_TAKEN: &str = "port-taken";
 
+/// The program does what its environment says, and not what its file does.
+pub const FILE_IGNORED: &str = "file-ignored";
+
 /// The diagnoses that every check can come to. Those of a single request's way
 /// through the program are among them (see [`super::exchange`]).
 pub const DIAGNOSES: &[&str] = &[
@@ -52,6 +55,18 @@ pub const DIAGNOSES: &[&str] = &[
     "status-changed",
     "answer-header-changed",
     "answer-body-changed",
+    // It does not read its file, refuses one that is right, or does not refuse a wrong one
+    // as it should.
+    FILE_IGNORED,
+    "good-file-refused",
+    "crashes-on-bad-file",
+    "exit-code-zero",
+    "neither-runs-nor-ends",
+    "message-on-stdout",
+    "file-not-named",
+    "line-not-named",
+    "wrong-line",
+    "listened-before-refusing",
     // Nothing was shown about it.
     PORT_TAKEN,
     "no-such-address",

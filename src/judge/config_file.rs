@@ -61,13 +61,26 @@ impl ConfigFile {
         interval: Option<Duration>,
         backends: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
+        self.weighted_pool(name, interval, backends.into_iter().map(|address| (address, None)))
+    }
+
+    /// The same with the backends' weights, where one is said.
+    #[must_use]
+    pub fn weighted_pool(
+        self,
+        name: &str,
+        interval: Option<Duration>,
+        backends: impl IntoIterator<Item = (SocketAddr, Option<u16>)>,
+    ) -> Self {
         let mut file = self.table("[[pool]]", [("name", text(name))]);
         if let Some(interval) = interval {
             let interval = format!("{}ms", interval.as_millis());
             file = file.table("[pool.health_check]", [("interval", text(interval))]);
         }
-        backends.into_iter().fold(file, |file, address| {
-            file.table("[[pool.backend]]", [("address", text(address))])
+        backends.into_iter().fold(file, |file, (address, weight)| {
+            let weight = weight.map(|weight| ("weight", Value::from(i64::from(weight))));
+            let keys = [("address", text(address))].into_iter().chain(weight);
+            file.table("[[pool.backend]]", keys)
         })
     }
 
@@ -80,6 +93,12 @@ impl ConfigFile {
         let prefix = prefix.map(|prefix| ("prefix", text(prefix)));
         let keys = hosts.into_iter().chain(prefix).chain([("pool", text(pool))]);
         self.table("[[route]]", keys)
+    }
+
+    /// With a key more in the table that was written last.
+    #[must_use]
+    pub fn key(self, key: &str, value: impl Into<Value>) -> Self {
+        self.line(format!("{key} = {}", value.into()))
     }
 
     /// The line, from 1, of a key of the `nth` table with this header, from 0; that of

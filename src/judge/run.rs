@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::diagnosis::{Diagnosis, Finding};
@@ -60,9 +60,13 @@ pub async fn judge(
     if started {
         // Made beforehand, or the compiler does not see that the whole may be
         // sent to another thread.
-        let rest: Vec<_> = rest.iter().map(decide).collect();
-        let rest: Vec<_> = stream::iter(rest).buffered(SIDE_BY_SIDE).collect().await;
-        verdict.checks.extend(rest);
+        let rest = rest.iter().map(decide).enumerate();
+        let rest: Vec<_> =
+            rest.map(|(place, check)| check.map(move |decided| (place, decided))).collect();
+        // In whatever order they end: one that takes long holds up no others.
+        let mut rest: Vec<_> = stream::iter(rest).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        rest.sort_unstable_by_key(|(place, _)| *place);
+        verdict.checks.extend(rest.into_iter().map(|(_, decided)| decided));
     } else {
         verdict.not_run = rest.iter().map(|check| check.id).collect();
     }

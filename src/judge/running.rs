@@ -94,6 +94,12 @@ impl<'a> Running<'a> {
         listening(&self.program).map_err(|reason| common::our_error("no listeners", &reason))
     }
 
+    /// The memory that all processes of the program take up, in bytes (`VmRSS`); none where
+    /// the system does not say it.
+    pub fn memory(&self) -> Option<u64> {
+        self.program.memory()
+    }
+
     /// The lines that the program has written to its standard output so far and
     /// ended; of very many the first and the last.
     pub fn lines(&self) -> Vec<String> {

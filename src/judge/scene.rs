@@ -26,6 +26,9 @@ const START: Duration = Duration::from_secs(10);
 /// How much memory each process of the program may have, in bytes.
 const MEMORY: u64 = 1 << 30;
 
+/// A file of more lines than this is not written by hand.
+const BY_HAND: usize = 40;
+
 /// How often a port that was taken meanwhile is given up for another.
 const PORT_TRIES: usize = 3;
 
@@ -92,6 +95,11 @@ impl Scene {
             programs: Mutex::default(),
             folder: Mutex::default(),
         }
+    }
+
+    /// The stage that is judged.
+    pub fn stage(&self) -> &'static str {
+        self.stage
     }
 
     /// Recording backends, named `backend 1` and so on.
@@ -168,6 +176,29 @@ impl Scene {
         self.start_again(backends, settings, Some(write)).await
     }
 
+    /// Who ends with a file that is right has refused it, and who listens where `LAB_LISTEN`
+    /// says has not read it.
+    fn about_file(&self, found: Diagnosis, write: Write<'_>, elsewhere: &str) -> Diagnosis {
+        let actual = found.evidence.get("actual").and_then(|actual| actual.as_str());
+        let id = match found.id {
+            "exited-at-once" | "panicked-at-start" => "good-file-refused",
+            "listens-elsewhere" if actual == Some(elsewhere) => common::FILE_IGNORED,
+            _ => return found,
+        };
+        let output = found.evidence.get("output").cloned().unwrap_or_default();
+        let said = output.as_array().and_then(|lines| lines.first()?.as_str());
+        let said = said.unwrap_or("nothing").to_owned();
+        let file = write(([127, 0, 0, 1], 6188).into());
+        let found = found.renamed(id).with("said", said).with("elsewhere", elsewhere);
+        if file.len() > BY_HAND {
+            return found;
+        }
+        found.repeat(vec![
+            file.command("lab.toml"),
+            format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {}; echo $?", self.stage),
+        ])
+    }
+
     async fn start_again(
         &self,
         backends: &[RecordingBackend],
@@ -196,6 +227,7 @@ impl Scene {
         write: Option<Write<'_>>,
     ) -> Result<Running<'_>, Finding> {
         let addresses: Vec<_> = backends.iter().map(RecordingBackend::address).collect();
+        let mut elsewhere = String::new();
         let (listen, program) = match write {
             None => {
                 let listen = self.free_address()?;
@@ -206,11 +238,20 @@ impl Scene {
             Some(write) => {
                 let at = self.addresses()?;
                 let path = self.write(&write(at.listen))?;
+                let told = settings.iter().find(|(name, _)| *name == "LAB_LISTEN");
+                elsewhere =
+                    told.map_or_else(|| at.elsewhere.to_string(), |(_, said)| (*said).into());
                 (at.listen, self.run_configured(at, &path, &addresses, settings).await?)
             }
         };
         let listens = wait_until_listening(&program, listen, START).await;
-        listens.map_err(|failure| common::start_failure(failure, listen))?;
+        listens.map_err(|failure| {
+            let finding = common::start_failure(failure, listen);
+            match write {
+                Some(write) => finding.map(|found| self.about_file(found, write, &elsewhere)),
+                None => finding,
+            }
+        })?;
         Ok(Running::new(self, program, listen))
     }
 

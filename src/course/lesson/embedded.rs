@@ -65,6 +65,8 @@ const FILES: &[Files] = lessons! {
     "07-path-routing" ["resolved_path", "route_table"]
     "08-access-log" ["log_thread", "own_record"]
     "09-configuration" ["all_at_once", "own_types"]
+    "10-rate-limiting" ["token_bucket", "two_windows"]
+    "11-weighted" ["deadlines", "table"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

@@ -19,6 +19,9 @@ const ENDLESS_LOOP: &str =
 /// What is said of a program that answers without asking a backend.
 const WITHOUT_BACKEND: &str = "answered-without-backend";
 
+/// And where it should have learnt of its backends by a file.
+const FILE_IGNORED: &str = "file-ignored";
+
 /// What is said of a program that runs and does not listen, after ten seconds.
 const NEVER_LISTENED: &str = "never-listened";
 
@@ -202,7 +205,7 @@ impl Wanted {
             Self::NoBackend => {
                 let check = stage.checks.iter().find(|check| check.id == found.id);
                 found.id != "starts"
-                    && (diagnosis == WITHOUT_BACKEND
+                    && (matches!(diagnosis, WITHOUT_BACKEND | FILE_IGNORED)
                         || check.is_some_and(|check| {
                             check.diagnoses.contains(&diagnosis)
                                 && !COMMON_DIAGNOSES.contains(&diagnosis)

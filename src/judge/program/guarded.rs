@@ -186,6 +186,20 @@ impl Guarded {
         matches!((self.ooms_before, oom_kills()), (Some(before), Some(now)) if now > before)
     }
 
+    /// The memory that all processes of the program take up, in bytes (`VmRSS`); none
+    /// where the system does not say it.
+    pub fn memory(&self) -> Option<u64> {
+        let of = |pid: &Pid| {
+            let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+            let status = std::fs::read_to_string(path).ok()?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+            line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
+        };
+        let all = super::descendants::descendants(self.guard);
+        let sizes: Vec<_> = all.iter().filter_map(of).collect();
+        (!sizes.is_empty()).then(|| sizes.iter().sum())
+    }
+
     /// Sends SIGINT to the program's process group, as Ctrl-C does.
     ///
     /// # Errors

@@ -4,13 +4,45 @@
 use std::time::{Duration, Instant};
 
 use crate::backends::recording::{Entry, Log, RecordingBackend};
+use crate::judge::diagnosis::Finding;
 use crate::judge::scene::Scene;
+use crate::judge::stages::own::refuse;
+
+/// A death counts as known once each other backend was looked at so often since:
+/// that leaves three looks at the dead one even where they take turns, as many as
+/// any threshold that one would want here.
+const ROUNDS: usize = 4;
+
+/// How much longer than their intervals the rounds may take. It decides nothing:
+/// a program that does not look at its backends at all is then asked all the same.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// When each backend was looked at, since a moment.
 #[derive(Clone, Debug)]
 pub struct Looks {
     /// The times, a list for each backend.
     pub at: Vec<Vec<Instant>>,
+}
+
+/// These backends refuse connections from now on. Returns once that should be known, with
+/// what was seen meanwhile of checks at the others.
+///
+/// # Errors
+///
+/// One could not be stopped, which is inconclusive.
+pub async fn all_die(
+    scene: &Scene,
+    dead: &[&RecordingBackend],
+    others: &[&RecordingBackend],
+    interval: Duration,
+) -> Result<Looks, Finding> {
+    for one in dead {
+        refuse(scene, one)?;
+    }
+    let since = scene.recorder.read(|log| log.entries().len());
+    let rounds = u32::try_from(ROUNDS).unwrap_or(1);
+    let deadline = Instant::now() + interval * rounds + SLACK;
+    Ok(Looks::wait(scene, others, since, ROUNDS, deadline).await)
 }
 
 // === impl Looks ===

@@ -9,11 +9,15 @@ mod looks;
 mod named_proxy;
 mod own;
 mod path_routing;
+mod rate_limiting;
+mod refused;
 mod request_headers;
 mod response_headers;
 mod round_robin;
 mod starts;
+mod together;
 mod turns;
+mod weighted;
 
 use super::stage::Stage;
 
@@ -28,6 +32,8 @@ pub const STAGES: &[&Stage] = &[
     &path_routing::STAGE,
     &access_log::STAGE,
     &configuration::STAGE,
+    &rate_limiting::STAGE,
+    &weighted::STAGE,
 ];
 
 /// The stage of this id.

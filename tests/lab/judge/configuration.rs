@@ -1,6 +1,7 @@
-//! The files of stage 09 are `serve`'s own: it passes the stage, and `serve --check`
-//! takes every good file that the judge writes and refuses every bad one.
+//! The files of the stages from 09 on are `serve`'s own: it passes these stages, and
+//! `serve --check` takes every good file that the judge writes and refuses every bad one.
 
+use pingora_lab::judge::stages::STAGES;
 use serde_json::Value;
 
 use crate::support::Program;
@@ -23,9 +24,9 @@ fn checked_serve() -> String {
 /// How often the judge may say that it could show nothing, on a busy machine.
 const TRIES: usize = 3;
 
-fn judged(seed: &str) -> Value {
+fn judged(stage: &str, seed: &str) -> Value {
     let command = checked_serve();
-    let args = ["check", "09", "--seed", seed, "--format", "json", "--cmd", &command];
+    let args = ["check", stage, "--seed", seed, "--format", "json", "--cmd", &command];
     for _ in 0..TRIES {
         let (code, stdout, stderr) = Program::run(args);
         let told = serde_json::from_str(&stdout);
@@ -34,16 +35,18 @@ fn judged(seed: &str) -> Value {
             return told;
         }
     }
-    panic!("seed {seed}: nothing is shown");
+    panic!("{stage}, seed {seed}: nothing is shown");
 }
 
 #[test]
 fn serve_takes_every_good_file_and_refuses_every_bad_one() {
-    for seed in ["1", "2", "3"] {
-        let told = judged(seed);
+    let stages = STAGES.iter().skip_while(|stage| stage.id != "09-configuration");
+    for (stage, seed) in stages.flat_map(|stage| ["1", "2", "3"].map(|seed| (stage, seed))) {
+        let told = judged(stage.id, seed);
         let checks = told["checks"].as_array().expect("checks");
         let failed = checks.iter().find(|check| check["verdict"] != "pass");
-        assert!(failed.is_none(), "seed {seed}: {:#}", failed.unwrap_or(&Value::Null));
-        assert_eq!(checks.len(), 9, "seed {seed}: {told:#}");
+        let run = format!("{}, seed {seed}", stage.id);
+        assert!(failed.is_none(), "{run}: {:#}", failed.unwrap_or(&Value::Null));
+        assert_eq!(checks.len(), stage.checks.len(), "{run}: {told:#}");
     }
 }

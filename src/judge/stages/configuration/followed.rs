@@ -178,21 +178,7 @@ impl<'a> Setup<'a> {
         let write = |listen| self.file(listen);
         let started = self.scene.start_configured(&[], &settings, &write).await;
         started.map_err(|finding| match finding {
-            Finding::Fail(found) => {
-                let actual = found.evidence.get("actual").and_then(|actual| actual.as_str());
-                let elsewhere_only = actual == Some(&*elsewhere);
-                let id = match found.id {
-                    "listens-elsewhere" if elsewhere_only => "file-ignored",
-                    "exited-at-once" | "panicked-at-start" => "good-file-refused",
-                    id => id,
-                };
-                let output = found.evidence.get("output").cloned().unwrap_or_default();
-                let said = output.as_array().and_then(|lines| lines.first()?.as_str());
-                let said = said.unwrap_or("nothing").to_owned();
-                let exit = found.evidence.get("exit").cloned().unwrap_or_default();
-                let found = found.renamed(id).with("said", said).with("exit", exit);
-                found.with("elsewhere", &*elsewhere).repeat(self.by_hand(None)).fail()
-            }
+            Finding::Fail(found) => found.repeat(self.by_hand(None)).fail(),
             inconclusive => inconclusive,
         })
     }

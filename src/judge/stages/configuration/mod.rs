@@ -4,8 +4,7 @@
 mod bad_files;
 mod followed;
 mod nothing_listens;
-mod refused;
-mod watch;
+mod refusals;
 
 use futures_util::FutureExt;
 
@@ -20,8 +19,6 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "starts-as-configured",
             diagnoses: &[
-                "file-ignored",
-                "good-file-refused",
                 "listener-missing",
                 "listens-beside",
                 "variables-win",
@@ -35,89 +32,37 @@ pub const STAGE: Stage = Stage {
         },
         Check {
             id: "unknown-key",
-            diagnoses: &[
-                "unknown-key-accepted",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-                "line-not-named",
-                "wrong-line",
-            ],
-            run: |scene| refused::unknown_key(scene).boxed(),
+            diagnoses: &["unknown-key-accepted"],
+            run: |scene| refusals::unknown_key(scene).boxed(),
         },
         Check {
             id: "wrong-type",
-            diagnoses: &[
-                "wrong-value-accepted",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-                "line-not-named",
-                "wrong-line",
-            ],
-            run: |scene| refused::wrong_type(scene).boxed(),
+            diagnoses: &["wrong-value-accepted"],
+            run: |scene| refusals::wrong_type(scene).boxed(),
         },
         Check {
             id: "syntax-error",
-            diagnoses: &[
-                "syntax-error-hidden",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-                "line-not-named",
-                "wrong-line",
-            ],
-            run: |scene| refused::syntax_error(scene).boxed(),
+            diagnoses: &["syntax-error-hidden"],
+            run: |scene| refusals::syntax_error(scene).boxed(),
         },
         Check {
             id: "missing-file",
-            diagnoses: &[
-                "missing-file-hidden",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-            ],
-            run: |scene| refused::missing_file(scene).boxed(),
+            diagnoses: &["missing-file-hidden"],
+            run: |scene| refusals::missing_file(scene).boxed(),
         },
         Check {
             id: "empty-list",
-            diagnoses: &[
-                "empty-list-accepted",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-                "line-not-named",
-                "wrong-line",
-            ],
-            run: |scene| refused::empty_list(scene).boxed(),
+            diagnoses: &["empty-list-accepted"],
+            run: |scene| refusals::empty_list(scene).boxed(),
         },
         Check {
             id: "unknown-pool",
-            diagnoses: &[
-                "unknown-pool-accepted",
-                "crashes-on-bad-file",
-                "exit-code-zero",
-                "neither-runs-nor-ends",
-                "message-on-stdout",
-                "file-not-named",
-                "line-not-named",
-                "wrong-line",
-            ],
-            run: |scene| refused::unknown_pool(scene).boxed(),
+            diagnoses: &["unknown-pool-accepted"],
+            run: |scene| refusals::unknown_pool(scene).boxed(),
         },
         Check {
             id: "nothing-listens",
-            diagnoses: &["listened-before-refusing"],
+            diagnoses: &[],
             run: |scene| nothing_listens::nothing_listens(scene).boxed(),
         },
     ],

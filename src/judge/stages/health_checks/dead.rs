@@ -3,23 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::looks::Looks;
 use super::{PAUSE, run_with, start};
 use crate::backends::recording::RecordingBackend;
 use crate::judge::diagnosis::Finding;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
-use crate::judge::stages::own::{Own, Tried, echo, listen, refuse};
-
-/// A death counts as known once each other backend was looked at so often since:
-/// that leaves three looks at the dead one even where they take turns, as many as
-/// any threshold that one would want here.
-const ROUNDS: usize = 4;
-
-/// How much longer than their intervals the rounds may take. It decides nothing:
-/// a program that does not look at its backends at all is then asked all the same.
-const SLACK: Duration = Duration::from_secs(2);
+use crate::judge::stages::looks::all_die;
+use crate::judge::stages::own::{Own, Tried, echo, listen};
 
 /// So many that each of two survivors gets one, even if their turns were drawn:
 /// one of them is left out once in 2^29 runs, and no turns are drawn here.
@@ -109,11 +100,8 @@ async fn dies(
     interval: Duration,
 ) -> Result<usize, Finding> {
     let others: Vec<_> = backends.iter().filter(|one| one.name() != dead.name()).collect();
-    refuse(scene, dead)?;
-    let since = scene.recorder.read(|log| log.entries().len());
-    let rounds = u32::try_from(ROUNDS).unwrap_or(1);
-    let deadline = Instant::now() + interval * rounds + SLACK;
-    Ok(Looks::wait(scene, &others, since, ROUNDS, deadline).await.fewest())
+    let known = all_die(scene, &[dead], &others, interval).await?;
+    Ok(known.fewest())
 }
 
 async fn not_served(

@@ -2,13 +2,14 @@
 
 mod diagnose;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::{FutureExt, future};
+use futures_util::FutureExt;
 
 use super::starts::STARTS;
+use super::together::together;
 use super::turns::{self, Spread, Turns};
-use crate::backends::recording::{Act, Gate, RecordingBackend, Reply};
+use crate::backends::recording::RecordingBackend;
 use crate::judge::client::Trouble;
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::exchange::Exchange;
@@ -102,33 +103,13 @@ async fn in_parallel(scene: &Scene, count: usize) -> Outcome {
     let backends = unsorted(scene, count)?;
     let running = scene.start(&backends).await?;
     scene.plan(format!("{count} backends, {PARALLEL} requests at once"));
-    let gate = Gate::for_all_of(PARALLEL);
-    for backend in &backends {
-        let hold = gate.clone();
-        backend.set_to(move |received| Act::Hold(hold.clone(), Reply::ok(received.target.clone())));
-    }
     let requests: Vec<_> =
         (0..PARALLEL).map(|_| running.request("GET", scene.draw.path())).collect();
-    let (begun, client) = (Instant::now(), running.client());
-    let answers = future::join_all(requests.iter().map(|request| client.send(request))).await;
+    let exchanges = together(scene, &running, &backends, requests)
+        .await
+        .map_err(|held| held.finding(diagnose::many(PARALLEL, PARALLEL / 2)))?;
     let mut turns = Turns { backends: count, order: Vec::new() };
-    for (request, answer) in requests.into_iter().zip(answers) {
-        if matches!(answer, Err(Trouble::NoAnswer { .. })) && !gate.is_open() {
-            return Err(Diagnosis::new("one-at-a-time")
-                .compared(
-                    format!("{PARALLEL} requests at the backends at the same time"),
-                    format!("{} after {:.1} s", gate.waiting(), begun.elapsed().as_secs_f64()),
-                )
-                .with("in_flight", gate.waiting())
-                .with("clients", PARALLEL)
-                .repeat(diagnose::many(PARALLEL, PARALLEL / 2))
-                .timed()
-                .fail());
-        }
-        let received = scene.recorder.read(|log| {
-            log.requests().filter(|one| one.target == request.target).cloned().collect()
-        });
-        let exchange = Exchange { request, received, answer };
+    for exchange in exchanges {
         turns.order.push(turn_of(scene, &running, &backends, &exchange).await?);
     }
     let share = PARALLEL / count;

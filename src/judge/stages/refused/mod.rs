@@ -1,13 +1,19 @@
 //! A file that can't be used ends the program: soon, with an exit code, and with a
 //! message that says which file and which line.
 
+mod right_file;
+mod unheard;
+mod watch;
+
+pub use right_file::RightFile;
+pub use unheard::{Heard, Kind, unheard};
+
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::ID;
-use super::bad_files::{BadFile, RightFile};
+use crate::judge::config_file::ConfigFile;
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::program::{ExitKind, Output, PanicLine, Stay, wait_until_ended};
 use crate::judge::scene::{Addresses, Scene};
@@ -16,72 +22,68 @@ use crate::judge::stage::Outcome;
 /// How long a program may take to refuse a file.
 pub const TO_REFUSE: Duration = Duration::from_secs(4);
 
+/// A file that no program may start with.
+#[derive(Clone, Debug)]
+pub struct BadFile {
+    /// The whole.
+    pub file: ConfigFile,
+    /// The lines of which one must be named; none where there is none to name.
+    pub lines: Option<RangeInclusive<usize>>,
+    /// What is wrong, as it stands in the file.
+    pub wrong: String,
+}
+
 /// A run of the program with a bad file.
 #[derive(Debug)]
 pub struct Run {
     /// What became of it.
     pub stay: Stay,
+    stage: &'static str,
     output: Output,
     at: Addresses,
     path: PathBuf,
 }
 
-/// A key that there is not.
-pub async fn unknown_key(scene: &Scene) -> Outcome {
-    each_refused(scene, "unknown-key-accepted", |right| right.unknown_keys()).await
-}
-
-/// A value of the wrong type, or none that it could be.
-pub async fn wrong_type(scene: &Scene) -> Outcome {
-    each_refused(scene, "wrong-value-accepted", |right| right.wrong_values()).await
-}
-
-/// A file that is no TOML.
-pub async fn syntax_error(scene: &Scene) -> Outcome {
-    each_refused(scene, "syntax-error-hidden", |right| right.no_toml()).await
-}
-
-/// A pool without backends.
-pub async fn empty_list(scene: &Scene) -> Outcome {
-    each_refused(scene, "empty-list-accepted", |right| right.empty_lists()).await
-}
-
-/// A route to a pool that is not there.
-pub async fn unknown_pool(scene: &Scene) -> Outcome {
-    each_refused(scene, "unknown-pool-accepted", |right| right.unknown_pools()).await
-}
-
-/// No file.
-pub async fn missing_file(scene: &Scene) -> Outcome {
-    let (at, path) = (scene.addresses()?, scene.config_path()?);
-    scene.plan("no file");
-    let run = Run::of(scene, at, &path).await?;
-    run.refused("missing-file-hidden", None).map_err(|finding| {
-        finding.map(|found| {
-            found.with("line", "–").with("wrong", "no such file").repeat(vec![format!(
-                "LAB_CONFIG=$PWD/no-such-file.toml pingora-lab run {ID}; echo $?"
-            )])
-        })
-    })
-}
-
-async fn each_refused(
+/// Each of these files is refused as it should be.
+///
+/// # Errors
+///
+/// How one was not; `accepted` is what it is called where the program starts with it.
+pub async fn each_refused(
     scene: &Scene,
+    at: Addresses,
     accepted: &'static str,
-    bad: impl Fn(&RightFile<'_>) -> Vec<BadFile>,
+    bad: Vec<BadFile>,
 ) -> Outcome {
-    let at = scene.addresses()?;
-    for bad in bad(&RightFile::drawn(scene, at)?) {
-        plan(scene, &bad);
+    for bad in bad {
+        bad.plan(scene);
         Run::of(scene, at, &scene.write(&bad.file)?).await?.refuses(accepted, &bad)?;
     }
     Ok(())
 }
 
-/// Notes what is wrong with a file.
-pub fn plan(scene: &Scene, bad: &BadFile) {
-    let line = bad.lines.as_ref().map_or(0, |lines| *lines.start());
-    scene.plan(format!("line {line}: {}", bad.wrong));
+// === impl BadFile ===
+
+impl BadFile {
+    /// A file of which this one line is wrong.
+    pub fn at(file: ConfigFile, line: usize) -> Self {
+        let wrong = file.at(line).to_owned();
+        Self { file, lines: Some(line..=line), wrong }
+    }
+
+    /// Notes what is wrong with it.
+    pub fn plan(&self, scene: &Scene) {
+        let line = self.lines.as_ref().map_or(0, |lines| *lines.start());
+        scene.plan(format!("line {line}: {}", self.wrong));
+    }
+
+    /// Commands that show by hand what a program makes of it.
+    pub fn by_hand(&self, stage: &str) -> Vec<String> {
+        vec![
+            self.file.command("lab.toml"),
+            format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {stage}; echo $?"),
+        ]
+    }
 }
 
 // === impl Run ===
@@ -97,7 +99,7 @@ impl Run {
         let stay = wait_until_ended(&program, TO_REFUSE).await;
         let stay =
             stay.map_err(|reason| scene.our_error("the program was not watched", &reason))?;
-        Ok(Self { stay, output: program.output(), at, path: path.to_owned() })
+        Ok(Self { stay, stage: scene.stage(), output: program.output(), at, path: path.to_owned() })
     }
 
     /// Whether it refused this file as it should.
@@ -109,12 +111,21 @@ impl Run {
         self.refused(accepted, bad.lines.as_ref()).map_err(|finding| {
             finding.map(|found| {
                 let line = bad.lines.as_ref().map_or(0, |lines| *lines.start());
-                found.with("line", line).with("wrong", &*bad.wrong).repeat(by_hand(bad))
+                found.with("line", line).with("wrong", &*bad.wrong).repeat(bad.by_hand(self.stage))
             })
         })
     }
 
-    fn refused(&self, accepted: &'static str, lines: Option<&RangeInclusive<usize>>) -> Outcome {
+    /// Whether it refused a file of which one of these lines is wrong.
+    ///
+    /// # Errors
+    ///
+    /// How it did not.
+    pub fn refused(
+        &self,
+        accepted: &'static str,
+        lines: Option<&RangeInclusive<usize>>,
+    ) -> Outcome {
         let fail = |id: &'static str, expected: &str, actual: String| {
             Err(self.found(id).compared(expected, actual).fail())
         };
@@ -186,14 +197,6 @@ impl Run {
         let first = text.lines().find(|line| !line.trim().is_empty());
         first.map_or_else(|| "nothing".to_owned(), |line| line.chars().take(240).collect())
     }
-}
-
-/// Commands that show the same by hand.
-pub fn by_hand(bad: &BadFile) -> Vec<String> {
-    vec![
-        bad.file.command("lab.toml"),
-        format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}; echo $?"),
-    ]
 }
 
 fn list(addresses: &[SocketAddr]) -> String {
