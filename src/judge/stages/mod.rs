@@ -1,6 +1,7 @@
 //! The stages, each with its checks.
 
 mod access_log;
+mod circuit_breaker;
 mod configuration;
 mod failures;
 mod first_proxy;
@@ -34,6 +35,7 @@ pub const STAGES: &[&Stage] = &[
     &configuration::STAGE,
     &rate_limiting::STAGE,
     &weighted::STAGE,
+    &circuit_breaker::STAGE,
 ];
 
 /// The stage of this id.
