@@ -44,6 +44,9 @@ impl Writer<'_> {
         if text.is_empty() {
             self.close();
             self.page.blank();
+        } else if self.open.is_none() && line.starts_with("    ") {
+            // First: a picture's lines may begin like a table's or a list's.
+            self.code(&line[2..]);
         } else if let Some(row) = text.strip_prefix('|') {
             self.close();
             self.row(row);
@@ -62,8 +65,6 @@ impl Writer<'_> {
                 open.push(' ');
             }
             open.push_str(text);
-        } else if line.starts_with("    ") {
-            self.code(&line[2..]);
         } else {
             self.open = Some((String::new(), text.to_owned()));
         }
@@ -194,6 +195,13 @@ mod tests {
             "中文一行",
             "",
         ];
+        assert_eq!(shown(text, 14), lines);
+    }
+
+    #[test]
+    fn a_picture_stays_as_it_was_drawn() {
+        let text = "see\n\n    a   b\n    |-->|\n    - - -\n    1. 2\n\nend\n";
+        let lines = ["see", "", "  a   b", "  |-->|", "  - - -", "  1. 2", "", "end", ""];
         assert_eq!(shown(text, 14), lines);
     }
 

@@ -15,11 +15,17 @@ use crate::course::trial::Outcome;
 use crate::judge::State;
 use crate::language::Language;
 
-/// From this width on, the checks stand beside the panel.
-const WIDE: u16 = 100;
-
-/// The width of the checks then.
+/// The width of the checks where they stand beside the panel.
 const SIDE: u16 = 46;
+
+/// The width that the panel must keep then: sentences wrap, while a picture or
+/// a program is only read as it was written.
+fn least_width(panel: &Panel) -> u16 {
+    match panel {
+        Panel::Lesson | Panel::Solution => 80,
+        Panel::Verdict | Panel::Hints | Panel::List(_) => 54,
+    }
+}
 
 /// Rows that the panel should have before the goal or the checks get theirs.
 const PANEL_ROWS: usize = 7;
@@ -44,7 +50,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, around: &Surroundings) -> (usi
     let mut painter = Painter { frame, area, row: 0 };
     painter.lines(head, area.x, area.width);
     let top = painter.row;
-    let shown = if area.width >= WIDE {
+    let shown = if area.width >= SIDE + least_width(&model.panel) {
         let mut side = Page::new(usize::from(SIDE) - 2);
         goal(&mut side, model, around, look);
         side.blank();

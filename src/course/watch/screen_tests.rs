@@ -80,6 +80,25 @@ fn every_state_fits_and_has_its_keys_at_every_size() {
 }
 
 #[test]
+fn a_lessons_pictures_are_whole_from_80_columns_on() {
+    for language in [Language::En, Language::Zh] {
+        let mut model = begun();
+        model.language = language;
+        model.on(Input::Key(Key::Lesson));
+        let readme = model.lesson.readme(language);
+        let picture = readme.lines().skip_while(|line| !line.starts_with("    "));
+        let picture: Vec<_> = picture.take_while(|line| !line.is_empty()).collect();
+        assert!(picture.len() > 5 && picture.iter().all(|line| line.width() <= 82), "{picture:?}");
+        for width in [80, 100, 125, 126, 200] {
+            let text = rows(&drawn(&model, width, 60, false)).join("\n");
+            for line in &picture {
+                assert!(text.contains(&line[2..]), "{width}: {line}\n{text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn facts_line_up_in_both_languages() {
     for (language, labels) in
         [(Language::En, ["expected  ", "actual    "]), (Language::Zh, ["期望  ", "实际  "])]

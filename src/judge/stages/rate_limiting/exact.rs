@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::limited::{Asked, Limited, passed};
-use super::quota::{EDGE, Quota};
+use super::quota::{EDGE, Quota, Way};
 use crate::backends::recording::{Act, Reply};
 use crate::judge::client::Request;
 use crate::judge::diagnosis::Finding;
@@ -30,7 +30,10 @@ const BEHIND_THE_END: Duration = Duration::from_millis(1030);
 /// The row at the end of a window has to be over by then to be that.
 const OVER: Duration = Duration::from_millis(990);
 
-/// How often it is tried to have it over by then.
+/// And both by then, for twice the limit to be seen as too much.
+const QUICK: Duration = Duration::from_millis(1400);
+
+/// How often it is tried to have them over by then.
 const TRIES: usize = 3;
 
 /// A row from rest; one of a limit with a burst of its own; and what comes around the
@@ -38,19 +41,15 @@ const TRIES: usize = 3;
 pub async fn exact_limit(scene: &Scene) -> Outcome {
     let limited = Limited::start(scene).await?;
     let (quota, from) = (limited.quota, limited.address());
-    let count = quota.requests * 3;
-    let row = limited.row(from, count, || limited.get()).await?;
-    if passed(&row) == count {
-        return Err(not_limited(&limited, row.len()).await);
-    }
+    let row = limited.row(from, quota.requests * 3, || limited.get()).await?;
     not_too_many(&limited, quota, &row, || limited.get()).await?;
     from_rest(&limited, quota, &row)?;
 
-    let other = limited.other_quota;
-    let below = || limited.get_below(&limited.other);
-    let row_of_other = limited.row(limited.address(), other.burst + MORE, below).await?;
-    not_too_many(&limited, other, &row_of_other, below).await?;
-    from_rest(&limited, other, &row_of_other)?;
+    let slow_quota = limited.slow_quota;
+    let slow = || limited.get_below(&limited.slow);
+    let slow_row = limited.row(limited.address(), slow_quota.burst + MORE, slow).await?;
+    not_too_many(&limited, slow_quota, &slow_row, slow).await?;
+    from_rest(&limited, slow_quota, &slow_row)?;
 
     around_an_edge(&limited, from, row).await
 }
@@ -61,30 +60,68 @@ pub async fn at_once(scene: &Scene) -> Outcome {
     for backend in &limited.backends {
         backend.always(Act::Delay(Duration::from_millis(80), Reply::ok("late")));
     }
-    let asked = limited.at_once(limited.address(), limited.quota.requests * 3).await?;
-    limited.within("counted-too-late", limited.quota, &asked)?;
-    let (passed, least) = (passed(&asked), limited.quota.burst);
+    let slow = || limited.get_below(&limited.slow);
+    let quota = limited.slow_quota;
+    let asked = limited.at_once(limited.address(), quota.burst * 2, slow).await?;
+    limited.within("counted-too-late", quota, &asked)?;
+    let (passed, least) = (passed(&asked), quota.burst);
     if passed >= least {
         return Ok(());
     }
-    let found = limited.found("limit-too-low", limited.quota);
+    let found = limited.found("limit-too-low", quota);
     Err(found.compared(format!("at least {least}"), passed).with("passed", passed).fail())
 }
 
-/// No more of a row from rest than may be. Of somebody else's row just behind it neither? If
-/// it has no more, then the first has met the edge of a window.
+/// No more of a row from rest than may be.
 async fn not_too_many(
     limited: &Limited<'_>,
     quota: Quota,
     row: &[Asked],
     request: impl Fn() -> Request,
 ) -> Outcome {
-    let Err(first) = limited.within("limit-too-high", quota, row) else { return Ok(()) };
+    let Err(too_many) = limited.within("limit-too-high", quota, row) else { return Ok(()) };
+    // Nobody is refused; over a single connection neither?
+    let all = row.iter().all(Asked::passed);
+    if all && let Some(alone) = over_one_connection(limited, row.len(), &request).await {
+        let found = limited.not_limited(quota, row.len());
+        if alone.iter().all(Asked::passed) {
+            return Err(found.fail());
+        }
+        if limited.within("limit-too-high", quota, &alone).is_ok() {
+            return Err(found.renamed("key-with-port").fail());
+        }
+    }
+    // Of somebody else's row just behind it neither? If of that it is no more, then the first
+    // has met the edge of a window.
     let again = limited.row(limited.address(), row.len() as u64, request).await?;
     Err(match limited.within("limit-too-high", quota, &again) {
-        Ok(()) => first.map(|found| found.renamed("window-doubles")),
+        Ok(()) => too_many.map(|found| found.renamed("window-doubles")),
         Err(again) => again,
     })
+}
+
+/// What becomes of so many requests of somebody else over one connection; none if it
+/// does not stay.
+async fn over_one_connection(
+    limited: &Limited<'_>,
+    count: usize,
+    request: &impl Fn() -> Request,
+) -> Option<Vec<Asked>> {
+    let client = limited.running.client_from(limited.address());
+    let mut connection = client.connect().await.ok()?;
+    let mut asked = Vec::new();
+    for _ in 0..count {
+        let (request, sent) = (request(), Instant::now());
+        let answer = connection.send(&request).await.ok()?;
+        let stays = answer.reusable;
+        let way = Way { sent, answered: Instant::now() };
+        asked.push(Asked { request, answer, way });
+        // Who is refused may have to come anew.
+        if !stays {
+            break;
+        }
+    }
+    Some(asked)
 }
 
 /// Who comes from rest has the whole burst: as many requests from the first on.
@@ -102,21 +139,6 @@ fn from_rest(limited: &Limited<'_>, quota: Quota, row: &[Asked]) -> Outcome {
     Err(found.with("passed", passed).fail())
 }
 
-/// Everything went through: over many connections, and over one?
-async fn not_limited(limited: &Limited<'_>, sent: usize) -> Finding {
-    let found = limited.not_limited(limited.quota, sent);
-    let client = limited.running.client_from(limited.address());
-    let Ok(mut connection) = client.connect().await else { return found.fail() };
-    for _ in 0..sent {
-        match connection.send(&limited.get()).await {
-            Ok(answer) if answer.status == 200 => {}
-            Ok(_) => return found.renamed("key-with-port").fail(),
-            Err(_) => break,
-        }
-    }
-    found.fail()
-}
-
 /// Windows that begin anew let twice as much through around their edge. `asked` is what
 /// this client has asked already, without a pause.
 async fn around_an_edge(limited: &Limited<'_>, from: IpAddr, mut asked: Vec<Asked>) -> Outcome {
@@ -126,12 +148,13 @@ async fn around_an_edge(limited: &Limited<'_>, from: IpAddr, mut asked: Vec<Aske
             return starved(limited).await;
         };
         tokio::time::sleep_until((edge + BEFORE_THE_END).into()).await;
-        asked.extend(limited.at_once(from, limited.quota.burst).await?);
+        asked.extend(limited.at_once(from, limited.quota.burst, || limited.get()).await?);
         let was_over = edge.elapsed() < OVER;
         tokio::time::sleep_until((edge + BEHIND_THE_END).into()).await;
-        asked.extend(limited.at_once(from, limited.quota.burst).await?);
+        asked.extend(limited.at_once(from, limited.quota.burst, || limited.get()).await?);
+        let was_quick = edge.elapsed() < QUICK;
         limited.within("window-doubles", limited.quota, &asked)?;
-        if was_over {
+        if was_over && was_quick {
             break;
         }
     }
@@ -160,10 +183,10 @@ async fn next_that_passes(
 /// Who kept asking was not let through once. Is somebody who is refused once, and then
 /// waits? (If not even that, it is what another check is about.)
 async fn starved(limited: &Limited<'_>) -> Outcome {
-    let patient = limited.address();
-    limited.drain(patient).await?;
+    let (patient, slow) = (limited.address(), || limited.get_below(&limited.slow));
+    limited.drained(patient, limited.slow_quota, slow).await?;
     tokio::time::sleep(REST).await;
-    if !limited.ask(patient, limited.get()).await?.passed() {
+    if !limited.ask(patient, slow()).await?.passed() {
         return Ok(());
     }
     let asked = format!("{:.1}", REST.as_secs_f64());
@@ -176,7 +199,7 @@ async fn starved(limited: &Limited<'_>) -> Outcome {
 pub async fn recovers(scene: &Scene) -> Outcome {
     let limited = Limited::start(scene).await?;
     let (quota, from) = (limited.quota, limited.address());
-    limited.drain(from).await?;
+    limited.drained(from, quota, || limited.get()).await?;
     tokio::time::sleep(REST).await;
     let row = limited.row(from, quota.burst, || limited.get()).await?;
     let passed = passed(&row);

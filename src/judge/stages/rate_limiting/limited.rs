@@ -19,8 +19,8 @@ use crate::judge::stage::Outcome;
 /// How often backends are looked at: never, as far as these checks go.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// A program with two limits, the first of which is that of two routes, and a route
-/// without any.
+/// A program with two limits, one of which fills slowly, and routes with the one, the
+/// other, both and none.
 pub struct Limited<'a> {
     /// The scene it is part of.
     pub scene: &'a Scene,
@@ -28,13 +28,13 @@ pub struct Limited<'a> {
     pub running: Running<'a>,
     /// The limit of whatever no other route fits.
     pub quota: Quota,
-    /// The beginning of the paths that have the same limit by another route.
+    /// The limit that fills slowly.
+    pub slow_quota: Quota,
+    /// The beginning of the paths that have it.
+    pub slow: String,
+    /// The beginning of the paths that have it by another route.
     pub again: String,
-    /// The beginning of the paths that have a limit of their own.
-    pub other: String,
-    /// That limit.
-    pub other_quota: Quota,
-    /// The beginning of the paths that have both, the larger one first.
+    /// The beginning of the paths that have both, the slow one behind the other.
     pub both: String,
     /// The beginning of the paths that have none.
     pub free: String,
@@ -73,15 +73,15 @@ impl<'a> Limited<'a> {
         let quota = Quota::even(draw.number(8..13));
         // Hardly anything comes in while the burst is asked for, so that it is seen to the
         // request; and it is more than twice the other.
-        let other_quota = Quota { requests: 1, burst: draw.number(26..37) };
+        let slow_quota = Quota { requests: 1, burst: draw.number(26..37) };
         let word = || draw.word();
         let (policies, pool, said) = ([word(), word()], word(), word());
-        let [again, other, both, free] = [(); 4].map(|()| format!("/{}", word()));
+        let [slow, again, both, free] = [(); 4].map(|()| format!("/{}", word()));
         let addresses = Addresses::drawn(scene);
         scene.plan(format!(
-            "{} requests a second by {}, also for {again}; {}, and {} at once, by {} for {other}; \
-             both for {both}, none for {free}",
-            quota.requests, policies[0], other_quota.requests, other_quota.burst, policies[1],
+            "{} requests a second by {}; {}, and {} at once, by {} for {slow} and {again}; both for \
+             {both}, none for {free}",
+            quota.requests, policies[0], slow_quota.requests, slow_quota.burst, policies[1],
         ));
         let backends = scene.backends(2)?;
         for backend in &backends {
@@ -91,16 +91,16 @@ impl<'a> Limited<'a> {
             let of = backends.iter().map(RecordingBackend::address);
             let file = ConfigFile::new().listener(listen);
             let file = limit(file, &policies[0], quota, None);
-            limit(file, &policies[1], other_quota, None)
+            limit(file, &policies[1], slow_quota, None)
                 .pool(&pool, Some(INTERVAL), of)
                 .route(&[], None, &pool)
                 .key("rate_limit", vec![text(&policies[0])])
-                .route(&[], Some(&other), &pool)
+                .route(&[], Some(&slow), &pool)
                 .key("rate_limit", vec![text(&policies[1])])
                 .route(&[], Some(&both), &pool)
-                .key("rate_limit", vec![text(&policies[1]), text(&policies[0])])
+                .key("rate_limit", vec![text(&policies[0]), text(&policies[1])])
                 .route(&[], Some(&again), &pool)
-                .key("rate_limit", vec![text(&policies[0])])
+                .key("rate_limit", vec![text(&policies[1])])
                 .route(&[], Some(&free), &pool)
         };
         let running = scene.start_configured(&backends, &[], &write).await?;
@@ -108,9 +108,9 @@ impl<'a> Limited<'a> {
             scene,
             running,
             quota,
+            slow_quota,
+            slow,
             again,
-            other,
-            other_quota,
             both,
             free,
             backends,
@@ -185,24 +185,21 @@ impl<'a> Limited<'a> {
     /// # Errors
     ///
     /// One was not answered.
-    pub async fn at_once(&self, from: IpAddr, count: u64) -> Result<Vec<Asked>, Finding> {
-        try_join_all((0..count).map(|_| self.ask(from, self.get()))).await
+    pub async fn at_once(
+        &self,
+        from: IpAddr,
+        count: u64,
+        request: impl Fn() -> Request,
+    ) -> Result<Vec<Asked>, Finding> {
+        try_join_all((0..count).map(|_| self.ask(from, request()))).await
     }
 
-    /// Sends requests until one is refused, which is the last.
+    /// Sends requests, one after the other, until one is refused, which is the last.
     ///
     /// # Errors
     ///
-    /// None is.
-    pub async fn drain(&self, from: IpAddr) -> Result<Vec<Asked>, Finding> {
-        self.drained(from, self.quota, || self.get()).await
-    }
-
-    /// The same of another limit.
-    ///
-    /// # Errors
-    ///
-    /// None is.
+    /// None is, and that is too many. On a machine where they come no more quickly than they
+    /// may it goes on until the time of the check is over.
     pub async fn drained(
         &self,
         from: IpAddr,
@@ -210,13 +207,15 @@ impl<'a> Limited<'a> {
         request: impl Fn() -> Request,
     ) -> Result<Vec<Asked>, Finding> {
         let mut asked = Vec::new();
-        for _ in 0..quota.burst * 3 {
+        loop {
             asked.push(self.ask(from, request()).await?);
             if asked.last().is_some_and(|last| !last.passed()) {
                 return Ok(asked);
             }
+            if asked.len() as u64 >= quota.burst * 2 && quota.excess(&ways(&asked)).is_some() {
+                return Err(self.not_limited(quota, asked.len()).fail());
+            }
         }
-        Err(self.not_limited(quota, asked.len()).fail())
     }
 
     /// All of so many were let through.
@@ -245,9 +244,7 @@ impl<'a> Limited<'a> {
         quota: Quota,
         asked: impl IntoIterator<Item = &'b Asked>,
     ) -> Outcome {
-        let passed: Vec<_> =
-            asked.into_iter().filter(|one| one.passed()).map(|one| one.way).collect();
-        match quota.excess(&passed) {
+        match quota.excess(&ways(asked)) {
             None => Ok(()),
             Some(excess) => Err(with_excess(self.found(id, quota), excess).fail()),
         }
@@ -314,6 +311,11 @@ impl Asked {
     pub fn passed(&self) -> bool {
         self.answer.status == 200
     }
+}
+
+/// The ways of those that were let through.
+pub fn ways<'a>(asked: impl IntoIterator<Item = &'a Asked>) -> Vec<Way> {
+    asked.into_iter().filter(|one| one.passed()).map(|one| one.way).collect()
 }
 
 /// How many were let through.

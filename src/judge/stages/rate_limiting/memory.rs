@@ -16,19 +16,19 @@ use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
 /// Of how many clients something may be remembered, by each limit.
-const CLIENTS: u32 = 128;
+const CLIENTS: u32 = 32;
 
 /// How many limits a request is asked about. One alone would keep too little of an address
 /// to be seen in the memory of a process.
-const LIMITS: usize = 100;
+const LIMITS: usize = 256;
 
 /// How many addresses come before the first look: more than are remembered, so that
 /// whatever may be kept is there by then.
-const FIRST: usize = 400;
+const FIRST: usize = 100;
 
 /// How many come behind it, if there is time, and fewer than which show nothing.
-const MORE: usize = 1500;
-const ENOUGH: usize = 600;
+const MORE: usize = 400;
+const ENOUGH: usize = 160;
 
 /// How long they may take.
 const TIME: Duration = Duration::from_secs(5);
@@ -36,9 +36,10 @@ const TIME: Duration = Duration::from_secs(5);
 /// How many are under way at a time.
 const AT_ONCE: usize = 16;
 
-/// By how much the program may grow meanwhile, in bytes: what its allocator does not give
-/// back. The smallest map of all addresses, with a time and a number for each, takes more.
-const ROOM: u64 = 1 << 20;
+/// By how much the program may grow meanwhile, in bytes: maps that make room as clients come
+/// and go, and what its allocator does not give back; 192 bytes for each client of each
+/// limit. A map of all addresses, with a number for each, takes 3 MiB more.
+const ROOM: u64 = 3 << 19;
 
 /// Thousands of addresses, each once.
 pub async fn bounded_memory(scene: &Scene) -> Outcome {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::limited::{Asked, Limited, passed};
+use super::limited::{Asked, Limited};
 use crate::judge::diagnosis::Finding;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
@@ -12,6 +12,9 @@ use crate::judge::stage::Outcome;
 /// in windows may look back at the one before.
 const LONGEST_WAIT: u64 = 2;
 
+/// How many more are sent where one was refused.
+const MORE: u64 = 12;
+
 /// How long a refused request may be on its way to a backend after its answer.
 const LATE: Duration = Duration::from_millis(300);
 
@@ -19,7 +22,7 @@ const LATE: Duration = Duration::from_millis(300);
 pub async fn answers_429(scene: &Scene) -> Outcome {
     let limited = Limited::start(scene).await?;
     let from = limited.address();
-    let mut drained = limited.drain(from).await?;
+    let mut drained = limited.drained(from, limited.quota, || limited.get()).await?;
     let Some(refused) = drained.pop() else { return Ok(()) };
     if refused.answer.status != 429 {
         let status = refused.answer.status;
@@ -69,10 +72,9 @@ fn about(
 pub async fn backend_untouched(scene: &Scene) -> Outcome {
     let limited = Limited::start(scene).await?;
     let from = limited.address();
-    let row = limited.row(from, limited.quota.requests * 3, || limited.get()).await?;
-    if passed(&row) == row.len() as u64 {
-        return Err(limited.not_limited(limited.quota, row.len()).fail());
-    }
+    let slow = || limited.get_below(&limited.slow);
+    let mut row = limited.drained(from, limited.slow_quota, slow).await?;
+    row.extend(limited.row(from, MORE, slow).await?);
     let refused = row.iter().filter(|one| !one.passed());
     let refused: Vec<_> = refused.map(|one| one.request.target.as_str()).collect();
     let reached = scene.recorder.wait_for(Instant::now() + LATE, |log| {

@@ -1,8 +1,13 @@
 //! Whose limit it is: that of the address that a connection comes from, for what the
 //! routes say, and of no other.
+//!
+//! Nearly all of it is asked of the limit that fills slowly: what is used up stays so,
+//! however busy the machine is.
+
+use std::net::IpAddr;
 
 use super::limited::{Asked, Limited, passed};
-use super::quota::{EDGE, Quota};
+use crate::judge::client::Request;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
@@ -12,105 +17,109 @@ const CLAIMS: [&str; 4] = ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Clien
 /// How many others come, before it is asked whether the first is still known.
 const OTHERS: usize = 24;
 
-/// Whether nobody else has taken anything of a burst. (That it is exact is what another check
-/// is about.)
-fn has_all(quota: Quota, row: &[Asked]) -> bool {
-    passed(row) + EDGE >= quota.burst
-}
+/// How many requests somebody sends who must have all of them, or none.
+const SOME: u64 = 8;
 
 /// One address has used up what it may have; others have not.
 pub async fn other_address(scene: &Scene) -> Outcome {
     let limited = Limited::start(scene).await?;
-    let (quota, greedy) = (limited.quota, limited.address());
-    let mut asked = limited.drain(greedy).await?;
-    let other = limited.address();
-    let row = limited.row(other, quota.burst, || limited.get()).await?;
-    if !has_all(quota, &row) {
+    let slow = || limited.get_below(&limited.slow);
+    let (greedy, other) = (limited.address(), limited.address());
+    let mut asked = limited.drained(greedy, limited.slow_quota, slow).await?;
+    let row = limited.row(other, SOME, slow).await?;
+    if passed(&row) < SOME {
         return Err(limited
-            .found("others-pay", quota)
-            .compared(format!("{} of {}", quota.burst, quota.burst), passed(&row))
+            .found("others-pay", limited.slow_quota)
+            .compared(format!("{SOME} of {SOME}"), passed(&row))
+            .with("sent", SOME)
             .with("passed", passed(&row))
             .with("greedy", greedy.to_string())
             .with("other", other.to_string())
             .fail());
     }
     for _ in 0..OTHERS {
-        limited.ask(limited.address(), limited.get()).await?;
+        limited.ask(limited.address(), slow()).await?;
     }
-    asked.extend(limited.row(greedy, quota.burst, || limited.get()).await?);
-    let kept = limited.within("forgotten-too-soon", quota, &asked);
+    asked.extend(limited.row(greedy, SOME * 2, slow).await?);
+    let kept = limited.within("forgotten-too-soon", limited.slow_quota, &asked);
     kept.map_err(|finding| finding.map(|found| found.with("others", OTHERS + 1)))
-}
-
-/// Limits are those that a route names: two have buckets of their own, one has the
-/// same for all of its routes, where two are named both are asked, and where none is
-/// named there is none.
-pub async fn as_routes_say(scene: &Scene) -> Outcome {
-    let limited = Limited::start(scene).await?;
-    let (quota, other) = (limited.quota, limited.other_quota);
-
-    let count = quota.requests * 2;
-    let free = || limited.get_below(&limited.free);
-    let row = limited.row(limited.address(), count, free).await?;
-    if passed(&row) < count {
-        return Err(limited
-            .found("limits-every-route", quota)
-            .compared(format!("{count} of {count}"), passed(&row))
-            .with("prefix", &*limited.free)
-            .fail());
-    }
-
-    let from = limited.address();
-    limited.drained(from, other, || limited.get_below(&limited.other)).await?;
-    let row = limited.row(from, quota.burst, || limited.get()).await?;
-    if !has_all(quota, &row) {
-        return Err(limited
-            .found("limits-share", quota)
-            .compared(format!("{} of {}", quota.burst, quota.burst), passed(&row))
-            .with("prefix", &*limited.other)
-            .with("passed", passed(&row))
-            .fail());
-    }
-
-    let from = limited.address();
-    let mut asked = limited.drain(from).await?;
-    asked.extend(limited.row(from, quota.burst, || limited.get_below(&limited.again)).await?);
-    let shared = limited.within("counts-by-route", quota, &asked);
-    shared.map_err(|finding| finding.map(|found| found.with("prefix", &*limited.again)))?;
-
-    let both = || limited.get_below(&limited.both);
-    let asked = limited.row(limited.address(), other.burst, both).await?;
-    let all = limited.within("one-limit-asked", quota, &asked);
-    all.map_err(|finding| finding.map(|found| found.with("prefix", &*limited.both)))
 }
 
 /// What a client says of itself neither helps it nor harms whom it names.
 pub async fn spoof_fails(scene: &Scene) -> Outcome {
     let limited = Limited::start(scene).await?;
-    let (quota, greedy, named) = (limited.quota, limited.address(), limited.address());
-    let claim = |field: &'static str, claim: String| {
-        let value = if field == "Forwarded" { format!("for={claim}") } else { claim };
-        limited.get().header(field, value)
+    let slow = || limited.get_below(&limited.slow);
+    let value = |field: &str, claim: IpAddr| {
+        if field == "Forwarded" { format!("for={claim}") } else { claim.to_string() }
     };
-    let mut asked = limited.drain(greedy).await?;
+    let (greedy, named) = (limited.address(), limited.address());
+    let mut asked = limited.drained(greedy, limited.slow_quota, slow).await?;
     for field in CLAIMS {
-        let claims = || claim(field, limited.address().to_string());
-        asked.extend(limited.row(greedy, quota.burst, claims).await?);
-        let trusted = limited.within("header-trusted", quota, &asked);
+        let claims = || slow().header(field, value(field, limited.address()));
+        asked.extend(limited.row(greedy, SOME, claims).await?);
+        let trusted = limited.within("header-trusted", limited.slow_quota, &asked);
         trusted.map_err(|finding| finding.map(|found| found.with("field", field)))?;
     }
     // Somebody else's is not spent in their name.
-    for field in CLAIMS {
-        limited.row(greedy, quota.burst, || claim(field, named.to_string())).await?;
-    }
-    let row = limited.row(named, quota.burst, || limited.get()).await?;
-    if has_all(quota, &row) {
+    let all_claims = || {
+        let with = |request: Request, field| request.header(field, value(field, named));
+        CLAIMS.into_iter().fold(slow(), with)
+    };
+    limited.row(greedy, limited.slow_quota.burst, all_claims).await?;
+    let row = limited.row(named, SOME, slow).await?;
+    if passed(&row) >= SOME {
         return Ok(());
     }
     Err(limited
-        .found("named-pays", quota)
-        .compared(format!("{} of {}", quota.burst, quota.burst), passed(&row))
-        .with("named", named.to_string())
+        .found("named-pays", limited.slow_quota)
+        .compared(format!("{SOME} of {SOME}"), passed(&row))
+        .with("sent", SOME)
         .with("passed", passed(&row))
+        .with("named", named.to_string())
+        .fail())
+}
+
+/// Limits are those that a route names: where none is named there is none, two have buckets
+/// of their own, one has the same for all of its routes, and where two are named both
+/// are asked.
+pub async fn as_routes_say(scene: &Scene) -> Outcome {
+    let limited = Limited::start(scene).await?;
+    none_where_none_is_named(&limited).await?;
+
+    let slow = || limited.get_below(&limited.slow);
+    let from = limited.address();
+    let mut asked = limited.drained(from, limited.slow_quota, slow).await?;
+    let row = limited.row(from, SOME, || limited.get()).await?;
+    if passed(&row) < SOME {
+        return Err(limited
+            .found("limits-share", limited.quota)
+            .compared(format!("{SOME} of {SOME}"), passed(&row))
+            .with("sent", SOME)
+            .with("passed", passed(&row))
+            .with("prefix", &*limited.slow)
+            .fail());
+    }
+
+    for (prefix, id) in [(&limited.again, "counts-by-route"), (&limited.both, "one-limit-asked")] {
+        let more = limited.row(from, SOME, || limited.get_below(prefix)).await?;
+        asked.extend(more);
+        let within = limited.within(id, limited.slow_quota, &asked);
+        within.map_err(|finding| finding.map(|found| found.with("prefix", &**prefix)))?;
+    }
+    Ok(())
+}
+
+async fn none_where_none_is_named(limited: &Limited<'_>) -> Outcome {
+    // As many as neither limit would let through, however slow the machine is.
+    let count = limited.slow_quota.burst + SOME * 2;
+    let free = || limited.get_below(&limited.free);
+    let row: Vec<Asked> = limited.at_once(limited.address(), count, free).await?;
+    if passed(&row) == count {
+        return Ok(());
+    }
+    Err(limited
+        .found("limits-every-route", limited.quota)
+        .compared(format!("{count} of {count}"), passed(&row))
+        .with("prefix", &*limited.free)
         .fail())
 }
