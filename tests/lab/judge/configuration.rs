@@ -1,6 +1,7 @@
-//! The files that the judge writes from stage 09 on are `serve`'s own: it passes the
-//! stages, and `serve --check` takes every good file of theirs and refuses every bad one.
+//! The files of the stages from 09 on are `serve`'s own: it passes these stages, and
+//! `serve --check` takes every good file that the judge writes and refuses every bad one.
 
+use pingora_lab::judge::stages::STAGES;
 use serde_json::Value;
 
 use crate::support::Program;
@@ -34,25 +35,18 @@ fn judged(stage: &str, seed: &str) -> Value {
             return told;
         }
     }
-    panic!("stage {stage}, seed {seed}: nothing is shown");
-}
-
-fn serve_passes(stage: &str, count: usize) {
-    for seed in ["1", "2", "3"] {
-        let told = judged(stage, seed);
-        let checks = told["checks"].as_array().expect("checks");
-        let failed = checks.iter().find(|check| check["verdict"] != "pass");
-        assert!(failed.is_none(), "seed {seed}: {:#}", failed.unwrap_or(&Value::Null));
-        assert_eq!(checks.len(), count, "seed {seed}: {told:#}");
-    }
+    panic!("{stage}, seed {seed}: nothing is shown");
 }
 
 #[test]
 fn serve_takes_every_good_file_and_refuses_every_bad_one() {
-    serve_passes("09", 9);
-}
-
-#[test]
-fn serve_shares_by_weight_and_refuses_a_weight_that_is_none() {
-    serve_passes("11", 7);
+    let stages = STAGES.iter().skip_while(|stage| stage.id != "09-configuration");
+    for (stage, seed) in stages.flat_map(|stage| ["1", "2", "3"].map(|seed| (stage, seed))) {
+        let told = judged(stage.id, seed);
+        let checks = told["checks"].as_array().expect("checks");
+        let failed = checks.iter().find(|check| check["verdict"] != "pass");
+        let run = format!("{}, seed {seed}", stage.id);
+        assert!(failed.is_none(), "{run}: {:#}", failed.unwrap_or(&Value::Null));
+        assert_eq!(checks.len(), stage.checks.len(), "{run}: {told:#}");
+    }
 }

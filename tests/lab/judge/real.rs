@@ -3,10 +3,17 @@
 //! right and not for what Pingora happens to do. With a common mistake in their
 //! configuration they do not pass.
 //!
-//! The configurations are in `real/nginx.sh` and `real/haproxy.sh`.
+//! For the stages that are told what to do by variables, the configurations are in
+//! `real/nginx.sh` and `real/haproxy.sh`. From stage 10 on the judge writes a file, which is
+//! read here ([`file`]) and turned into theirs ([`nginx`], [`haproxy`]).
+
+mod file;
+mod haproxy;
+mod nginx;
 
 use std::fs;
 use std::ops::Range;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -49,6 +56,18 @@ struct Mistake {
 const fn mistake(name: &'static str, check: &'static str, diagnosis: &'static str) -> Mistake {
     Mistake { name, check, diagnosis }
 }
+
+/// What reads the judge's file in place of a server has no words for whoever wrote it.
+const BAD_LIMIT: (&str, &str) = ("bad-limit", "the file is read by the test");
+
+/// And for a weight of 0 both have a meaning of their own, or words about their own file.
+const BAD_WEIGHT: (&str, &str) = ("zero-refused", "the file is read by the test");
+
+/// Mistakes that are made with both in the same way.
+const WEIGHTS: &[Mistake] = &[
+    mistake("no-weights", "exact-cycle", "weights-ignored"),
+    mistake("by-chance", "exact-cycle", "drawn-by-weight"),
+];
 
 const NGINX: Server = Server {
     name: "nginx",
@@ -106,6 +125,27 @@ const NGINX: Server = Server {
             id: "08-access-log",
             cannot: &[],
             mistakes: &[mistake("no-escape", "no-forged-lines", "line-broken")],
+        },
+        Stage {
+            id: "10-rate-limiting",
+            cannot: &[
+                ("bounded-memory", "nginx counts in bytes what it remembers, and not in clients"),
+                BAD_LIMIT,
+            ],
+            mistakes: &[
+                mistake("key-with-port", "exact-limit", "key-with-port"),
+                mistake("no-nodelay", "exact-limit", "held-back"),
+                mistake("no-burst", "exact-limit", "limit-too-low"),
+                mistake("own-status", "answers-429", "refused-otherwise"),
+            ],
+        },
+        Stage {
+            id: "11-weighted",
+            cannot: &[
+                ("heavy-back", "nginx as it is given away does not look who is back"),
+                BAD_WEIGHT,
+            ],
+            mistakes: WEIGHTS,
         },
     ],
 };
@@ -166,6 +206,19 @@ const HAPROXY: Server = Server {
             cannot: &[],
             mistakes: &[mistake("no-escape", "no-forged-lines", "line-broken")],
         },
+        Stage {
+            id: "10-rate-limiting",
+            cannot: &[
+                ("bounded-memory", "HAProxy counts a request by three limits at most"),
+                BAD_LIMIT,
+            ],
+            mistakes: &[
+                mistake("counts-refused", "exact-limit", "refusals-count"),
+                mistake("own-status", "answers-429", "refused-otherwise"),
+                mistake("by-forwarded-for", "exact-limit", "not-limited"),
+            ],
+        },
+        Stage { id: "11-weighted", cannot: &[BAD_WEIGHT], mistakes: WEIGHTS },
     ],
 };
 
@@ -267,8 +320,17 @@ impl Server {
         let (path, seed) = (folder.path().to_str().expect("UTF-8"), seed.to_string());
         let script =
             format!("{}/tests/lab/judge/real/{}.sh", env!("CARGO_MANIFEST_DIR"), self.name);
-        let words = ["sh", &script, stage.id, fault, path, "{listen}", "{backends}"];
-        let command = shell_words::join(words);
+        let exe = std::env::current_exe().expect("this test");
+        let exe = exe.to_str().expect("UTF-8");
+        let told = [("SERVER", self.name), ("FAULT", fault), ("FOLDER", path)];
+        let told = told.map(|(name, value)| format!("REAL_{name}={value}"));
+        let command = if stage.is_told_by_a_file() {
+            let test = ["judge::real::becomes_a_server", "--exact", "--ignored", "--nocapture"];
+            let env = std::iter::once("env").chain(told.iter().map(String::as_str));
+            shell_words::join(env.chain([exe]).chain(test))
+        } else {
+            shell_words::join(["sh", &script, stage.id, fault, path, "{listen}", "{backends}"])
+        };
         let args = ["check", stage.id, "--seed", &seed, "--format", "json", "--cmd", &command];
         let (code, stdout, stderr) = Program::run(args);
         assert_eq!(left_of(path), Vec::<String>::new(), "{command}");
@@ -282,6 +344,33 @@ impl Server {
         assert!(checks.iter().map(|check| &*check.id).eq(wanted), "{stdout}{stderr}");
         checks
     }
+}
+
+impl Stage {
+    fn is_told_by_a_file(&self) -> bool {
+        self.id >= "09"
+    }
+}
+
+/// Not a test: what the judge runs in place of a server. It writes the configuration that says
+/// the same as the judge's file, and becomes the server.
+#[test]
+#[ignore = "the judge runs it for other tests"]
+fn becomes_a_server() {
+    let Ok(server) = std::env::var("REAL_SERVER") else { return };
+    let told = |name: &str| std::env::var(name).expect("the test above says it");
+    let (fault, folder) = (told("REAL_FAULT"), told("REAL_FOLDER"));
+    let file = file::File::told();
+    // Several of them may run at a time.
+    let folder = tempfile::Builder::new().tempdir_in(folder).expect("a folder").keep();
+    let path = folder.join("server.conf");
+    let (text, args): (_, &[&str]) = match server.as_str() {
+        "nginx" => (nginx::configuration(&file, &fault, &folder), &["-e", "stderr", "-c"]),
+        _ => (haproxy::configuration(&file, &fault), &["-db", "-f"]),
+    };
+    fs::write(&path, text).expect("the configuration is written");
+    let error = Command::new(server).args(args).arg(&path).exec();
+    panic!("it was not started: {error}");
 }
 
 /// What is said of one check.

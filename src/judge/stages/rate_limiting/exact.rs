@@ -2,6 +2,7 @@
 //! that size gives in the time.
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::limited::{Asked, Limited, passed};
@@ -19,22 +20,25 @@ pub const REST: Duration = Duration::from_millis(2200);
 /// How many more than its burst are asked for of a limit that fills slowly.
 const MORE: u64 = 10;
 
+/// By how much longer a request that is held back takes, at least.
+const AT_LEAST: Duration = Duration::from_millis(20);
+
 /// How often somebody asks who keeps asking.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long behind the beginning of a window, if there are any, a row begins that is to be
-/// over before its end, and how long one that comes just behind it.
+/// How long behind the earliest beginning of a window, if there are any, a row begins that is to
+/// be over before its end, and how long behind the latest one that comes just behind it.
 const BEFORE_THE_END: Duration = Duration::from_millis(820);
-const BEHIND_THE_END: Duration = Duration::from_millis(1030);
+const BEHIND_THE_END: Duration = Duration::from_millis(1020);
 
 /// The row at the end of a window has to be over by then to be that.
 const OVER: Duration = Duration::from_millis(990);
 
-/// And both by then, for twice the limit to be seen as too much.
-const QUICK: Duration = Duration::from_millis(1400);
+/// And both within that time, for twice the limit to be seen as too much.
+const QUICK: Duration = Duration::from_millis(700);
 
-/// How often it is tried to have them over by then.
-const TRIES: usize = 3;
+/// How often what has to be quick is tried, on a busy machine.
+const TRIES: usize = 4;
 
 /// A row from rest; one of a limit with a burst of its own; and what comes around the
 /// edge of a window, should there be windows.
@@ -44,12 +48,20 @@ pub async fn exact_limit(scene: &Scene) -> Outcome {
     let row = limited.row(from, quota.requests * 3, || limited.get()).await?;
     not_too_many(&limited, quota, &row, || limited.get()).await?;
     from_rest(&limited, quota, &row)?;
+    not_held_back(&limited, &row).await?;
 
     let slow_quota = limited.slow_quota;
     let slow = || limited.get_below(&limited.slow);
-    let slow_row = limited.row(limited.address(), slow_quota.burst + MORE, slow).await?;
-    not_too_many(&limited, slow_quota, &slow_row, slow).await?;
-    from_rest(&limited, slow_quota, &slow_row)?;
+    for _ in 0..TRIES {
+        let row = limited.row(limited.address(), slow_quota.burst + MORE, slow).await?;
+        not_too_many(&limited, slow_quota, &row, slow).await?;
+        from_rest(&limited, slow_quota, &row)?;
+        let took = row.iter().map(|one| one.way.answered - one.way.sent).sum::<Duration>();
+        // Hardly anything came in meanwhile, so it was seen to the request.
+        if took < Duration::from_secs(1) {
+            break;
+        }
+    }
 
     around_an_edge(&limited, from, row).await
 }
@@ -100,6 +112,28 @@ async fn not_too_many(
     })
 }
 
+/// Where nobody is refused, and yet no more comes through than may: are they held back?
+async fn not_held_back(limited: &Limited<'_>, row: &[Asked]) -> Outcome {
+    if !row.iter().all(Asked::passed) {
+        return Ok(());
+    }
+    let free = || limited.get_below(&limited.free);
+    let free = limited.row(limited.address(), row.len() as u64, free).await?;
+    let (held, free) = (each(row), each(&free));
+    if held < free * 4 + AT_LEAST {
+        return Ok(());
+    }
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let found = limited.not_limited(limited.quota, row.len()).renamed("held-back");
+    Err(found.with("held_ms", ms(held)).with("free_ms", ms(free)).timed().fail())
+}
+
+/// How long each took, on an average.
+fn each(row: &[Asked]) -> Duration {
+    let all: Duration = row.iter().map(|one| one.way.answered - one.way.sent).sum();
+    all / u32::try_from(row.len().max(1)).unwrap_or(u32::MAX)
+}
+
 /// What becomes of so many requests of somebody else over one connection; none if it
 /// does not stay.
 async fn over_one_connection(
@@ -147,12 +181,13 @@ async fn around_an_edge(limited: &Limited<'_>, from: IpAddr, mut asked: Vec<Aske
         let Some(edge) = next_that_passes(limited, from, &mut asked).await? else {
             return starved(limited).await;
         };
-        tokio::time::sleep_until((edge + BEFORE_THE_END).into()).await;
+        tokio::time::sleep_until((edge.start + BEFORE_THE_END).into()).await;
+        let begun = Instant::now();
         asked.extend(limited.at_once(from, limited.quota.burst, || limited.get()).await?);
-        let was_over = edge.elapsed() < OVER;
-        tokio::time::sleep_until((edge + BEHIND_THE_END).into()).await;
+        let was_over = edge.start.elapsed() < OVER;
+        tokio::time::sleep_until((edge.end + BEHIND_THE_END).into()).await;
         asked.extend(limited.at_once(from, limited.quota.burst, || limited.get()).await?);
-        let was_quick = edge.elapsed() < QUICK;
+        let was_quick = begun.elapsed() < QUICK;
         limited.within("window-doubles", limited.quota, &asked)?;
         if was_over && was_quick {
             break;
@@ -161,20 +196,23 @@ async fn around_an_edge(limited: &Limited<'_>, from: IpAddr, mut asked: Vec<Aske
     Ok(())
 }
 
-/// Asks until it is let through again; when that was.
+/// Asks until it is let through again; between which times that began.
 async fn next_that_passes(
     limited: &Limited<'_>,
     from: IpAddr,
     asked: &mut Vec<Asked>,
-) -> Result<Option<Instant>, Finding> {
+) -> Result<Option<Range<Instant>>, Finding> {
     let begun = Instant::now();
+    let mut refused = begun;
     while begun.elapsed() < REST {
         let one = limited.ask(from, limited.get()).await?;
-        let edge = one.passed().then_some(one.way.answered);
+        let Way { sent, answered } = one.way;
+        let passes = one.passed();
         asked.push(one);
-        if edge.is_some() {
-            return Ok(edge);
+        if passes {
+            return Ok(Some(refused..answered));
         }
+        refused = sent;
         tokio::time::sleep(PAUSE).await;
     }
     Ok(None)
@@ -183,10 +221,10 @@ async fn next_that_passes(
 /// Who kept asking was not let through once. Is somebody who is refused once, and then
 /// waits? (If not even that, it is what another check is about.)
 async fn starved(limited: &Limited<'_>) -> Outcome {
-    let (patient, slow) = (limited.address(), || limited.get_below(&limited.slow));
-    limited.drained(patient, limited.slow_quota, slow).await?;
+    let patient = limited.address();
+    limited.drained(patient, limited.quota, || limited.get()).await?;
     tokio::time::sleep(REST).await;
-    if !limited.ask(patient, slow()).await?.passed() {
+    if !limited.ask(patient, limited.get()).await?.passed() {
         return Ok(());
     }
     let asked = format!("{:.1}", REST.as_secs_f64());

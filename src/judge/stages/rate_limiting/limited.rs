@@ -72,8 +72,8 @@ impl<'a> Limited<'a> {
         let draw = &scene.draw;
         let quota = Quota::even(draw.number(8..13));
         // Hardly anything comes in while the burst is asked for, so that it is seen to the
-        // request; and it is more than twice the other.
-        let slow_quota = Quota { requests: 1, burst: draw.number(26..37) };
+        // request; and it is more than the other limit has.
+        let slow_quota = Quota { requests: 1, burst: draw.number(18..26) };
         let word = || draw.word();
         let (policies, pool, said) = ([word(), word()], word(), word());
         let [slow, again, both, free] = [(); 4].map(|()| format!("/{}", word()));

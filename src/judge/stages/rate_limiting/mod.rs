@@ -24,6 +24,7 @@ pub const STAGE: Stage = Stage {
             diagnoses: &[
                 "not-limited",
                 "key-with-port",
+                "held-back",
                 "limit-too-high",
                 "limit-too-low",
                 "burst-ignored",

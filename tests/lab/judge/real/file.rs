@@ -1,0 +1,105 @@
+//! What the judge's configuration file says (`LAB_CONFIG`), for servers that read no TOML.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The file, or what the variables of the stages before say.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub listener: Vec<Listener>,
+    #[serde(default)]
+    pub rate_limit: BTreeMap<String, Limit>,
+    pub pool: Vec<Pool>,
+    pub route: Vec<Route>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    pub address: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    pub requests: u32,
+    burst: Option<u32>,
+    pub clients: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    pub name: String,
+    #[serde(default)]
+    pub health_check: HealthCheck,
+    pub backend: Vec<Backend>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthCheck {
+    pub interval: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backend {
+    pub address: String,
+    pub weight: Option<u16>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The beginning of the path, in whole segments; any path if there is none.
+    pub prefix: Option<String>,
+    #[serde(default)]
+    pub rate_limit: Vec<String>,
+    pub pool: String,
+}
+
+// === impl File ===
+
+impl File {
+    /// What the program under test is told.
+    ///
+    /// # Panics
+    ///
+    /// The file says what none of these servers is made to do here.
+    pub fn told() -> Self {
+        let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("no {name}"));
+        if let Ok(path) = std::env::var("LAB_CONFIG") {
+            let text = std::fs::read_to_string(&path).expect("the file is there");
+            return toml::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+        let backends = variable("LAB_BACKENDS");
+        let backends =
+            backends.split(',').map(|one| Backend { address: one.to_owned(), weight: None });
+        Self {
+            listener: vec![Listener { address: variable("LAB_LISTEN") }],
+            rate_limit: BTreeMap::new(),
+            pool: vec![Pool {
+                name: "default".to_owned(),
+                health_check: HealthCheck::default(),
+                backend: backends.collect(),
+            }],
+            route: vec![Route { prefix: None, rate_limit: Vec::new(), pool: "default".to_owned() }],
+        }
+    }
+}
+
+impl Limit {
+    /// How many at once.
+    pub fn burst(&self) -> u32 {
+        self.burst.unwrap_or(self.requests)
+    }
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self { interval: "1s".to_owned() }
+    }
+}

@@ -1,0 +1,108 @@
+//! HAProxy, configured as the judge's file says, from stage 10 on. (For the stages before
+//! there is `haproxy.sh`.)
+
+use std::fmt::Write;
+
+use super::file::{File, Limit, Pool};
+
+/// By how many limits HAProxy can count a request, as it is built.
+const COUNTERS: usize = 3;
+
+/// Its configuration. `fault` is `right`, or a mistake that people make with HAProxy.
+///
+/// # Panics
+///
+/// There is no such mistake, or the file asks for more than HAProxy can do.
+pub fn configuration(file: &File, fault: &str) -> String {
+    let mistakes =
+        ["right", "counts-refused", "own-status", "by-forwarded-for", "no-weights", "by-chance"];
+    assert!(mistakes.contains(&fault), "no such fault: {fault}");
+    let mut text = "global\n  maxconn 2000\n  nbthread 1\n  spread-checks 0\n\
+         defaults\n  mode http\n  timeout connect 3s\n  timeout client 30s\n  timeout server 30s\n\
+         frontend lab\n"
+        .to_owned();
+    for listener in &file.listener {
+        let _ = writeln!(text, "  bind {}", listener.address);
+    }
+    // The one with the longest prefix that fits.
+    let mut routes: Vec<_> = file.route.iter().enumerate().collect();
+    routes.sort_by_key(|(_, route)| std::cmp::Reverse(route.prefix.clone().unwrap_or_default()));
+    for (number, route) in &routes {
+        let prefix = route.prefix.as_deref().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "  http-request set-var(txn.route) int({number}) if !{{ var(txn.route) -m found }} \
+             {{ path -m str {prefix}/ }}\n  http-request set-var(txn.route) int({number}) if \
+             !{{ var(txn.route) -m found }} {{ path -m beg {prefix}/ }}"
+        );
+        if !prefix.is_empty() {
+            let _ = writeln!(
+                text,
+                "  http-request set-var(txn.route) int({number}) if \
+                 !{{ var(txn.route) -m found }} {{ path -m str {prefix} }}"
+            );
+        }
+    }
+    for (number, route) in &routes {
+        assert!(route.rate_limit.len() <= COUNTERS, "{COUNTERS} limits at most");
+        let this = format!("{{ var(txn.route) -m int {number} }}");
+        let limits = || route.rate_limit.iter().enumerate();
+        let key = if fault == "by-forwarded-for" { "hdr_ip(x-forwarded-for)" } else { "src" };
+        for (counter, name) in limits() {
+            let _ = writeln!(
+                text,
+                "  http-request track-sc{counter} {key} table limit_{name} if {this}"
+            );
+        }
+        let count = limits().fold(String::new(), |all, (counter, _)| {
+            format!("{all}  http-request sc-inc-gpc0({counter}) if {this}\n")
+        });
+        if fault == "counts-refused" {
+            text += &count;
+        }
+        for (counter, name) in limits() {
+            let limit = &file.rate_limit[name];
+            let status = if fault == "own-status" { 503 } else { 429 };
+            // What was counted is not refused again when it is counted first.
+            let most = limit.burst() + u32::from(fault == "counts-refused");
+            let _ = writeln!(
+                text,
+                "  http-request return status {status} content-type text/plain string refused \
+                 hdr Retry-After 2 if {this} {{ sc_gpc0_rate({counter},limit_{name}) ge {most} }}"
+            );
+        }
+        if fault != "counts-refused" {
+            text += &count;
+        }
+        let _ = writeln!(text, "  use_backend {} if {this}", route.pool);
+    }
+    for (name, limit) in &file.rate_limit {
+        text += &table(name, limit);
+    }
+    text + &file.pool.iter().map(|pool| backend(pool, fault)).collect::<String>()
+}
+
+/// What is remembered of clients: how many of their requests were let through in the time in
+/// which a burst comes in.
+fn table(name: &str, limit: &Limit) -> String {
+    let size = limit.clients.unwrap_or(100_000);
+    let period = limit.burst() * 1000 / limit.requests;
+    format!(
+        "backend limit_{name}\n  stick-table type ip size {size} expire {}ms store \
+         gpc0,gpc0_rate({period})\n",
+        period * 3
+    )
+}
+
+fn backend(pool: &Pool, fault: &str) -> String {
+    let interval = &pool.health_check.interval;
+    let members = pool.backend.iter().map(|backend| {
+        let address = &backend.address;
+        let weight = backend.weight.filter(|_| fault != "no-weights").unwrap_or(1);
+        format!(
+            "  server {address} {address} weight {weight} check inter {interval} fall 1 rise 1\n"
+        )
+    });
+    let balance = if fault == "by-chance" { "random(1)" } else { "roundrobin" };
+    format!("backend {}\n  balance {balance}\n{}", pool.name, members.collect::<String>())
+}

@@ -1,0 +1,110 @@
+//! nginx, configured as the judge's file says, from stage 10 on. (For the stages before
+//! there is `nginx.sh`.)
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::file::{File, Limit, Pool, Route};
+
+/// Its configuration. `fault` is `right`, or a mistake that people make with nginx.
+///
+/// # Panics
+///
+/// There is no such mistake, or the file asks for more than nginx can do.
+pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
+    let mistakes = [
+        "right",
+        "no-nodelay",
+        "no-burst",
+        "own-status",
+        "key-with-port",
+        "no-weights",
+        "by-chance",
+    ];
+    assert!(mistakes.contains(&fault), "no such fault: {fault}");
+    let mut text = String::new();
+    let folder = folder.display();
+    let _ = writeln!(
+        text,
+        "daemon off;\nmaster_process off;\nworker_processes 1;\npid {folder}/pid;\n\
+         error_log stderr crit;\nevents {{ worker_connections 1024; }}\nhttp {{\n\
+         access_log off;\nclient_max_body_size 0;"
+    );
+    for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+        let _ = writeln!(text, "{kind}_temp_path {folder}/{kind};");
+    }
+    for (name, limit) in &file.rate_limit {
+        text += &zone(name, limit, fault);
+    }
+    text += &file.pool.iter().map(|pool| upstream(pool, fault)).collect::<String>();
+    let _ = writeln!(text, "server {{");
+    for listener in &file.listener {
+        let _ = writeln!(text, "listen {};", listener.address);
+    }
+    if fault != "own-status" {
+        // Its own is 503.
+        let _ = writeln!(text, "limit_req_status 429;");
+    }
+    // From its own answers nothing can be added to one status alone but by a page.
+    let _ = writeln!(
+        text,
+        "error_page 429 @refused;\n\
+         location @refused {{ add_header Retry-After 1 always; return 429; }}"
+    );
+    for route in &file.route {
+        text += &locations(file, route, fault);
+    }
+    text + "}\n}\n"
+}
+
+/// What is remembered of clients: 1 MiB has room for 16,000.
+///
+/// # Panics
+///
+/// The file says of how many: nginx counts in bytes, by the page.
+fn zone(name: &str, limit: &Limit, fault: &str) -> String {
+    let key = match fault {
+        "key-with-port" => "$binary_remote_addr$remote_port",
+        _ => "$binary_remote_addr",
+    };
+    assert_eq!(limit.clients, None, "nginx counts in bytes");
+    format!("limit_req_zone {key} zone={name}:1m rate={}r/s;\n", limit.requests)
+}
+
+/// Who has refused a connection is left alone for a minute: of its own nginx does not look
+/// whether it is back.
+fn upstream(pool: &Pool, fault: &str) -> String {
+    let weight = |weight: &u16| fault != "no-weights" && *weight != 1;
+    let members = pool.backend.iter().map(|one| {
+        let weight =
+            one.weight.filter(weight).map_or(String::new(), |one| format!(" weight={one}"));
+        format!("server {}{weight} max_fails=1 fail_timeout=60s;\n", one.address)
+    });
+    let balance = if fault == "by-chance" { "random;\n" } else { "" };
+    let members = members.collect::<String>();
+    format!("upstream {} {{\n{balance}{members}keepalive 16;\n}}\n", pool.name)
+}
+
+/// A prefix in whole segments is two locations.
+fn locations(file: &File, route: &Route, fault: &str) -> String {
+    let mut inside = format!(
+        "proxy_pass http://{};\nproxy_http_version 1.1;\nproxy_set_header Connection \"\";\n\
+         proxy_set_header Host $http_host;\n",
+        route.pool
+    );
+    for name in &route.rate_limit {
+        // A first request has room without a burst.
+        let burst = file.rate_limit[name].burst() - 1;
+        let _ = match fault {
+            "no-nodelay" => writeln!(inside, "limit_req zone={name} burst={burst};"),
+            "no-burst" => writeln!(inside, "limit_req zone={name};"),
+            _ => writeln!(inside, "limit_req zone={name} burst={burst} nodelay;"),
+        };
+    }
+    match &route.prefix {
+        None => format!("location / {{\n{inside}}}\n"),
+        Some(prefix) => {
+            format!("location = {prefix} {{\n{inside}}}\nlocation {prefix}/ {{\n{inside}}}\n")
+        }
+    }
+}
