@@ -76,13 +76,15 @@ impl<'a> Setup<'a> {
     pub async fn start(scene: &'a Scene, open_for: Duration) -> Result<Self, Finding> {
         let draw = &scene.draw;
         let failures = usize::try_from(draw.number(3..7)).unwrap_or(3);
-        let pool = || -> Result<Pool, Finding> {
+        let pool = |bad| -> Result<Pool, Finding> {
             let name = draw.word();
             let backends = scene.backends_named(&name, BACKENDS)?;
-            let bad = usize::try_from(draw.number(0..3)).unwrap_or_default();
             Ok(Pool { prefix: format!("/anything/{name}"), name, backends, bad })
         };
-        let pools = [pool()?, pool()?];
+        // At different places: a breaker may be known by its place in a list.
+        let mut places: Vec<_> = (0..BACKENDS).collect();
+        draw.shuffle(&mut places);
+        let pools = [pool(places[0])?, pool(places[1])?];
         scene.plan(format!("{failures} failures in a row; open for {open_for:?}"));
         let file = |listen| {
             let addresses = |pool: &Pool| -> Vec<_> {

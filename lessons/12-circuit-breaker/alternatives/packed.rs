@@ -1,5 +1,4 @@
-//! Circuit breakers: a backend that fails is left alone for a while, and then tried again by
-//! one request.
+//! The same with breakers that are one atomic number each.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -504,28 +503,25 @@ impl BackendIter for Turn {
     }
 }
 
-/// A breaker knows nothing of requests and backends: somebody asks whether to try, and says
-/// how that ended.
+/// A breaker without a lock: its whole state is one number, which is exchanged for the next
+/// only if nobody has done so meanwhile.
 mod breaker {
-    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
     use std::time::{Duration, Instant};
 
     /// Of one backend.
     pub struct Breaker {
         most: u32,
         open_for: Duration,
-        state: Mutex<State>,
+        /// Since when the times in its state are counted.
+        begun: Instant,
+        state: AtomicU64,
     }
 
-    ///                so many failures in a row
-    ///     Closed ------------------------------> Open
-    ///        ^                                   |  ^
-    ///        |                  after `open_for` |  | it fails
-    ///        |    it succeeds                    v  |
-    ///        '---------------------------------- HalfOpen: one attempt at a time
     enum State {
         Closed { failures: u32 },
-        Open { since: Instant },
+        Open { since: Duration },
         HalfOpen { under_way: bool },
     }
 
@@ -537,56 +533,85 @@ mod breaker {
         trial: bool,
     }
 
-    impl Breaker {
-        pub fn new(most: u32, open_for: Duration) -> Self {
-            Self { most, open_for, state: Mutex::new(State::Closed { failures: 0 }) }
+    /// Two bits say which state it is, the others are its number.
+    const CLOSED: u64 = 0 << 62;
+    const OPEN: u64 = 1 << 62;
+    const HALF_OPEN: u64 = 2 << 62;
+
+    impl State {
+        fn of(packed: u64) -> Self {
+            let number = packed & !(3 << 62);
+            match packed & (3 << 62) {
+                CLOSED => Self::Closed { failures: u32::try_from(number).unwrap_or(u32::MAX) },
+                OPEN => Self::Open { since: Duration::from_micros(number) },
+                _ => Self::HalfOpen { under_way: number == 1 },
+            }
         }
 
-        fn state(&self) -> MutexGuard<'_, State> {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        fn packed(&self) -> u64 {
+            match self {
+                Self::Closed { failures } => CLOSED | u64::from(*failures),
+                // Enough for 100,000 years.
+                Self::Open { since } => OPEN | u64::try_from(since.as_micros()).unwrap_or(0),
+                Self::HalfOpen { under_way } => HALF_OPEN | u64::from(*under_way),
+            }
+        }
+    }
+
+    impl Breaker {
+        pub fn new(most: u32, open_for: Duration) -> Self {
+            let state = State::Closed { failures: 0 };
+            Self { most, open_for, begun: Instant::now(), state: AtomicU64::new(state.packed()) }
         }
 
         /// Whether the backend may be tried. Whoever asks must try it then.
         pub fn attempt(self: &Arc<Self>) -> Option<Attempt> {
-            let mut state = self.state();
-            let trial = match *state {
-                State::Closed { .. } => false,
-                State::Open { since } if since.elapsed() < self.open_for => return None,
-                State::HalfOpen { under_way: true } => return None,
-                // Looked at and taken under one lock: of many that come now, one gets it.
-                State::Open { .. } | State::HalfOpen { under_way: false } => {
-                    *state = State::HalfOpen { under_way: true };
-                    true
+            let attempt = |trial| Some(Attempt { breaker: Arc::clone(self), trial });
+            let taken = State::HalfOpen { under_way: true }.packed();
+            loop {
+                let seen = self.state.load(SeqCst);
+                match State::of(seen) {
+                    State::Closed { .. } => return attempt(false),
+                    State::Open { since } if self.begun.elapsed() < since + self.open_for => {
+                        return None;
+                    }
+                    State::HalfOpen { under_way: true } => return None,
+                    State::Open { .. } | State::HalfOpen { under_way: false } => {
+                        // Of many that have seen the same, one exchanges it.
+                        if self.state.compare_exchange(seen, taken, SeqCst, SeqCst).is_ok() {
+                            return attempt(true);
+                        }
+                    }
                 }
-            };
-            Some(Attempt { breaker: Arc::clone(self), trial })
+            }
+        }
+
+        fn change(&self, next: impl Fn(State) -> Option<State>) {
+            let next = |seen| next(State::of(seen)).map(|state| state.packed());
+            let _ = self.state.fetch_update(SeqCst, SeqCst, next);
         }
     }
 
     impl Attempt {
         pub fn succeeded(mut self) {
-            let mut state = self.breaker.state();
+            let trial = std::mem::take(&mut self.trial);
             // What began before it opened, and ends later, says nothing of how it is now.
-            if self.trial || matches!(*state, State::Closed { .. }) {
-                *state = State::Closed { failures: 0 };
-            }
-            drop(state);
-            self.trial = false;
+            self.breaker.change(|state| {
+                let counts = trial || matches!(state, State::Closed { .. });
+                counts.then_some(State::Closed { failures: 0 })
+            });
         }
 
         pub fn failed(mut self) {
-            let mut state = self.breaker.state();
-            let failures = match *state {
-                _ if self.trial => self.breaker.most,
-                State::Closed { failures } => failures + 1,
-                State::Open { .. } | State::HalfOpen { .. } => return,
-            };
-            *state = match failures < self.breaker.most {
-                true => State::Closed { failures },
-                false => State::Open { since: Instant::now() },
-            };
-            drop(state);
-            self.trial = false;
+            let trial = std::mem::take(&mut self.trial);
+            let Breaker { most, begun, .. } = *self.breaker;
+            self.breaker.change(|state| match state {
+                State::Closed { failures } if failures + 1 < most => {
+                    Some(State::Closed { failures: failures + 1 })
+                }
+                State::Open { .. } | State::HalfOpen { .. } if !trial => None,
+                _ => Some(State::Open { since: begun.elapsed() }),
+            });
         }
     }
 
@@ -594,7 +619,7 @@ mod breaker {
         /// A trial that came to nothing makes room for another.
         fn drop(&mut self) {
             if self.trial {
-                *self.breaker.state() = State::HalfOpen { under_way: false };
+                self.breaker.change(|_| Some(State::HalfOpen { under_way: false }));
             }
         }
     }

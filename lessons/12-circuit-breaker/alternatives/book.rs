@@ -1,5 +1,4 @@
-//! Circuit breakers: a backend that fails is left alone for a while, and then tried again by
-//! one request.
+//! The same with one book for each pool, in which the breakers are rows.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,7 +26,7 @@ use pingora_proxy::FailToProxy;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
-use breaker::{Attempt, Breaker};
+use book::{Attempt, Book};
 
 /// All that the file says. What it does not know is an error: an unknown key is a
 /// misspelt one, and whoever wrote it believes that it does something.
@@ -129,8 +128,8 @@ type Backing = LoadBalancer<Smooth>;
 /// Backends, each with its breaker.
 struct Pool {
     backing: Arc<Backing>,
-    /// By address; none where the pool has no breakers.
-    breakers: HashMap<String, Arc<Breaker>>,
+    /// None where the pool has no breakers.
+    book: Option<Arc<Book>>,
     /// The answers that are failures.
     statuses: Vec<u16>,
 }
@@ -504,97 +503,95 @@ impl BackendIter for Turn {
     }
 }
 
-/// A breaker knows nothing of requests and backends: somebody asks whether to try, and says
-/// how that ended.
-mod breaker {
+/// A book of a pool's backends, in which their breakers are rows.
+mod book {
+    use std::collections::HashMap;
     use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
     use std::time::{Duration, Instant};
 
-    /// Of one backend.
-    pub struct Breaker {
+    pub struct Book {
         most: u32,
         open_for: Duration,
-        state: Mutex<State>,
+        rows: Mutex<HashMap<String, Row>>,
     }
 
-    ///                so many failures in a row
-    ///     Closed ------------------------------> Open
-    ///        ^                                   |  ^
-    ///        |                  after `open_for` |  | it fails
-    ///        |    it succeeds                    v  |
-    ///        '---------------------------------- HalfOpen: one attempt at a time
-    enum State {
-        Closed { failures: u32 },
-        Open { since: Instant },
-        HalfOpen { under_way: bool },
+    /// A backend that nothing is known of is well.
+    #[derive(Default)]
+    struct Row {
+        failures: u32,
+        /// Half-open is open for longer than it should be.
+        open_since: Option<Instant>,
+        on_trial: bool,
     }
 
-    /// A request on its way to the backend. Who drops it says nothing: the client went away,
+    /// A request on its way to a backend. Who drops it says nothing: the client went away,
     /// or the backend was not asked after all.
     pub struct Attempt {
-        breaker: Arc<Breaker>,
+        book: Arc<Book>,
+        address: String,
         /// The one that decides.
         trial: bool,
     }
 
-    impl Breaker {
+    impl Book {
         pub fn new(most: u32, open_for: Duration) -> Self {
-            Self { most, open_for, state: Mutex::new(State::Closed { failures: 0 }) }
+            Self { most, open_for, rows: Mutex::default() }
         }
 
-        fn state(&self) -> MutexGuard<'_, State> {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        fn rows(&self) -> MutexGuard<'_, HashMap<String, Row>> {
+            self.rows.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
-        /// Whether the backend may be tried. Whoever asks must try it then.
-        pub fn attempt(self: &Arc<Self>) -> Option<Attempt> {
-            let mut state = self.state();
-            let trial = match *state {
-                State::Closed { .. } => false,
-                State::Open { since } if since.elapsed() < self.open_for => return None,
-                State::HalfOpen { under_way: true } => return None,
-                // Looked at and taken under one lock: of many that come now, one gets it.
-                State::Open { .. } | State::HalfOpen { under_way: false } => {
-                    *state = State::HalfOpen { under_way: true };
-                    true
-                }
+        /// Whether a backend may be tried. Whoever asks must try it then.
+        pub fn attempt(self: &Arc<Self>, address: &str) -> Option<Attempt> {
+            let mut rows = self.rows();
+            let row = rows.entry(address.to_owned()).or_default();
+            let trial = match row.open_since {
+                None => false,
+                Some(since) if row.on_trial || since.elapsed() < self.open_for => return None,
+                Some(_) => true,
             };
-            Some(Attempt { breaker: Arc::clone(self), trial })
+            row.on_trial = trial;
+            Some(Attempt { book: Arc::clone(self), address: address.to_owned(), trial })
         }
     }
 
     impl Attempt {
-        pub fn succeeded(mut self) {
-            let mut state = self.breaker.state();
-            // What began before it opened, and ends later, says nothing of how it is now.
-            if self.trial || matches!(*state, State::Closed { .. }) {
-                *state = State::Closed { failures: 0 };
-            }
-            drop(state);
-            self.trial = false;
+        pub fn succeeded(self) {
+            self.ended(|row, _| *row = Row::default());
         }
 
-        pub fn failed(mut self) {
-            let mut state = self.breaker.state();
-            let failures = match *state {
-                _ if self.trial => self.breaker.most,
-                State::Closed { failures } => failures + 1,
-                State::Open { .. } | State::HalfOpen { .. } => return,
-            };
-            *state = match failures < self.breaker.most {
-                true => State::Closed { failures },
-                false => State::Open { since: Instant::now() },
-            };
-            drop(state);
-            self.trial = false;
+        pub fn failed(self) {
+            self.ended(|row, most| {
+                row.failures += 1;
+                if row.failures >= most {
+                    *row = Row {
+                        failures: row.failures,
+                        open_since: Some(Instant::now()),
+                        on_trial: false,
+                    };
+                }
+            });
+        }
+
+        fn ended(mut self, change: impl FnOnce(&mut Row, u32)) {
+            let trial = std::mem::take(&mut self.trial);
+            let mut rows = self.book.rows();
+            let row = rows.entry(self.address.clone()).or_default();
+            // What began before it opened, and ends later, says nothing of how it is now.
+            if trial || row.open_since.is_none() {
+                change(row, self.book.most);
+            }
         }
     }
 
     impl Drop for Attempt {
         /// A trial that came to nothing makes room for another.
         fn drop(&mut self) {
-            if self.trial {
-                *self.breaker.state() = State::HalfOpen { under_way: false };
+            if self.trial
+                && let Some(row) = self.book.rows().get_mut(&self.address)
+            {
+                row.on_trial = false;
             }
         }
     }
@@ -602,16 +599,13 @@ mod breaker {
 
 impl Pool {
     fn new(config: &PoolConfig, backing: Arc<Backing>) -> Self {
-        let breaker = |rules: &CircuitBreakerConfig| {
-            Arc::new(Breaker::new(rules.consecutive_failures.get(), rules.open_for))
+        let book = |rules: &CircuitBreakerConfig| {
+            Arc::new(Book::new(rules.consecutive_failures.get(), rules.open_for))
         };
         let rules = config.circuit_breaker.as_ref();
-        let addresses = config.backend.get_ref().iter().map(|backend| backend.address.to_string());
         Self {
             backing,
-            breakers: rules.map_or(HashMap::new(), |rules| {
-                addresses.map(|address| (address, breaker(rules))).collect()
-            }),
+            book: rules.map(book),
             statuses: rules.map_or(Vec::new(), |rules| rules.statuses.clone()),
         }
     }
@@ -624,9 +618,9 @@ impl Pool {
             if !healthy || failed.contains(&address) {
                 return false;
             }
-            let Some(breaker) = self.breakers.get(&address) else { return true };
+            let Some(book) = &self.book else { return true };
             // Asked last: who is let through here is the one that is chosen.
-            *attempt.borrow_mut() = breaker.attempt();
+            *attempt.borrow_mut() = book.attempt(&address);
             attempt.borrow().is_some()
         })?;
         Some((backend, attempt.into_inner()))
