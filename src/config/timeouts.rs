@@ -15,7 +15,8 @@ pub struct Timeouts {
     pub read: Span,
     /// To hand one piece of the request to the backend.
     pub write: Span,
-    /// From the client's request to the first byte of the answer, over all tries.
+    /// For the header of the answer, over all tries, from the last of the request that
+    /// has come: a body that is still being sent does not count.
     pub total: Span,
     /// How long an unused connection to a backend is kept.
     pub idle: Span,
@@ -36,7 +37,8 @@ pub struct PoolTimeouts {
     /// To hand one piece of the request to the backend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write: Option<Span>,
-    /// From the client's request to the first byte of the answer, over all tries.
+    /// For the header of the answer, over all tries, from the last of the request that
+    /// has come: a body that is still being sent does not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Span>,
     /// How long an unused connection to a backend is kept.

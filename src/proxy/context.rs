@@ -1,6 +1,7 @@
 //! What the phases of one request tell each other.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use super::metrics::upstream::Upstream;
 use super::pool::{Endpoint, Target, Ticket};
 use super::route::Route;
 use super::trace::Trace;
+use super::wait;
 use super::witness::Witness;
 
 /// Begun when a request's header has been read, dropped when its answer has
@@ -24,6 +26,13 @@ use super::witness::Witness;
 pub struct RequestContext {
     /// When the request's header had been read.
     pub started: Instant,
+    /// When the last of it that is there by now had come.
+    came: Instant,
+    /// The connection to the backend that was asked last, and that nobody else uses
+    /// meanwhile.
+    pub connection: Option<RawFd>,
+    /// Whether a backend had not answered when the total time was over.
+    pub overdue: bool,
     /// The client's id, if it sent a valid one, else a new one; empty until
     /// the request has been looked at.
     pub request_id: HeaderValue,
@@ -106,8 +115,12 @@ struct InFlightGuard(InFlight);
 
 impl RequestContext {
     pub(super) fn new(in_flight: &InFlight) -> Self {
+        let now = Instant::now();
         Self {
-            started: Instant::now(),
+            started: now,
+            came: now,
+            connection: None,
+            overdue: false,
             request_id: HeaderValue::from_static(""),
             census: Census::default(),
             trace: None,
@@ -156,8 +169,28 @@ impl RequestContext {
 
     /// What is left of the route's total time at a moment; `None` when it is over.
     pub fn time_left(&self, now: Instant) -> Option<Duration> {
-        let limit = self.route.as_ref().map_or(Duration::MAX, |route| route.total_limit());
-        limit.checked_sub(now.duration_since(self.started)).filter(|left| !left.is_zero())
+        self.total_limit().checked_sub(now.duration_since(self.came)).filter(|left| !left.is_zero())
+    }
+
+    /// Waits for the header of the answer from now on.
+    pub fn begin_to_wait(&self) {
+        let until = self.came.checked_add(self.total_limit());
+        if let (Some(connection), Some(until)) = (self.connection, until) {
+            wait::begin(connection, until);
+        }
+    }
+
+    /// More of the request's body has come: a client that is slow is not the backend's
+    /// fault, and has limits of its own.
+    pub fn more_has_come(&mut self) {
+        self.came = Instant::now();
+        if let Some(until) = self.came.checked_add(self.total_limit()) {
+            wait::extend(until);
+        }
+    }
+
+    fn total_limit(&self) -> Duration {
+        self.route.as_ref().map_or(Duration::MAX, |route| route.total_limit())
     }
 }
 

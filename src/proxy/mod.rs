@@ -27,6 +27,7 @@
 //! | [`auth`] | who may |
 //! | [`pem`] | what certificates and keys are in a file |
 //! | [`pool`] | which backend a request goes to, out of those that are healthy |
+//! | [`wait`] | how long a backend may take for the header of its answer |
 //! | [`retry`] | whether a failed request may be sent again |
 //! | `fields` | the fields of a message as one map, without the case of names |
 //! | [`headers`] | which fields are set, added and removed, in both directions |
@@ -90,6 +91,7 @@ pub mod snapshot;
 pub mod source;
 pub mod trace;
 pub mod variables;
+pub mod wait;
 pub mod witness;
 
 pub use context::InFlight;

@@ -1,5 +1,6 @@
 //! `impl ProxyHttp`: the phases of a request, in Pingora's order.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ use super::pool::NoBackend;
 use super::route::Route;
 use super::snapshot::Current;
 use super::witness::Witness;
-use super::{backend_answer, choice, every_answer, framing, http10, retry};
+use super::{backend_answer, choice, every_answer, framing, http10, retry, wait};
 
 /// The load balancer, as Pingora sees it.
 pub struct Proxy {
@@ -79,6 +80,9 @@ pub(super) fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Fa
 /// The reason to give for an error. What is left of the total time bounds
 /// every other limit, so a limit may have passed in the total's name.
 fn reason(error: &Error, context: &RequestContext) -> Reason {
+    if context.overdue {
+        return Reason::TotalTimeout;
+    }
     match retry::reason(error) {
         Reason::ConnectTimeout | Reason::ReadTimeout | Reason::WriteTimeout
             if context.time_left(Instant::now()).is_none() =>
@@ -174,6 +178,7 @@ impl ProxyHttp for Proxy {
         let now = Instant::now();
         let left = context.time_left(now).unwrap_or(Duration::from_millis(1));
         context.attempts += 1;
+        context.connection = None;
         context.tried_at = Some(now);
         context.upstream_time = None;
         let Some(endpoint) = context.endpoint() else {
@@ -188,10 +193,11 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         reused: bool,
         _peer: &HttpPeer,
-        _fd: std::os::unix::io::RawFd,
+        fd: RawFd,
         _digest: Option<&Digest>,
         context: &mut Self::CTX,
     ) -> Result<()> {
+        context.connection = Some(fd);
         if let Some(metrics) = context.upstream() {
             metrics.connected(reused);
         }
@@ -234,7 +240,8 @@ impl ProxyHttp for Proxy {
         client_reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("backend {peer}"));
-        if !retry::may_repeat(session, &error) {
+        context.overdue = wait::end();
+        if context.overdue || !retry::may_repeat(session, &error) {
             // That a changed protocol ends is no failure.
             if *error.esource() == ErrorSource::Upstream && !session.was_upgraded() {
                 count_failure(context, reason(&error, context));
@@ -270,6 +277,10 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         #[cfg(test)]
         super::faults::at("upstream_request", session.req_header());
+        // HTTP/2 has other requests on the same connection, and headers come in one piece.
+        if request.version == Version::HTTP_11 {
+            context.begin_to_wait();
+        }
         let Some(endpoint) = context.endpoint() else {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
         };
@@ -325,12 +336,10 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         let limit = context.route.as_ref().map_or(u64::MAX, |route| route.body_limit());
         framing::body_passes(session, end_of_stream, limit)?;
-        // A tunnel's bytes pass here too, and it has no total limit.
-        let in_time = body.is_none()
-            || session.was_upgraded()
-            || answer::has_begun(session)
-            || context.time_left(Instant::now()).is_some();
-        if in_time { Ok(()) } else { Err(out_of_time()) }
+        if body.is_some() {
+            context.more_has_come();
+        }
+        Ok(())
     }
 
     /// What the backend sent.
@@ -340,6 +349,10 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         _context: &mut Self::CTX,
     ) -> Result<()> {
+        let more_to_come = response.status.is_informational();
+        if !more_to_come || response.status == StatusCode::SWITCHING_PROTOCOLS {
+            wait::end();
+        }
         backend_answer::tidy(response)
     }
 
@@ -431,7 +444,11 @@ impl ProxyHttp for Proxy {
             ErrorType::HTTPStatus(_) => context.failure.unwrap_or(Reason::Internal),
             _ => match reason(error, context) {
                 // Both were silent; a backend may wait for the whole request.
-                Reason::ReadTimeout if owes_its_body(session) => Reason::ClientTimeout,
+                Reason::ReadTimeout | Reason::TotalTimeout
+                    if context.connection.is_some() && owes_its_body(session) =>
+                {
+                    Reason::ClientTimeout
+                }
                 reason => reason,
             },
         };

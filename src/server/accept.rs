@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 
 use super::connections::Connections;
 use super::departure::Departure;
-use super::door::{self, Door, Entrance};
+use super::door::{self, Door, Entrance, Served};
 use crate::config::Config;
 use crate::proxy::Proxy;
 
@@ -52,7 +52,7 @@ pub(super) fn accept(
     proxy.server_options = Some(door::server_options(&config.limits));
     proxy.h2_options = Some(door::http2_options(&config.limits));
     // One for all listeners, since the connections to backends are its.
-    let proxy = Arc::new(proxy);
+    let proxy = Arc::new(Served(Arc::new(proxy)));
     let loops = doors.into_iter().map(|(socket, entrance)| {
         let listener = TcpListener::from_std(socket).context("cannot watch a listener")?;
         let door = Arc::new(Door {

@@ -14,6 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use pingora::apps::{
     HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp,
 };
@@ -36,9 +37,10 @@ use super::tls;
 use crate::config::{Config, Limits, Listener, ListenerTls};
 use crate::proxy::Proxy;
 use crate::proxy::answer::Reason;
-use crate::proxy::connection::{Connection, Dialogue, Socket, Terms, Wire, refusal};
+use crate::proxy::connection::{Connection, Dialogue, Socket, Terms, Timer, Wire, refusal};
 use crate::proxy::forwarded::TrustedProxies;
 use crate::proxy::pem::TlsError;
+use crate::proxy::wait::Watched;
 use crate::proxy::witness::Witness;
 
 /// How long a client that is turned away may take for the answer.
@@ -82,11 +84,14 @@ pub struct Door {
     pub(super) entrance: Arc<Entrance>,
     pub(super) connections: Connections,
     pub(super) departure: Departure,
-    pub(super) proxy: Arc<HttpProxy<Proxy>>,
+    pub(super) proxy: Arc<Served>,
     pub(super) witness: Witness,
     /// Turns true when no more connections are accepted.
     pub(super) shutting_down: ShutdownWatch,
 }
+
+/// The proxy, each of whose requests is watched while it waits for a backend.
+pub struct Served(pub Arc<HttpProxy<Proxy>>);
 
 // === impl Rules ===
 
@@ -175,6 +180,7 @@ impl Door {
         mut closing: Pin<&mut impl Future<Output = ()>>,
     ) {
         let mut settings: Option<HttpPersistentSettings> = None;
+        let mut timer = Timer::default();
         while unless(closing.as_mut(), connection.has_more()).await.is_some() {
             let mut session = ServerSession::new_http1(connection);
             match settings {
@@ -187,7 +193,8 @@ impl Door {
                 }
                 Some(settings) => settings.apply_to_session(&mut session),
             }
-            let reused = self.proxy.process_new_http(session, &self.shutting_down).await;
+            let request = self.proxy.0.process_new_http(session, &self.shutting_down);
+            let reused = Watched::new(request, &mut timer).await;
             let Some((stream, kept)) = reused.map(ReusedHttpStream::consume) else { return };
             let Ok(same) = stream.into_any().downcast() else { return };
             (connection, settings) = (same, kept);
@@ -215,7 +222,33 @@ impl Door {
     /// No connection will come any more: closes those that have no request.
     pub async fn close(&self) {
         self.departure.last_call(&self.connections).await;
-        ServerApp::cleanup(&*self.proxy).await;
+        self.proxy.http_cleanup().await;
+    }
+}
+
+// === impl Served ===
+
+#[async_trait]
+impl HttpServerApp for Served {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let mut timer = Timer::default();
+        Watched::new(self.0.process_new_http(session, shutdown), &mut timer).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.0.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.0.server_options()
+    }
+
+    async fn http_cleanup(&self) {
+        self.0.http_cleanup().await;
     }
 }
 

@@ -44,6 +44,7 @@ pub use peer::Peer;
 pub use refusal::{LINGER, refusal};
 pub use socket::Socket;
 pub use stream::Connection;
+pub use timer::Timer;
 pub use wire::Wire;
 
 /// On what terms the connections of one listener are accepted.

@@ -27,6 +27,7 @@ mod reload;
 mod routing;
 mod semantics;
 mod tls;
+mod total_time;
 mod trace;
 mod upgrade;
 mod upstream_http2;

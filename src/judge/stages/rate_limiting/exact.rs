@@ -18,10 +18,7 @@ use crate::judge::stage::Outcome;
 pub const REST: Duration = Duration::from_millis(2200);
 
 /// How many more than its burst are asked for of a limit that fills slowly.
-const MORE: u64 = 10;
-
-/// By how much longer a request that is held back takes, at least.
-const AT_LEAST: Duration = Duration::from_millis(20);
+const MORE: u64 = 5;
 
 /// How often somebody asks who keeps asking.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -48,7 +45,9 @@ pub async fn exact_limit(scene: &Scene) -> Outcome {
     let row = limited.row(from, quota.requests * 3, || limited.get()).await?;
     not_too_many(&limited, quota, &row, || limited.get()).await?;
     from_rest(&limited, quota, &row)?;
-    not_held_back(&limited, &row).await?;
+    if row.iter().all(Asked::passed) {
+        limited.not_held_back(quota, &row).await?;
+    }
 
     let slow_quota = limited.slow_quota;
     let slow = || limited.get_below(&limited.slow);
@@ -56,6 +55,9 @@ pub async fn exact_limit(scene: &Scene) -> Outcome {
         let row = limited.row(limited.address(), slow_quota.burst + MORE, slow).await?;
         not_too_many(&limited, slow_quota, &row, slow).await?;
         from_rest(&limited, slow_quota, &row)?;
+        if row.iter().all(Asked::passed) {
+            limited.not_held_back(slow_quota, &row).await?;
+        }
         let took = row.iter().map(|one| one.way.answered - one.way.sent).sum::<Duration>();
         // Hardly anything came in meanwhile, so it was seen to the request.
         if took < Duration::from_secs(1) {
@@ -110,28 +112,6 @@ async fn not_too_many(
         Ok(()) => too_many.map(|found| found.renamed("window-doubles")),
         Err(again) => again,
     })
-}
-
-/// Where nobody is refused, and yet no more comes through than may: are they held back?
-async fn not_held_back(limited: &Limited<'_>, row: &[Asked]) -> Outcome {
-    if !row.iter().all(Asked::passed) {
-        return Ok(());
-    }
-    let free = || limited.get_below(&limited.free);
-    let free = limited.row(limited.address(), row.len() as u64, free).await?;
-    let (held, free) = (each(row), each(&free));
-    if held < free * 4 + AT_LEAST {
-        return Ok(());
-    }
-    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let found = limited.not_limited(limited.quota, row.len()).renamed("held-back");
-    Err(found.with("held_ms", ms(held)).with("free_ms", ms(free)).timed().fail())
-}
-
-/// How long each took, on an average.
-fn each(row: &[Asked]) -> Duration {
-    let all: Duration = row.iter().map(|one| one.way.answered - one.way.sent).sum();
-    all / u32::try_from(row.len().max(1)).unwrap_or(u32::MAX)
 }
 
 /// What becomes of so many requests of somebody else over one connection; none if it

@@ -19,6 +19,15 @@ use crate::judge::stage::Outcome;
 /// How often backends are looked at: never, as far as these checks go.
 const INTERVAL: Duration = Duration::from_secs(30);
 
+/// After this time somebody should have been refused, unless the machine is slow.
+const LONG: Duration = Duration::from_secs(3);
+
+/// Of so many of the last it is asked whether they are held back. So many without a limit are
+/// compared with them, and by so much longer they take at least.
+const LAST: usize = 3;
+const FREE: u64 = 8;
+const AT_LEAST: Duration = Duration::from_millis(20);
+
 /// A program with two limits, one of which fills slowly, and routes with the one, the
 /// other, both and none.
 pub struct Limited<'a> {
@@ -198,17 +207,21 @@ impl<'a> Limited<'a> {
     ///
     /// # Errors
     ///
-    /// None is, and that is too many. On a machine where they come no more quickly than they
-    /// may it goes on until the time of the check is over.
+    /// None is, and that is too many, or they are held back. On a machine where they come no more
+    /// quickly than they may it goes on until the time of the check is over.
     pub async fn drained(
         &self,
         from: IpAddr,
         quota: Quota,
         request: impl Fn() -> Request,
     ) -> Result<Vec<Asked>, Finding> {
-        let mut asked = Vec::new();
+        let (mut asked, mut looked) = (Vec::new(), Instant::now());
         loop {
             asked.push(self.ask(from, request()).await?);
+            if looked.elapsed() > LONG {
+                self.not_held_back(quota, &asked).await?;
+                looked = Instant::now();
+            }
             if asked.last().is_some_and(|last| !last.passed()) {
                 return Ok(asked);
             }
@@ -216,6 +229,26 @@ impl<'a> Limited<'a> {
                 return Err(self.not_limited(quota, asked.len()).fail());
             }
         }
+    }
+
+    /// These were let through, all of them, and no more of them than may be. Are they held back
+    /// instead of refused?
+    ///
+    /// # Errors
+    ///
+    /// They take much longer than those without a limit.
+    pub async fn not_held_back(&self, quota: Quota, asked: &[Asked]) -> Outcome {
+        let free = self.row(self.address(), FREE, || self.get_below(&self.free)).await?;
+        // The quickest of the last: whatever a busy machine does to one, it does not to all.
+        let held = times(&asked[asked.len().saturating_sub(LAST)..]).first().copied();
+        let held = held.unwrap_or_default();
+        let free = times(&free)[FREE as usize / 2];
+        if held < free * 4 + AT_LEAST {
+            return Ok(());
+        }
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let found = self.not_limited(quota, asked.len()).renamed("held-back");
+        Err(found.with("held_ms", ms(held)).with("free_ms", ms(free)).fail())
     }
 
     /// All of so many were let through.
@@ -311,6 +344,13 @@ impl Asked {
     pub fn passed(&self) -> bool {
         self.answer.status == 200
     }
+}
+
+/// How long each took, in order of time.
+fn times(asked: &[Asked]) -> Vec<Duration> {
+    let mut all: Vec<_> = asked.iter().map(|one| one.way.answered - one.way.sent).collect();
+    all.sort_unstable();
+    all
 }
 
 /// The ways of those that were let through.

@@ -35,13 +35,14 @@ pub const STAGE: Stage = Stage {
         },
         Check {
             id: "recovers",
-            diagnoses: &["not-limited", "never-recovers", "recovers-in-part"],
+            diagnoses: &["not-limited", "held-back", "never-recovers", "recovers-in-part"],
             run: |scene| exact::recovers(scene).boxed(),
         },
         Check {
             id: "answers-429",
             diagnoses: &[
                 "not-limited",
+                "held-back",
                 "refused-otherwise",
                 "retry-after-missing",
                 "retry-after-untrue",
@@ -50,17 +51,17 @@ pub const STAGE: Stage = Stage {
         },
         Check {
             id: "backend-untouched",
-            diagnoses: &["not-limited", "backend-asked-all-the-same"],
+            diagnoses: &["not-limited", "held-back", "backend-asked-all-the-same"],
             run: |scene| refusal::backend_untouched(scene).boxed(),
         },
         Check {
             id: "other-address",
-            diagnoses: &["not-limited", "others-pay", "forgotten-too-soon"],
+            diagnoses: &["not-limited", "held-back", "others-pay", "forgotten-too-soon"],
             run: |scene| whose::other_address(scene).boxed(),
         },
         Check {
             id: "spoof-fails",
-            diagnoses: &["not-limited", "header-trusted", "named-pays"],
+            diagnoses: &["not-limited", "held-back", "header-trusted", "named-pays"],
             run: |scene| whose::spoof_fails(scene).boxed(),
         },
         Check {
