@@ -67,6 +67,7 @@ const FILES: &[Files] = lessons! {
     "09-configuration" ["all_at_once", "own_types"]
     "10-rate-limiting" ["token_bucket", "two_windows"]
     "11-weighted" ["deadlines", "table"]
+    "12-circuit-breaker" ["book", "packed"]
     "13-consistent-hashing" ["rendezvous", "two_kinds"]
 };
 

@@ -1,6 +1,7 @@
 //! The stages, each with its checks.
 
 mod access_log;
+mod circuit_breaker;
 mod configuration;
 mod consistent_hashing;
 mod failures;
@@ -35,6 +36,7 @@ pub const STAGES: &[&Stage] = &[
     &configuration::STAGE,
     &rate_limiting::STAGE,
     &weighted::STAGE,
+    &circuit_breaker::STAGE,
     &consistent_hashing::STAGE,
 ];
 

@@ -1,0 +1,92 @@
+//! Failures in a row open a breaker; while it is open its backend gets nothing, and nobody
+//! else is the worse for it.
+
+use super::setup::{BACKENDS, Fault, LONG, Setup};
+use crate::judge::scene::Scene;
+use crate::judge::stage::Outcome;
+use crate::judge::stages::own::{Own, at_once};
+use crate::judge::stages::turns::in_words;
+
+/// How many turns the one that fails would have after its breaker should be open.
+const MORE: usize = 4;
+
+/// How many requests come at once while it is open.
+const AT_ONCE: usize = 24;
+
+/// In one pool by a status, in the other by broken connections.
+pub async fn opens(scene: &Scene) -> Outcome {
+    let setup = Setup::start(scene, LONG).await?;
+    for (pool, fault) in [Fault::Status(setup.status()), Fault::Reset].into_iter().enumerate() {
+        setup.fails(pool, fault);
+        let turns = setup.failures + MORE;
+        for _ in 0..BACKENDS * turns {
+            let sent = setup.send(pool).await;
+            setup.is_served(pool, &sent).await?;
+        }
+        let got = setup.received(pool);
+        let id = match (got, fault) {
+            _ if got == setup.failures => continue,
+            _ if got < setup.failures => "opens-too-soon",
+            (_, Fault::Reset) if got >= turns => "broken-connections-not-counted",
+            _ if got >= turns => "never-opens",
+            _ => "opens-too-late",
+        };
+        let found = setup.found(id, pool).compared(setup.failures, got);
+        return Err(found.with("got", got).fail());
+    }
+    Ok(())
+}
+
+/// One after the other, and all at once.
+pub async fn open_sends_nothing(scene: &Scene) -> Outcome {
+    let setup = Setup::start(scene, LONG).await?;
+    setup.open(0).await?;
+    let before = setup.received(0);
+    for _ in 0..BACKENDS * MORE {
+        let sent = setup.send(0).await;
+        setup.is_served(0, &sent).await?;
+    }
+    let requests = (0..AT_ONCE).map(|_| Own::of(setup.request(0))).collect();
+    for tried in at_once(scene, &setup.running, requests).await {
+        setup.is_served(0, &setup.sent(0, tried.exchange)).await?;
+    }
+    let got = setup.received(0) - before;
+    if got == 0 {
+        return Ok(());
+    }
+    let requests = BACKENDS * MORE + AT_ONCE;
+    let found = setup.found("open-lets-through", 0).compared(0, got).with("got", got);
+    Err(found.with("requests", requests).fail())
+}
+
+/// Those of its pool take its turns, evenly; those of the other pool have theirs.
+pub async fn others_unaffected(scene: &Scene) -> Outcome {
+    let setup = Setup::start(scene, LONG).await?;
+    setup.open(0).await?;
+    for (pool, id) in [(0, "others-uneven"), (1, "other-pool-affected")] {
+        // As many as both two and three go into.
+        let requests = BACKENDS * (BACKENDS - 1) * 3;
+        let mut counts = vec![0; BACKENDS];
+        for _ in 0..requests {
+            let sent = setup.send(pool).await;
+            setup.is_served(pool, &sent).await?;
+            sent.places.iter().for_each(|place| counts[*place] += 1);
+        }
+        let taking_part = if pool == 0 { BACKENDS - 1 } else { BACKENDS };
+        let wanted: Vec<_> = (0..BACKENDS)
+            .map(|place| match pool == 0 && place == setup.bad_place(0) {
+                true => 0,
+                false => requests / taking_part,
+            })
+            .collect();
+        if counts != wanted {
+            return Err(setup
+                .found(id, pool)
+                .compared(in_words(&wanted), in_words(&counts))
+                .with("requests", requests)
+                .with("got", in_words(&counts))
+                .fail());
+        }
+    }
+    Ok(())
+}
