@@ -1,6 +1,7 @@
 //! Consistent hashing: requests with one key come to one backend, and move only if it is gone.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
@@ -26,6 +27,8 @@ use pingora_load_balancing::{Backend, Backends};
 use pingora_proxy::FailToProxy;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
+
+use breaker::{Attempt, Breaker};
 
 /// All that the file says. What it does not know is an error: an unknown key is a
 /// misspelt one, and whoever wrote it believes that it does something.
@@ -56,6 +59,8 @@ struct PoolConfig {
     hash_by: Option<HashBy>,
     #[serde(default)]
     health_check: HealthCheckConfig,
+    /// None if the file does not say it.
+    circuit_breaker: Option<CircuitBreakerConfig>,
     backend: Spanned<Vec<BackendConfig>>,
 }
 
@@ -83,6 +88,20 @@ struct HashBy {
 struct HealthCheckConfig {
     #[serde(deserialize_with = "time")]
     interval: Duration,
+}
+
+/// When a backend is left alone, and for how long.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CircuitBreakerConfig {
+    /// So many failures in a row.
+    #[serde(default = "five")]
+    consecutive_failures: NonZeroU32,
+    #[serde(default = "ten_seconds", deserialize_with = "time")]
+    open_for: Duration,
+    /// The answers that are failures. A broken connection always is one.
+    #[serde(default)]
+    statuses: Vec<u16>,
 }
 
 /// So many requests a second for each client address.
@@ -128,7 +147,7 @@ struct Misfit {
 }
 
 /// Backends that stand for each other, and are looked at together.
-type Pool = LoadBalancer<Choice>;
+type Backing = LoadBalancer<Choice>;
 
 /// How a pool chooses.
 enum Choice {
@@ -141,6 +160,17 @@ enum Candidates {
     Turns(Turn),
     /// From the key's place on the ring onwards.
     Ring(OwnedNodeIterator),
+}
+
+/// Backends, each with its breaker.
+struct Pool {
+    backing: Arc<Backing>,
+    /// The field that has the key, where the pool goes by one.
+    key: Option<String>,
+    /// By address; none where the pool has no breakers.
+    breakers: HashMap<String, Arc<Breaker>>,
+    /// The answers that are failures.
+    statuses: Vec<u16>,
 }
 
 /// Smooth weighted round robin. With each turn every backend gains its weight; the one with
@@ -183,8 +213,6 @@ struct Route {
     prefix: Vec<Vec<u8>>,
     limits: Vec<Arc<Limit>>,
     pool: Arc<Pool>,
-    /// The field that has the key, where the pool goes by one.
-    key: Option<String>,
 }
 
 /// A bucket for each client address. A full one holds a burst; it fills up again as
@@ -218,6 +246,8 @@ struct RequestContext {
     route: Option<Arc<Route>>,
     /// The backend that was chosen last.
     backend: Option<String>,
+    /// What its breaker is still to hear of.
+    attempt: Option<Attempt>,
     /// Those that could not be connected to.
     failed: Vec<String>,
 }
@@ -232,6 +262,7 @@ impl ProxyHttp for LabProxy {
             id: self.ids.next(),
             route: None,
             backend: None,
+            attempt: None,
             failed: Vec::new(),
         }
     }
@@ -266,13 +297,12 @@ impl ProxyHttp for LabProxy {
         // backend that has refused this request is as good as down for it.
         let route =
             ctx.route.as_ref().ok_or_else(|| Error::explain(HTTPStatus(404), "no route fits"))?;
-        let backend = route
+        let (backend, attempt) = route
             .pool
-            .select_with(&route.key(session), 256, |backend, healthy| {
-                healthy && !ctx.failed.contains(&backend.addr.to_string())
-            })
+            .choose(session, &ctx.failed)
             .ok_or_else(|| Error::explain(HTTPStatus(503), "no backend is left to try"))?;
         ctx.backend = Some(backend.addr.to_string());
+        ctx.attempt = attempt;
         Ok(Box::new(HttpPeer::new(backend, false, String::new())))
     }
 
@@ -288,9 +318,52 @@ impl ProxyHttp for LabProxy {
         ctx: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        ctx.attempt.take().into_iter().for_each(Attempt::failed);
         ctx.failed.extend(ctx.backend.take());
         error.set_retry(true);
         error
+    }
+
+    /// The connection broke before there was an answer. One that was pooled may have been
+    /// closed meanwhile, which says nothing.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Self::CTX,
+        client_reused: bool,
+    ) -> Box<Error> {
+        if *error.esource() == ErrorSource::Upstream && !client_reused {
+            ctx.attempt.take().into_iter().for_each(Attempt::failed);
+        }
+        // As Pingora's own: what is safe, and may have met with a closed connection.
+        let safe = session.req_header().method.is_idempotent();
+        if safe && !session.as_ref().retry_buffer_truncated() {
+            error.retry.decide_reuse(client_reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    /// The answer as it comes from the backend.
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let statuses = ctx.route.as_ref().map_or(&[][..], |route| &route.pool.statuses);
+        // What comes before the answer (103) says nothing of it.
+        if let Some(attempt) = ctx.attempt.take_if(|_| !response.status.is_informational()) {
+            if statuses.contains(&response.status.as_u16()) {
+                attempt.failed();
+            } else {
+                attempt.succeeded();
+            }
+        }
+        Ok(())
     }
 
     /// The request as the backend will get it.
@@ -501,6 +574,149 @@ impl BackendIter for Turn {
     }
 }
 
+/// A breaker knows nothing of requests and backends: somebody asks whether to try, and says
+/// how that ended.
+mod breaker {
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::time::{Duration, Instant};
+
+    /// Of one backend.
+    pub struct Breaker {
+        most: u32,
+        open_for: Duration,
+        state: Mutex<State>,
+    }
+
+    ///                so many failures in a row
+    ///     Closed ------------------------------> Open
+    ///        ^                                   |  ^
+    ///        |                  after `open_for` |  | it fails
+    ///        |    it succeeds                    v  |
+    ///        '---------------------------------- HalfOpen: one attempt at a time
+    enum State {
+        Closed { failures: u32 },
+        Open { since: Instant },
+        HalfOpen { under_way: bool },
+    }
+
+    /// A request on its way to the backend. Who drops it says nothing: the client went away,
+    /// or the backend was not asked after all.
+    pub struct Attempt {
+        breaker: Arc<Breaker>,
+        /// The one that decides.
+        trial: bool,
+    }
+
+    impl Breaker {
+        pub fn new(most: u32, open_for: Duration) -> Self {
+            Self { most, open_for, state: Mutex::new(State::Closed { failures: 0 }) }
+        }
+
+        fn state(&self) -> MutexGuard<'_, State> {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// Whether the backend may be tried. Whoever asks must try it then.
+        pub fn attempt(self: &Arc<Self>) -> Option<Attempt> {
+            let mut state = self.state();
+            let trial = match *state {
+                State::Closed { .. } => false,
+                State::Open { since } if since.elapsed() < self.open_for => return None,
+                State::HalfOpen { under_way: true } => return None,
+                // Looked at and taken under one lock: of many that come now, one gets it.
+                State::Open { .. } | State::HalfOpen { under_way: false } => {
+                    *state = State::HalfOpen { under_way: true };
+                    true
+                }
+            };
+            Some(Attempt { breaker: Arc::clone(self), trial })
+        }
+    }
+
+    impl Attempt {
+        pub fn succeeded(mut self) {
+            let mut state = self.breaker.state();
+            // What began before it opened, and ends later, says nothing of how it is now.
+            if self.trial || matches!(*state, State::Closed { .. }) {
+                *state = State::Closed { failures: 0 };
+            }
+            drop(state);
+            self.trial = false;
+        }
+
+        pub fn failed(mut self) {
+            let mut state = self.breaker.state();
+            let failures = match *state {
+                _ if self.trial => self.breaker.most,
+                State::Closed { failures } => failures + 1,
+                State::Open { .. } | State::HalfOpen { .. } => return,
+            };
+            *state = match failures < self.breaker.most {
+                true => State::Closed { failures },
+                false => State::Open { since: Instant::now() },
+            };
+            drop(state);
+            self.trial = false;
+        }
+    }
+
+    impl Drop for Attempt {
+        /// A trial that came to nothing makes room for another.
+        fn drop(&mut self) {
+            if self.trial {
+                *self.breaker.state() = State::HalfOpen { under_way: false };
+            }
+        }
+    }
+}
+
+impl Pool {
+    fn new(config: &PoolConfig, backing: Arc<Backing>) -> Self {
+        let breaker = |rules: &CircuitBreakerConfig| {
+            Arc::new(Breaker::new(rules.consecutive_failures.get(), rules.open_for))
+        };
+        let rules = config.circuit_breaker.as_ref();
+        let addresses = config.backend.get_ref().iter().map(|backend| backend.address.to_string());
+        Self {
+            backing,
+            key: config.key().map(str::to_owned),
+            breakers: rules.map_or(HashMap::new(), |rules| {
+                addresses.map(|address| (address, breaker(rules))).collect()
+            }),
+            statuses: rules.map_or(Vec::new(), |rules| rules.statuses.clone()),
+        }
+    }
+
+    /// The backend whose turn it is, and what its breaker is to hear of it.
+    fn choose(&self, session: &Session, failed: &[String]) -> Option<(Backend, Option<Attempt>)> {
+        let attempt = RefCell::new(None);
+        let backend = self.backing.select_with(&self.key(session), 256, |backend, healthy| {
+            let address = backend.addr.to_string();
+            if !healthy || failed.contains(&address) {
+                return false;
+            }
+            let Some(breaker) = self.breakers.get(&address) else { return true };
+            // Asked last: who is let through here is the one that is chosen.
+            *attempt.borrow_mut() = breaker.attempt();
+            attempt.borrow().is_some()
+        })?;
+        Some((backend, attempt.into_inner()))
+    }
+
+    /// What requests that belong together have in common: the value of the field, or the
+    /// client's address where there is none. A pool that takes turns asks for nothing.
+    fn key<'a>(&self, session: &'a Session) -> Cow<'a, [u8]> {
+        let Some(field) = &self.key else { return Cow::Borrowed(b"") };
+        match session.req_header().headers.get(field) {
+            Some(value) => Cow::Borrowed(value.as_bytes()),
+            None => {
+                let client = session.client_addr().and_then(|address| address.as_inet());
+                Cow::Owned(client.map(ip).unwrap_or_default().into_bytes())
+            }
+        }
+    }
+}
+
 impl Ids {
     fn new() -> Self {
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -590,6 +806,7 @@ impl Config {
                 balance: Balance::RoundRobin,
                 hash_by: None,
                 health_check: HealthCheckConfig { interval },
+                circuit_breaker: None,
                 backend: nowhere(backend.collect::<Result<_, String>>()?),
             })
         };
@@ -628,8 +845,7 @@ impl Config {
             if pool.backend.get_ref().is_empty() {
                 return Err(misfit(&pool.backend, format!("the pool \"{name}\" has no backend")));
             }
-            let by_key = pool.balance == Balance::ConsistentHash;
-            if by_key && pool.hash_by.is_none() {
+            if pool.balance == Balance::ConsistentHash && pool.hash_by.is_none() {
                 let what = format!("the pool \"{name}\" does not say what to hash_by");
                 return Err(misfit(&pool.name, what));
             }
@@ -674,9 +890,8 @@ impl Routes {
     /// they stand in the file does not matter.
     fn new(config: &Config, pools: &[Arc<Pool>]) -> Self {
         let pool_of = |name: &str| {
-            let mut both = config.pool.iter().zip(pools);
-            both.find(|(pool, _)| pool.name.get_ref() == name)
-                .expect("the configuration was checked")
+            let place = config.pool.iter().position(|pool| pool.name.get_ref() == name);
+            Arc::clone(&pools[place.expect("the configuration was checked")])
         };
         // Routes that name the same limit have the same buckets.
         let limits: BTreeMap<_, _> = config
@@ -688,13 +903,11 @@ impl Routes {
             Arc::clone(limits.get(name.get_ref().as_str()).expect("the configuration was checked"))
         };
         let route = |route: &RouteConfig| {
-            let (pool_config, pool) = pool_of(route.pool.get_ref());
             Arc::new(Route {
                 hosts: route.hosts.clone(),
                 prefix: segments(route.prefix.as_deref().unwrap_or_default()),
                 limits: route.rate_limit.iter().map(limit_of).collect(),
-                pool: Arc::clone(pool),
-                key: pool_config.key().map(str::to_owned),
+                pool: pool_of(route.pool.get_ref()),
             })
         };
         let mut routes: Vec<_> = config.route.iter().map(route).collect();
@@ -711,21 +924,6 @@ impl Routes {
                 && path.starts_with(&route.prefix)
         };
         self.0.iter().find(fits)
-    }
-}
-
-impl Route {
-    /// What requests that belong together have in common: the value of the field, or the
-    /// client's address where there is none. A pool that takes turns asks for nothing.
-    fn key<'a>(&self, session: &'a Session) -> Cow<'a, [u8]> {
-        let Some(field) = &self.key else { return Cow::Borrowed(b"") };
-        match session.req_header().headers.get(field) {
-            Some(value) => Cow::Borrowed(value.as_bytes()),
-            None => {
-                let client = session.client_addr().and_then(|address| address.as_inet());
-                Cow::Owned(client.map(ip).unwrap_or_default().into_bytes())
-            }
-        }
     }
 }
 
@@ -819,6 +1017,16 @@ fn one() -> NonZeroU16 {
     NonZeroU16::MIN
 }
 
+/// How many failures in a row where the file does not say.
+fn five() -> NonZeroU32 {
+    const { NonZeroU32::new(5).unwrap() }
+}
+
+/// How long it is open where the file does not say.
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
 /// How many clients are remembered where the file does not say.
 fn many() -> NonZeroUsize {
     NonZeroUsize::new(100_000).expect("it is not 0")
@@ -834,7 +1042,7 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
 }
 
 /// A pool with its health checks.
-fn pool(config: &PoolConfig) -> GenBackgroundService<Pool> {
+fn backing(config: &PoolConfig) -> GenBackgroundService<Backing> {
     let backend = |backend: &BackendConfig| {
         Backend::new_with_weight(&backend.address.to_string(), backend.weight.get().into())
             .expect("an address need not be resolved")
@@ -843,11 +1051,12 @@ fn pool(config: &PoolConfig) -> GenBackgroundService<Pool> {
     // It has none of them before its service has run for the first time, and the proxy
     // begins after that.
     let backends = Backends::new(Static::new(backends));
-    let mut pool: Pool = LoadBalancer::from_backends_with_config(backends, Some(config.balance));
-    pool.set_health_check(TcpHealthCheck::new());
-    pool.health_check_frequency = Some(config.health_check.interval);
-    pool.parallel_health_check = true;
-    background_service(&format!("health checks of {}", config.name.get_ref()), pool)
+    let mut backing: Backing =
+        LoadBalancer::from_backends_with_config(backends, Some(config.balance));
+    backing.set_health_check(TcpHealthCheck::new());
+    backing.health_check_frequency = Some(config.health_check.interval);
+    backing.parallel_health_check = true;
+    background_service(&format!("health checks of {}", config.name.get_ref()), backing)
 }
 
 fn main() {
@@ -860,9 +1069,12 @@ fn main() {
     // The fields of an event beside each other, and not in an object of their own.
     tracing_subscriber::fmt().json().flatten_event(true).with_target(false).init();
 
-    let pools: Vec<_> = config.pool.iter().map(pool).collect();
-    let tasks: Vec<_> = pools.iter().map(GenBackgroundService::task).collect();
-    let routes = Routes::new(&config, &tasks);
+    let backing: Vec<_> = config.pool.iter().map(backing).collect();
+    let pool = |(config, backing): (_, &GenBackgroundService<_>)| {
+        Arc::new(Pool::new(config, backing.task()))
+    };
+    let pools: Vec<_> = config.pool.iter().zip(&backing).map(pool).collect();
+    let routes = Routes::new(&config, &pools);
     let name = setting("LAB_PROXY_NAME", "pingora-lab");
 
     let mut server = Server::new(None).expect("Pingora's default settings are valid");
@@ -874,7 +1086,7 @@ fn main() {
         proxy.add_tcp(&listener.address.to_string());
     }
 
-    let health: Vec<_> = pools.into_iter().map(|pool| server.add_service(pool)).collect();
+    let health: Vec<_> = backing.into_iter().map(|one| server.add_service(one)).collect();
     server.add_service(proxy).add_dependencies(&health);
     server.run_forever();
 }

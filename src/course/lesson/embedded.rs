@@ -68,7 +68,7 @@ const FILES: &[Files] = lessons! {
     "10-rate-limiting" ["token_bucket", "two_windows"]
     "11-weighted" ["deadlines", "table"]
     "12-circuit-breaker" ["book", "packed"]
-    "13-consistent-hashing" ["rendezvous", "two_kinds"]
+    "13-consistent-hashing" ["own_ring", "rendezvous"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

@@ -1,6 +1,9 @@
-//! The same with two kinds of pools, each with the selection of its own.
+//! The same with a ring of its own: many points for each backend, in order.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::ops::Range;
@@ -19,12 +22,13 @@ use pingora::http::ResponseHeader;
 use pingora::prelude::*;
 use pingora::services::background::GenBackgroundService;
 use pingora_load_balancing::discovery::Static;
-use pingora_load_balancing::selection::Consistent;
 use pingora_load_balancing::selection::{BackendIter, BackendSelection};
 use pingora_load_balancing::{Backend, Backends};
 use pingora_proxy::FailToProxy;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
+
+use breaker::{Attempt, Breaker};
 
 /// All that the file says. What it does not know is an error: an unknown key is a
 /// misspelt one, and whoever wrote it believes that it does something.
@@ -55,6 +59,8 @@ struct PoolConfig {
     hash_by: Option<HashBy>,
     #[serde(default)]
     health_check: HealthCheckConfig,
+    /// None if the file does not say it.
+    circuit_breaker: Option<CircuitBreakerConfig>,
     backend: Spanned<Vec<BackendConfig>>,
 }
 
@@ -82,6 +88,20 @@ struct HashBy {
 struct HealthCheckConfig {
     #[serde(deserialize_with = "time")]
     interval: Duration,
+}
+
+/// When a backend is left alone, and for how long.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CircuitBreakerConfig {
+    /// So many failures in a row.
+    #[serde(default = "five")]
+    consecutive_failures: NonZeroU32,
+    #[serde(default = "ten_seconds", deserialize_with = "time")]
+    open_for: Duration,
+    /// The answers that are failures. A broken connection always is one.
+    #[serde(default)]
+    statuses: Vec<u16>,
 }
 
 /// So many requests a second for each client address.
@@ -127,16 +147,39 @@ struct Misfit {
 }
 
 /// Backends that stand for each other, and are looked at together.
-enum Pool {
-    Turns(Arc<LoadBalancer<Smooth>>),
-    /// With the name of the field that has the key.
-    Ring(Arc<LoadBalancer<Consistent>>, String),
+type Backing = LoadBalancer<Choice>;
+
+/// How a pool chooses.
+enum Choice {
+    Turns(Arc<Smooth>),
+    Ring(Arc<Ring>),
 }
 
-/// What looks after a pool's backends.
-enum Care {
-    Turns(GenBackgroundService<LoadBalancer<Smooth>>),
-    Ring(GenBackgroundService<LoadBalancer<Consistent>>),
+/// The candidates for one request, the best first.
+enum Candidates {
+    Turns(Turn),
+    Ring { ring: Arc<Ring>, first: usize, seen: usize },
+}
+
+/// Many points for each backend, in order.
+struct Ring {
+    backends: Box<[Backend]>,
+    /// Where, and the place of its backend in the list.
+    points: Box<[(u64, usize)]>,
+}
+
+/// How many points a backend has for each unit of its weight.
+const POINTS: usize = 200;
+
+/// Backends, each with its breaker.
+struct Pool {
+    backing: Arc<Backing>,
+    /// The field that has the key, where the pool goes by one.
+    key: Option<String>,
+    /// By address; none where the pool has no breakers.
+    breakers: HashMap<String, Arc<Breaker>>,
+    /// The answers that are failures.
+    statuses: Vec<u16>,
 }
 
 /// Smooth weighted round robin. With each turn every backend gains its weight; the one with
@@ -212,6 +255,8 @@ struct RequestContext {
     route: Option<Arc<Route>>,
     /// The backend that was chosen last.
     backend: Option<String>,
+    /// What its breaker is still to hear of.
+    attempt: Option<Attempt>,
     /// Those that could not be connected to.
     failed: Vec<String>,
 }
@@ -226,6 +271,7 @@ impl ProxyHttp for LabProxy {
             id: self.ids.next(),
             route: None,
             backend: None,
+            attempt: None,
             failed: Vec::new(),
         }
     }
@@ -260,11 +306,12 @@ impl ProxyHttp for LabProxy {
         // backend that has refused this request is as good as down for it.
         let route =
             ctx.route.as_ref().ok_or_else(|| Error::explain(HTTPStatus(404), "no route fits"))?;
-        let backend = route
+        let (backend, attempt) = route
             .pool
-            .backend(session, &ctx.failed)
+            .choose(session, &ctx.failed)
             .ok_or_else(|| Error::explain(HTTPStatus(503), "no backend is left to try"))?;
         ctx.backend = Some(backend.addr.to_string());
+        ctx.attempt = attempt;
         Ok(Box::new(HttpPeer::new(backend, false, String::new())))
     }
 
@@ -280,9 +327,52 @@ impl ProxyHttp for LabProxy {
         ctx: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        ctx.attempt.take().into_iter().for_each(Attempt::failed);
         ctx.failed.extend(ctx.backend.take());
         error.set_retry(true);
         error
+    }
+
+    /// The connection broke before there was an answer. One that was pooled may have been
+    /// closed meanwhile, which says nothing.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Self::CTX,
+        client_reused: bool,
+    ) -> Box<Error> {
+        if *error.esource() == ErrorSource::Upstream && !client_reused {
+            ctx.attempt.take().into_iter().for_each(Attempt::failed);
+        }
+        // As Pingora's own: what is safe, and may have met with a closed connection.
+        let safe = session.req_header().method.is_idempotent();
+        if safe && !session.as_ref().retry_buffer_truncated() {
+            error.retry.decide_reuse(client_reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    /// The answer as it comes from the backend.
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let statuses = ctx.route.as_ref().map_or(&[][..], |route| &route.pool.statuses);
+        // What comes before the answer (103) says nothing of it.
+        if let Some(attempt) = ctx.attempt.take_if(|_| !response.status.is_informational()) {
+            if statuses.contains(&response.status.as_u16()) {
+                attempt.failed();
+            } else {
+                attempt.succeeded();
+            }
+        }
+        Ok(())
     }
 
     /// The request as the backend will get it.
@@ -396,6 +486,74 @@ impl StateStore for Buckets {
     }
 }
 
+impl BackendSelection for Choice {
+    type Iter = Candidates;
+    type Config = Balance;
+
+    fn build_with_config(backends: &BTreeSet<Backend>, balance: &Balance) -> Self {
+        match balance {
+            Balance::RoundRobin => Self::Turns(Arc::new(Smooth::build(backends))),
+            Balance::ConsistentHash => Self::Ring(Arc::new(Ring::new(backends))),
+        }
+    }
+
+    fn build(backends: &BTreeSet<Backend>) -> Self {
+        Self::build_with_config(backends, &Balance::default())
+    }
+
+    fn iter(self: &Arc<Self>, key: &[u8]) -> Candidates {
+        match &**self {
+            Self::Turns(turns) => Candidates::Turns(turns.iter(key)),
+            Self::Ring(ring) => {
+                Candidates::Ring { ring: Arc::clone(ring), first: ring.first(key), seen: 0 }
+            }
+        }
+    }
+}
+
+impl BackendIter for Candidates {
+    /// On the ring each point once: then all backends have been named.
+    fn next(&mut self) -> Option<&Backend> {
+        match self {
+            Self::Turns(turn) => turn.next(),
+            Self::Ring { ring, first, seen } => {
+                if *seen == ring.points.len() {
+                    return None;
+                }
+                let (_, place) = ring.points[(*first + *seen) % ring.points.len()];
+                *seen += 1;
+                ring.backends.get(place)
+            }
+        }
+    }
+}
+
+impl Ring {
+    fn new(backends: &BTreeSet<Backend>) -> Self {
+        let points_of = |(place, backend): (usize, &Backend)| {
+            let name = backend.addr.to_string();
+            let point = move |number| (hash(&(&*name, number)), place);
+            (0..backend.weight * POINTS).map(point).collect::<Vec<_>>()
+        };
+        let mut points: Vec<_> = backends.iter().enumerate().flat_map(points_of).collect();
+        points.sort_unstable();
+        Self { backends: backends.iter().cloned().collect(), points: points.into() }
+    }
+
+    /// The first point behind the key.
+    fn first(&self, key: &[u8]) -> usize {
+        let key = hash(&key);
+        self.points.partition_point(|(point, _)| *point < key)
+    }
+}
+
+/// The hasher has fixed keys of its own, unlike a `HashMap`'s.
+fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl BackendSelection for Smooth {
     type Iter = Turn;
     type Config = ();
@@ -458,6 +616,149 @@ impl BackendIter for Turn {
         let due = pool.take(&mut credits, offered)?;
         offered.push(due);
         Some(&pool.backends[due])
+    }
+}
+
+/// A breaker knows nothing of requests and backends: somebody asks whether to try, and says
+/// how that ended.
+mod breaker {
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::time::{Duration, Instant};
+
+    /// Of one backend.
+    pub struct Breaker {
+        most: u32,
+        open_for: Duration,
+        state: Mutex<State>,
+    }
+
+    ///                so many failures in a row
+    ///     Closed ------------------------------> Open
+    ///        ^                                   |  ^
+    ///        |                  after `open_for` |  | it fails
+    ///        |    it succeeds                    v  |
+    ///        '---------------------------------- HalfOpen: one attempt at a time
+    enum State {
+        Closed { failures: u32 },
+        Open { since: Instant },
+        HalfOpen { under_way: bool },
+    }
+
+    /// A request on its way to the backend. Who drops it says nothing: the client went away,
+    /// or the backend was not asked after all.
+    pub struct Attempt {
+        breaker: Arc<Breaker>,
+        /// The one that decides.
+        trial: bool,
+    }
+
+    impl Breaker {
+        pub fn new(most: u32, open_for: Duration) -> Self {
+            Self { most, open_for, state: Mutex::new(State::Closed { failures: 0 }) }
+        }
+
+        fn state(&self) -> MutexGuard<'_, State> {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// Whether the backend may be tried. Whoever asks must try it then.
+        pub fn attempt(self: &Arc<Self>) -> Option<Attempt> {
+            let mut state = self.state();
+            let trial = match *state {
+                State::Closed { .. } => false,
+                State::Open { since } if since.elapsed() < self.open_for => return None,
+                State::HalfOpen { under_way: true } => return None,
+                // Looked at and taken under one lock: of many that come now, one gets it.
+                State::Open { .. } | State::HalfOpen { under_way: false } => {
+                    *state = State::HalfOpen { under_way: true };
+                    true
+                }
+            };
+            Some(Attempt { breaker: Arc::clone(self), trial })
+        }
+    }
+
+    impl Attempt {
+        pub fn succeeded(mut self) {
+            let mut state = self.breaker.state();
+            // What began before it opened, and ends later, says nothing of how it is now.
+            if self.trial || matches!(*state, State::Closed { .. }) {
+                *state = State::Closed { failures: 0 };
+            }
+            drop(state);
+            self.trial = false;
+        }
+
+        pub fn failed(mut self) {
+            let mut state = self.breaker.state();
+            let failures = match *state {
+                _ if self.trial => self.breaker.most,
+                State::Closed { failures } => failures + 1,
+                State::Open { .. } | State::HalfOpen { .. } => return,
+            };
+            *state = match failures < self.breaker.most {
+                true => State::Closed { failures },
+                false => State::Open { since: Instant::now() },
+            };
+            drop(state);
+            self.trial = false;
+        }
+    }
+
+    impl Drop for Attempt {
+        /// A trial that came to nothing makes room for another.
+        fn drop(&mut self) {
+            if self.trial {
+                *self.breaker.state() = State::HalfOpen { under_way: false };
+            }
+        }
+    }
+}
+
+impl Pool {
+    fn new(config: &PoolConfig, backing: Arc<Backing>) -> Self {
+        let breaker = |rules: &CircuitBreakerConfig| {
+            Arc::new(Breaker::new(rules.consecutive_failures.get(), rules.open_for))
+        };
+        let rules = config.circuit_breaker.as_ref();
+        let addresses = config.backend.get_ref().iter().map(|backend| backend.address.to_string());
+        Self {
+            backing,
+            key: config.key().map(str::to_owned),
+            breakers: rules.map_or(HashMap::new(), |rules| {
+                addresses.map(|address| (address, breaker(rules))).collect()
+            }),
+            statuses: rules.map_or(Vec::new(), |rules| rules.statuses.clone()),
+        }
+    }
+
+    /// The backend whose turn it is, and what its breaker is to hear of it.
+    fn choose(&self, session: &Session, failed: &[String]) -> Option<(Backend, Option<Attempt>)> {
+        let attempt = RefCell::new(None);
+        let backend = self.backing.select_with(&self.key(session), 256, |backend, healthy| {
+            let address = backend.addr.to_string();
+            if !healthy || failed.contains(&address) {
+                return false;
+            }
+            let Some(breaker) = self.breakers.get(&address) else { return true };
+            // Asked last: who is let through here is the one that is chosen.
+            *attempt.borrow_mut() = breaker.attempt();
+            attempt.borrow().is_some()
+        })?;
+        Some((backend, attempt.into_inner()))
+    }
+
+    /// What requests that belong together have in common: the value of the field, or the
+    /// client's address where there is none. A pool that takes turns asks for nothing.
+    fn key<'a>(&self, session: &'a Session) -> Cow<'a, [u8]> {
+        let Some(field) = &self.key else { return Cow::Borrowed(b"") };
+        match session.req_header().headers.get(field) {
+            Some(value) => Cow::Borrowed(value.as_bytes()),
+            None => {
+                let client = session.client_addr().and_then(|address| address.as_inet());
+                Cow::Owned(client.map(ip).unwrap_or_default().into_bytes())
+            }
+        }
     }
 }
 
@@ -550,6 +851,7 @@ impl Config {
                 balance: Balance::RoundRobin,
                 hash_by: None,
                 health_check: HealthCheckConfig { interval },
+                circuit_breaker: None,
                 backend: nowhere(backend.collect::<Result<_, String>>()?),
             })
         };
@@ -588,8 +890,7 @@ impl Config {
             if pool.backend.get_ref().is_empty() {
                 return Err(misfit(&pool.backend, format!("the pool \"{name}\" has no backend")));
             }
-            let by_key = pool.balance == Balance::ConsistentHash;
-            if by_key && pool.hash_by.is_none() {
+            if pool.balance == Balance::ConsistentHash && pool.hash_by.is_none() {
                 let what = format!("the pool \"{name}\" does not say what to hash_by");
                 return Err(misfit(&pool.name, what));
             }
@@ -611,6 +912,14 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl PoolConfig {
+    /// The field that has the key, where the pool goes by one.
+    fn key(&self) -> Option<&str> {
+        let by = self.hash_by.as_ref()?;
+        (self.balance == Balance::ConsistentHash).then_some(&by.header)
     }
 }
 
@@ -660,26 +969,6 @@ impl Routes {
                 && path.starts_with(&route.prefix)
         };
         self.0.iter().find(fits)
-    }
-}
-
-impl Pool {
-    /// A backend that is well and has not failed this request.
-    fn backend(&self, session: &Session, failed: &[String]) -> Option<Backend> {
-        let accept = |backend: &Backend, healthy: bool| {
-            healthy && !failed.contains(&backend.addr.to_string())
-        };
-        match self {
-            Self::Turns(pool) => pool.select_with(b"", 256, accept),
-            Self::Ring(pool, field) => {
-                let client = || session.client_addr().and_then(|address| address.as_inet());
-                let key = match session.req_header().headers.get(field) {
-                    Some(value) => value.as_bytes().to_vec(),
-                    None => client().map(ip).unwrap_or_default().into_bytes(),
-                };
-                pool.select_with(&key, 256, accept)
-            }
-        }
     }
 }
 
@@ -773,6 +1062,16 @@ fn one() -> NonZeroU16 {
     NonZeroU16::MIN
 }
 
+/// How many failures in a row where the file does not say.
+fn five() -> NonZeroU32 {
+    const { NonZeroU32::new(5).unwrap() }
+}
+
+/// How long it is open where the file does not say.
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
 /// How many clients are remembered where the file does not say.
 fn many() -> NonZeroUsize {
     NonZeroUsize::new(100_000).expect("it is not 0")
@@ -787,25 +1086,8 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
     time.ok_or_else(|| de::Error::custom(format!("\"{text}\" is no time: write 500ms or 2s")))
 }
 
-/// A pool, and what looks after it.
-fn pool(config: &PoolConfig) -> (Arc<Pool>, Care) {
-    match (config.balance, &config.hash_by) {
-        (Balance::ConsistentHash, Some(by)) => {
-            let care = looked_after::<Consistent>(config);
-            (Arc::new(Pool::Ring(care.task(), by.header.clone())), Care::Ring(care))
-        }
-        _ => {
-            let care = looked_after::<Smooth>(config);
-            (Arc::new(Pool::Turns(care.task())), Care::Turns(care))
-        }
-    }
-}
-
-fn looked_after<S>(config: &PoolConfig) -> GenBackgroundService<LoadBalancer<S>>
-where
-    S: BackendSelection + 'static,
-    S::Iter: BackendIter,
-{
+/// A pool with its health checks.
+fn backing(config: &PoolConfig) -> GenBackgroundService<Backing> {
     let backend = |backend: &BackendConfig| {
         Backend::new_with_weight(&backend.address.to_string(), backend.weight.get().into())
             .expect("an address need not be resolved")
@@ -813,11 +1095,13 @@ where
     let backends = config.backend.get_ref().iter().map(backend).collect();
     // It has none of them before its service has run for the first time, and the proxy
     // begins after that.
-    let mut pool = LoadBalancer::<S>::from_backends(Backends::new(Static::new(backends)));
-    pool.set_health_check(TcpHealthCheck::new());
-    pool.health_check_frequency = Some(config.health_check.interval);
-    pool.parallel_health_check = true;
-    background_service(&format!("health checks of {}", config.name.get_ref()), pool)
+    let backends = Backends::new(Static::new(backends));
+    let mut backing: Backing =
+        LoadBalancer::from_backends_with_config(backends, Some(config.balance));
+    backing.set_health_check(TcpHealthCheck::new());
+    backing.health_check_frequency = Some(config.health_check.interval);
+    backing.parallel_health_check = true;
+    background_service(&format!("health checks of {}", config.name.get_ref()), backing)
 }
 
 fn main() {
@@ -830,7 +1114,11 @@ fn main() {
     // The fields of an event beside each other, and not in an object of their own.
     tracing_subscriber::fmt().json().flatten_event(true).with_target(false).init();
 
-    let (pools, care): (Vec<_>, Vec<_>) = config.pool.iter().map(pool).unzip();
+    let backing: Vec<_> = config.pool.iter().map(backing).collect();
+    let pool = |(config, backing): (_, &GenBackgroundService<_>)| {
+        Arc::new(Pool::new(config, backing.task()))
+    };
+    let pools: Vec<_> = config.pool.iter().zip(&backing).map(pool).collect();
     let routes = Routes::new(&config, &pools);
     let name = setting("LAB_PROXY_NAME", "pingora-lab");
 
@@ -843,11 +1131,7 @@ fn main() {
         proxy.add_tcp(&listener.address.to_string());
     }
 
-    let add = |care| match care {
-        Care::Turns(care) => server.add_service(care),
-        Care::Ring(care) => server.add_service(care),
-    };
-    let health: Vec<_> = care.into_iter().map(add).collect();
+    let health: Vec<_> = backing.into_iter().map(|one| server.add_service(one)).collect();
     server.add_service(proxy).add_dependencies(&health);
     server.run_forever();
 }
