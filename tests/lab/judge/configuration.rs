@@ -50,8 +50,3 @@ fn serve_takes_every_good_file_and_refuses_every_bad_one() {
         assert_eq!(checks.len(), stage.checks.len(), "{run}: {told:#}");
     }
 }
-
-#[test]
-fn serve_gives_each_key_its_home() {
-    serve_passes("13", 5);
-}
