@@ -147,6 +147,15 @@ const NGINX: Server = Server {
             ],
             mistakes: WEIGHTS,
         },
+        Stage {
+            id: "13-consistent-hashing",
+            cannot: &[],
+            mistakes: &[
+                mistake("by-chance", "same-key", "key-ignored"),
+                mistake("by-uri", "same-key", "more-than-the-key"),
+                mistake("not-consistent", "same-key", "file-order-decides"),
+            ],
+        },
     ],
 };
 
@@ -219,6 +228,15 @@ const HAPROXY: Server = Server {
             ],
         },
         Stage { id: "11-weighted", cannot: &[BAD_WEIGHT], mistakes: WEIGHTS },
+        Stage {
+            id: "13-consistent-hashing",
+            cannot: &[],
+            mistakes: &[
+                mistake("by-chance", "same-key", "key-ignored"),
+                mistake("by-source", "same-key", "one-home-for-all"),
+                mistake("map-based", "same-key", "file-order-decides"),
+            ],
+        },
     ],
 };
 

@@ -34,8 +34,25 @@ pub struct Limit {
 pub struct Pool {
     pub name: String,
     #[serde(default)]
+    balance: Balance,
+    hash_by: Option<HashBy>,
+    #[serde(default)]
     pub health_check: HealthCheck,
     pub backend: Vec<Backend>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Balance {
+    #[default]
+    RoundRobin,
+    ConsistentHash,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HashBy {
+    header: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,11 +100,21 @@ impl File {
             rate_limit: BTreeMap::new(),
             pool: vec![Pool {
                 name: "default".to_owned(),
+                balance: Balance::RoundRobin,
+                hash_by: None,
                 health_check: HealthCheck::default(),
                 backend: backends.collect(),
             }],
             route: vec![Route { prefix: None, rate_limit: Vec::new(), pool: "default".to_owned() }],
         }
+    }
+}
+
+impl Pool {
+    /// The header field whose value decides on the backend, where one does.
+    pub fn key(&self) -> Option<&str> {
+        let by_key = self.balance == Balance::ConsistentHash;
+        self.hash_by.as_ref().filter(|_| by_key).map(|by| by.header.as_str())
     }
 }
 

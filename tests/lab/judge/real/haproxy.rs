@@ -14,8 +14,16 @@ const COUNTERS: usize = 3;
 ///
 /// There is no such mistake, or the file asks for more than HAProxy can do.
 pub fn configuration(file: &File, fault: &str) -> String {
-    let mistakes =
-        ["right", "counts-refused", "own-status", "by-forwarded-for", "no-weights", "by-chance"];
+    let mistakes = [
+        "right",
+        "counts-refused",
+        "own-status",
+        "by-forwarded-for",
+        "no-weights",
+        "by-chance",
+        "by-source",
+        "map-based",
+    ];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
     let mut text = "global\n  maxconn 2000\n  nbthread 1\n  spread-checks 0\n\
          defaults\n  mode http\n  timeout connect 3s\n  timeout client 30s\n  timeout server 30s\n\
@@ -99,10 +107,22 @@ fn backend(pool: &Pool, fault: &str) -> String {
     let members = pool.backend.iter().map(|backend| {
         let address = &backend.address;
         let weight = backend.weight.filter(|_| fault != "no-weights").unwrap_or(1);
-        format!(
-            "  server {address} {address} weight {weight} check inter {interval} fall 1 rise 1\n"
-        )
+        // On its ring it has 16 points for each unit, at places that go by the id, which
+        // goes by the order of the servers unless it is said.
+        let ring = pool.key().map_or(String::new(), |_| {
+            let (_, port) = address.rsplit_once(':').expect("an address has a port");
+            let id = if fault == "map-based" { String::new() } else { format!("id {port} ") };
+            format!("{id}weight {} ", weight * 10)
+        });
+        let weight = if ring.is_empty() { format!("weight {weight} ") } else { ring };
+        format!("  server {address} {address} {weight}check inter {interval} fall 1 rise 1\n")
     });
-    let balance = if fault == "by-chance" { "random(1)" } else { "roundrobin" };
+    let balance = match (fault, pool.key()) {
+        ("by-chance", _) => "random(1)".to_owned(),
+        ("by-source", Some(_)) => "source\n  hash-type consistent".to_owned(),
+        ("map-based", Some(key)) => format!("hdr({key})\n  hash-type map-based"),
+        (_, Some(key)) => format!("hdr({key})\n  hash-type consistent"),
+        (_, None) => "roundrobin".to_owned(),
+    };
     format!("backend {}\n  balance {balance}\n{}", pool.name, members.collect::<String>())
 }

@@ -20,6 +20,8 @@ pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
         "key-with-port",
         "no-weights",
         "by-chance",
+        "by-uri",
+        "not-consistent",
     ];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
     let mut text = String::new();
@@ -72,15 +74,23 @@ fn zone(name: &str, limit: &Limit, fault: &str) -> String {
 }
 
 /// Who has refused a connection is left alone for a minute: of its own nginx does not look
-/// whether it is back.
+/// whether it is back. Where that is asked for, a request is the one that looks, after a
+/// second.
 fn upstream(pool: &Pool, fault: &str) -> String {
     let weight = |weight: &u16| fault != "no-weights" && *weight != 1;
     let members = pool.backend.iter().map(|one| {
         let weight =
             one.weight.filter(weight).map_or(String::new(), |one| format!(" weight={one}"));
-        format!("server {}{weight} max_fails=1 fail_timeout=60s;\n", one.address)
+        let pause = if pool.key().is_some() { 1 } else { 60 };
+        format!("server {}{weight} max_fails=1 fail_timeout={pause}s;\n", one.address)
     });
-    let balance = if fault == "by-chance" { "random;\n" } else { "" };
+    let balance = match (fault, pool.key().map(|key| key.replace('-', "_"))) {
+        ("by-chance", _) => "random;\n".to_owned(),
+        ("by-uri", Some(_)) => "hash $request_uri consistent;\n".to_owned(),
+        ("not-consistent", Some(key)) => format!("hash $http_{key};\n"),
+        (_, Some(key)) => format!("hash $http_{key} consistent;\n"),
+        (_, None) => String::new(),
+    };
     let members = members.collect::<String>();
     format!("upstream {} {{\n{balance}{members}keepalive 16;\n}}\n", pool.name)
 }
