@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::lines::{found, of_request};
 use crate::backends::recording::{Act, Framing, Reply};
 use crate::judge::client::Request;
-use crate::judge::running::Running;
+use crate::judge::diagnosis::Finding;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 use crate::judge::stages::named_proxy::NamedProxy;
@@ -31,8 +31,7 @@ pub async fn plausible_time(scene: &Scene) -> Outcome {
     if let Err(trouble) = proxy.running.client().send(&request).await {
         return Err(proxy.running.trouble(&trouble, &request).await);
     }
-    took(scene, &proxy.running, &request, &word, late, begun.elapsed(), "duration-too-short")
-        .await?;
+    took(&proxy, &request, &word, late, begun.elapsed(), "duration-too-short").await?;
 
     // The head at once, then the body.
     let pieces = u32::try_from(draw.number(6..10)).unwrap_or(6);
@@ -47,8 +46,7 @@ pub async fn plausible_time(scene: &Scene) -> Outcome {
         return Err(proxy.running.trouble(&trouble, &request).await);
     }
     let least = every * (pieces - 1);
-    took(scene, &proxy.running, &request, &word, least, begun.elapsed(), "duration-without-body")
-        .await?;
+    took(&proxy, &request, &word, least, begun.elapsed(), "duration-without-body").await?;
 
     // A client that thinks between its requests.
     proxy.answer_with(&Reply::ok("at once"));
@@ -67,8 +65,7 @@ pub async fn plausible_time(scene: &Scene) -> Outcome {
             Err(trouble) => return Err(proxy.running.trouble(&trouble, &request).await),
         }
         let whole = begun.elapsed();
-        took(scene, &proxy.running, &request, &word, Duration::ZERO, whole, "duration-too-short")
-            .await?;
+        took(&proxy, &request, &word, Duration::ZERO, whole, "duration-too-short").await?;
     }
     Ok(())
 }
@@ -82,32 +79,56 @@ fn drawn(proxy: &NamedProxy<'_>) -> (Request, String) {
 
 /// The line's duration is at least that of the backend and at most that of the client.
 async fn took(
-    scene: &Scene,
-    running: &Running<'_>,
+    proxy: &NamedProxy<'_>,
     request: &Request,
     word: &str,
     least: Duration,
     most: Duration,
     too_short: &'static str,
 ) -> Outcome {
-    let line = of_request(scene, running, request, word).await?;
-    let told = line.get("duration_ms").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
-    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    let told = told(proxy, request, word).await?;
     let fits = |told: f64| (ms(least) - SHORTER..=ms(most) + LONGER).contains(&told);
     if fits(told) {
         return Ok(());
     }
-    let other_unit = least > Duration::ZERO && [1e3, 1e-3, 1e-6].iter().any(|by| fits(told * by));
-    let id = match told < ms(least) {
-        _ if other_unit => "duration-in-another-unit",
-        true => too_short,
-        false => "duration-too-long",
+    let unit = [1e3, 1e-3, 1e-6].into_iter().find(|by| fits(told * by));
+    let id = match (unit, told < ms(least)) {
+        (Some(by), _) if least > Duration::ZERO && is_unit(proxy, by).await? => {
+            "duration-in-another-unit"
+        }
+        (_, true) => too_short,
+        (_, false) => "duration-too-long",
     };
-    Err(found(scene, id, request)
+    Err(found(proxy.scene, id, request)
         .compared(format!("{:.0} to {:.0}", ms(least), ms(most)), told)
         .with("least", format!("{:.0}", ms(least)))
         .with("most", format!("{:.0}", ms(most)))
         .with("told", format!("{told}"))
         .timed()
         .fail())
+}
+
+/// Whether lines have their times in this unit, in milliseconds, or one was so by chance: an
+/// answer that comes at once takes next to no time then, too.
+async fn is_unit(proxy: &NamedProxy<'_>, by: f64) -> Result<bool, Finding> {
+    proxy.answer_with(&Reply::ok("at once"));
+    // Nothing is drawn for what chance alone has brought about.
+    let word = format!("at-once-{}", proxy.scene.recorder.read(|log| log.entries().len()));
+    let request = proxy.running.request("GET", format!("/anything/{word}"));
+    let begun = Instant::now();
+    if let Err(trouble) = proxy.running.client().send(&request).await {
+        return Err(proxy.running.trouble(&trouble, &request).await);
+    }
+    let whole = begun.elapsed();
+    Ok(told(proxy, &request, &word).await? * by <= ms(whole) + SHORTER)
+}
+
+/// The duration in a request's line.
+async fn told(proxy: &NamedProxy<'_>, request: &Request, word: &str) -> Result<f64, Finding> {
+    let line = of_request(proxy.scene, &proxy.running, request, word).await?;
+    Ok(line.get("duration_ms").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN))
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
