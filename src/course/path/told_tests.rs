@@ -36,7 +36,7 @@ fn states_line_up_where_there_is_room() {
         (Language::En, ["passed 19", "current, about", "open, about"]),
         (Language::Zh, ["19", "当前，约", "未通过，约"]),
     ] {
-        for width in [Some(90), Some(120), None] {
+        for width in [Some(100), Some(120), None] {
             let lines = lines(&path(), language, width, "pingora-lab");
             let column = |line: &str, state: &str| {
                 let (before, _) = line.split_once(state).unwrap_or_else(|| panic!("{lines:#?}"));
