@@ -16,7 +16,7 @@ pub struct Timeouts {
     /// To hand one piece of the request to the backend.
     pub write: Span,
     /// For the header of the answer, over all tries, from the last of the request that
-    /// has come: a body that is still being sent does not count.
+    /// has come: a body may take longer, as long as it comes at `body_rate` on average.
     pub total: Span,
     /// How long an unused connection to a backend is kept.
     pub idle: Span,
@@ -38,7 +38,7 @@ pub struct PoolTimeouts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write: Option<Span>,
     /// For the header of the answer, over all tries, from the last of the request that
-    /// has come: a body that is still being sent does not count.
+    /// has come: a body may take longer, as long as it comes at `body_rate` on average.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Span>,
     /// How long an unused connection to a backend is kept.

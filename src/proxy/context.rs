@@ -20,6 +20,7 @@ use super::route::Route;
 use super::trace::Trace;
 use super::wait;
 use super::witness::Witness;
+use crate::config::Rate;
 
 /// Begun when a request's header has been read, dropped when its answer has
 /// been sent and logged.
@@ -180,13 +181,19 @@ impl RequestContext {
         }
     }
 
-    /// More of the request's body has come: a client that is slow is not the backend's
-    /// fault, and has limits of its own.
-    pub fn more_has_come(&mut self) {
+    /// More of the request's body has come, `bytes` of it by now: that a client takes time
+    /// for it is not the backend's fault. Says whether it has come in time, which is all
+    /// that the total limit gives, and more for what has come at the `least` rate: else who
+    /// sends it drop by drop would have a backend to itself for as long as it likes.
+    pub fn more_has_come(&mut self, bytes: usize, least: Rate) -> bool {
         self.came = Instant::now();
-        if let Some(until) = self.came.checked_add(self.total_limit()) {
+        let limit = self.total_limit();
+        if let Some(until) = self.came.checked_add(limit) {
             wait::extend(until);
         }
+        let late = self.came.duration_since(self.started).saturating_sub(limit);
+        late.is_zero()
+            || least.get().is_none_or(|rate| bytes as f64 >= late.as_secs_f64() * rate as f64)
     }
 
     fn total_limit(&self) -> Duration {

@@ -79,11 +79,15 @@ pub(super) fn facts<'a>(session: &'a Session, context: &'a RequestContext) -> Fa
 
 /// The reason to give for an error. What is left of the total time bounds
 /// every other limit, so a limit may have passed in the total's name.
-fn reason(error: &Error, context: &RequestContext) -> Reason {
-    if context.overdue {
-        return Reason::TotalTimeout;
+fn reason(error: &Error, session: &mut Session, context: &RequestContext) -> Reason {
+    let reason = retry::reason(error);
+    // Both were silent; a backend may wait for the whole request.
+    let silent = context.overdue || reason == Reason::ReadTimeout;
+    if silent && context.connection.is_some() && owes_its_body(session) {
+        return Reason::ClientTimeout;
     }
-    match retry::reason(error) {
+    match reason {
+        _ if context.overdue => Reason::TotalTimeout,
         Reason::ConnectTimeout | Reason::ReadTimeout | Reason::WriteTimeout
             if context.time_left(Instant::now()).is_none() =>
         {
@@ -207,12 +211,12 @@ impl ProxyHttp for Proxy {
     /// Nothing was sent: the next backend may have the request, whatever it is.
     fn fail_to_connect(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _peer: &HttpPeer,
         context: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let reason = reason(&error, context);
+        let reason = reason(&error, session, context);
         context.failure = Some(reason);
         count_failure(context, reason);
         if let Some(pool) = self.route(context).pool() {
@@ -241,10 +245,13 @@ impl ProxyHttp for Proxy {
     ) -> Box<Error> {
         let mut error = error.more_context(format!("backend {peer}"));
         context.overdue = wait::end();
+        let reason = reason(&error, session, context);
         if context.overdue || !retry::may_repeat(session, &error) {
-            // That a changed protocol ends is no failure.
-            if *error.esource() == ErrorSource::Upstream && !session.was_upgraded() {
-                count_failure(context, reason(&error, context));
+            // That a changed protocol ends is no failure of the backend, nor is a client
+            // that has left both waiting for its body.
+            let fails = *error.esource() == ErrorSource::Upstream && !session.was_upgraded();
+            if fails && reason != Reason::ClientTimeout {
+                count_failure(context, reason);
                 if let Some(ticket) = &mut context.ticket {
                     ticket.failed();
                 }
@@ -255,7 +262,6 @@ impl ProxyHttp for Proxy {
             count_retry(context, Cause::Stale);
             error.set_retry(true);
         } else {
-            let reason = reason(&error, context);
             context.failure = Some(reason);
             count_failure(context, reason);
             let again = self.may_try_another(context)
@@ -277,10 +283,6 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         #[cfg(test)]
         super::faults::at("upstream_request", session.req_header());
-        // HTTP/2 has other requests on the same connection, and headers come in one piece.
-        if request.version == Version::HTTP_11 {
-            context.begin_to_wait();
-        }
         let Some(endpoint) = context.endpoint() else {
             return Error::e_explain(ErrorType::InternalError, "a request without a backend");
         };
@@ -310,6 +312,10 @@ impl ProxyHttp for Proxy {
             policies.conceal(request)?;
         }
         let own = endpoint.identity.host.as_ref();
+        // HTTP/2 has other requests on the same connection, and headers come in one piece.
+        if request.version == Version::HTTP_11 {
+            context.begin_to_wait();
+        }
         request.change(|fields| {
             if let Some(trace) = &context.trace {
                 trace.apply(fields, census)?;
@@ -336,10 +342,16 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         let limit = context.route.as_ref().map_or(u64::MAX, |route| route.body_limit());
         framing::body_passes(session, end_of_stream, limit)?;
-        if body.is_some() {
-            context.more_has_come();
+        // A tunnel's bytes pass here too, and who is answered may say more at any time.
+        if body.is_none() || session.was_upgraded() || answer::has_begun(session) {
+            return Ok(());
         }
-        Ok(())
+        let bytes = session.body_bytes_read();
+        let least = |dialogue: &Dialogue| dialogue.terms().limits.body_rate;
+        if Dialogue::of(session).is_none_or(|it| context.more_has_come(bytes, least(it))) {
+            return Ok(());
+        }
+        Err(Error::explain(ErrorType::ReadTimedout, "the body comes too slowly").into_down())
     }
 
     /// What the backend sent.
@@ -442,15 +454,7 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let reason = match error.etype() {
             ErrorType::HTTPStatus(_) => context.failure.unwrap_or(Reason::Internal),
-            _ => match reason(error, context) {
-                // Both were silent; a backend may wait for the whole request.
-                Reason::ReadTimeout | Reason::TotalTimeout
-                    if context.connection.is_some() && owes_its_body(session) =>
-                {
-                    Reason::ClientTimeout
-                }
-                reason => reason,
-            },
+            _ => reason(error, session, context),
         };
         context.failure = Some(reason);
         if reason != Reason::ClientClosed && !answer::has_begun(session) {

@@ -42,18 +42,21 @@ struct Watch {
 
 impl FileWatches {
     /// Watches these files from now on and no others. Says whether some of them were
-    /// not watched before: what has been read of those may be old by now.
+    /// not watched before: what has been read of those may be old by now. A pipe, which
+    /// can be read only once, is left to whoever needs what is in it.
     pub fn keep(&mut self, files: &[PathBuf]) -> bool {
+        let is_pipe = |file: &Path| std::fs::metadata(file).is_ok_and(|found| !found.is_file());
+        let files: Vec<_> = files.iter().filter(|file| !is_pipe(file)).collect();
         if self.watch.is_none() && !files.is_empty() {
             self.watch = Some(Watch::begin());
         }
         if let Some(watch) = &mut self.watch {
             watch.keep(files.iter().flat_map(|file| folders(file)).collect());
         }
-        self.files.retain(|file, _| files.contains(file));
+        self.files.retain(|file, _| files.contains(&file));
         let mut begun = false;
         for file in files {
-            self.files.entry(file.clone()).or_insert_with(|| {
+            self.files.entry(file.to_owned()).or_insert_with(|| {
                 begun = true;
                 std::fs::read(file).ok()
             });
@@ -233,6 +236,22 @@ mod tests {
         symlink(&links_to[1], &beside).unwrap();
         std::fs::rename(&beside, &link).unwrap();
         tokio::time::timeout(EVENT, watches.changed()).await.unwrap();
+    }
+
+    /// As with `--config <(sops -d lab.toml)`, or `/dev/stdin`.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_can_be_read_only_once_is_left_to_whoever_needs_it() {
+        use std::io::Write;
+        use std::os::fd::AsRawFd;
+
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"threads = 1").unwrap();
+        drop(writer);
+        let file = PathBuf::from(format!("/proc/self/fd/{}", reader.as_raw_fd()));
+        let mut watches = FileWatches::default();
+        watches.keep(std::slice::from_ref(&file));
+        assert_eq!(std::fs::read(&file).unwrap(), b"threads = 1");
     }
 
     #[tokio::test]

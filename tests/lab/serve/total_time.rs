@@ -135,7 +135,7 @@ fn an_answer_that_has_begun_may_take_longer() {
 /// A client behind a slow line: as long as it sends, nobody waits for the backend.
 #[test]
 fn a_body_that_is_sent_slowly_is_no_fault_of_the_backend() {
-    let (backend, balancer) = lab("read = '600ms'\ntotal = '600ms'");
+    let (backend, balancer) = lab("read = '600ms'\ntotal = '600ms'\n[limits]\nbody_rate = '50B'");
     backend.set_to(|request| Act::Answer(Reply::ok(format!("{} bytes", request.body.len()))));
     let mut client = Client::connect(balancer.address);
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 140\r\n\r\n");
@@ -173,4 +173,58 @@ fn a_body_that_stops_is_408_in_time() {
         assert_eq!(answer.status, 408);
         assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     });
+}
+
+/// A client that sends its body drop by drop has what the total limit gives, and what
+/// it sends is worth at the least rate.
+#[test]
+fn a_body_that_comes_drop_by_drop_is_408_in_time() {
+    let backend = Recording::start();
+    let balancer = Balancer::configured(&format!(
+        "[limits]\nbody_rate = '1000B'\n[timeouts]\ntotal = '400ms'\n[[pool]]\n\
+         [[pool.backend]]\naddress = \"{}\"\n",
+        backend.address()
+    ));
+    run(async {
+        let mut client = Http2::connect(balancer.address).await;
+        let request = Request::post("http://x/").body(()).unwrap();
+        let begun = Instant::now();
+        let (answer, mut body) = client.begin(request, false).await.unwrap();
+        let drops = async {
+            while body.send_data(Bytes::from_static(b"0"), false).is_ok() {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+            std::future::pending().await
+        };
+        let answer = tokio::select! {
+            answer = answer => answer.unwrap(),
+            () = drops => unreachable!("it has no end"),
+        };
+        assert_eq!(read(answer).await.unwrap().status, 408);
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    });
+}
+
+/// Else a few clients that do nothing would have every backend left alone.
+#[test]
+fn clients_that_stop_are_not_held_against_the_backend() {
+    let backend = Recording::start();
+    let balancer = Balancer::configured(&format!(
+        "[admin]\naddress = '127.0.0.1:0'\n[timeouts]\nread = '300ms'\ntotal = '10s'\n\
+         [[pool]]\ncircuit_breaker = {{ consecutive_failures = 2 }}\n\
+         [[pool.backend]]\naddress = \"{}\"\n",
+        backend.address()
+    ));
+    run(async {
+        let mut client = Http2::connect(balancer.address).await;
+        for _ in 0..4 {
+            let request = Request::post("http://x/").body(()).unwrap();
+            let (answer, mut body) = client.begin(request, false).await.unwrap();
+            body.send_data(Bytes::from_static(b"0123456789"), false).unwrap();
+            assert_eq!(read(answer.await.unwrap()).await.unwrap().status, 408);
+        }
+    });
+    let metrics = balancer.admin().metrics();
+    assert_eq!(metrics.sum("pingora_lab_ejections_total", &[]), 0.0);
+    assert_eq!(metrics.sum("pingora_lab_upstream_failures_total", &[]), 0.0);
 }
