@@ -7,6 +7,7 @@
 
 mod answer;
 mod connection;
+mod kept;
 mod request;
 mod trouble;
 
@@ -18,6 +19,7 @@ use tokio::net::TcpSocket;
 
 pub use answer::Answer;
 pub use connection::Connection;
+pub use kept::Kept;
 pub use request::Request;
 pub use trouble::{Cut, Missing, Trouble};
 

@@ -59,7 +59,7 @@ impl Turns {
 
     /// The counts as text.
     pub fn shares(&self) -> String {
-        in_words(&self.counts())
+        in_words(self.counts())
     }
 
     /// The first turns as text.
@@ -81,8 +81,8 @@ fn is_a_round(window: &[usize]) -> bool {
 }
 
 /// Numbers as a list.
-pub fn in_words(numbers: &[usize]) -> String {
-    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+pub fn in_words(numbers: impl IntoIterator<Item = impl ToString>) -> String {
+    numbers.into_iter().map(|one| one.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

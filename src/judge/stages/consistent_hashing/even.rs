@@ -1,8 +1,9 @@
 //! Many keys are shared out evenly, as far as a ring can.
 
-use super::keyed::{Keyed, Order, in_words};
+use super::keyed::{Keyed, Order};
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
+use crate::judge::stages::turns::in_words;
 
 /// How many backends there are.
 const BACKENDS: usize = 4;
@@ -40,11 +41,11 @@ pub async fn even(scene: &Scene) -> Outcome {
     let id = if counts.contains(&0) { "backend-without-keys" } else { "uneven-keys" };
     Err(keyed
         .found(id, BY_HAND)
-        .compared(format!("{least} to {most} of {KEYS} keys at each"), in_words(counts.clone()))
+        .compared(format!("{least} to {most} of {KEYS} keys at each"), in_words(&counts))
         .with("keys", KEYS)
         .with("share", share)
         .with("least", least)
         .with("most", most)
-        .with("counts", in_words(counts))
+        .with("counts", in_words(&counts))
         .fail())
 }

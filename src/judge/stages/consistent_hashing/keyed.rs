@@ -9,7 +9,7 @@ use toml::Value;
 
 use super::ID;
 use crate::backends::recording::{Act, RecordingBackend, Reply};
-use crate::judge::client::{Answer, Request, Trouble};
+use crate::judge::client::{Answer, Kept, Request, Trouble};
 use crate::judge::config_file::{ConfigFile, text};
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::exchange::Exchange;
@@ -143,22 +143,10 @@ impl<'a> Keyed<'a> {
         running: &Running<'_>,
         requests: Vec<(String, Request)>,
     ) -> Result<Vec<usize>, (String, Finding)> {
-        let mut kept = None;
+        let mut kept = Kept::new(running.client());
         let mut places = Vec::new();
         for (key, request) in requests {
-            let connection = match kept.take() {
-                Some(connection) => Ok(connection),
-                None => running.client().connect().await,
-            };
-            let answer = match connection {
-                Ok(mut connection) => {
-                    let answer = connection.send(&request).await;
-                    let reusable = answer.as_ref().is_ok_and(|answer| answer.reusable);
-                    kept = Some(connection).filter(|_| reusable);
-                    answer
-                }
-                Err(trouble) => Err(trouble),
-            };
+            let answer = kept.send(&request).await;
             let place = self.answered_by(running, request, answer).await;
             places.push(place.map_err(|finding| (key, finding))?);
         }
@@ -253,11 +241,6 @@ impl Homes {
     pub fn moved(&self, now: &Self) -> Vec<usize> {
         (0..self.of.len()).filter(|&key| self.of[key] != now.of[key]).collect()
     }
-}
-
-/// Numbers as a list.
-pub fn in_words(numbers: impl IntoIterator<Item = usize>) -> String {
-    numbers.into_iter().map(|one| one.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

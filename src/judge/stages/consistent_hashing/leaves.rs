@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::keyed::{Homes, Keyed, Order, in_words};
+use super::keyed::{Homes, Keyed, Order};
 use crate::backends::recording::RecordingBackend;
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::running::Running;
@@ -11,6 +11,7 @@ use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 use crate::judge::stages::looks::all_die;
 use crate::judge::stages::own::listen;
+use crate::judge::stages::turns::in_words;
 
 /// How many backends there are.
 const BACKENDS: usize = 5;
@@ -71,7 +72,7 @@ pub async fn only_its_keys_move(scene: &Scene) -> Outcome {
     if most as f64 > its.len() as f64 * ONE_HEIR {
         return Err(household
             .found("one-heir")
-            .compared("its keys shared by the others", in_words(counts.clone()))
+            .compared("its keys shared by the others", in_words(&counts))
             .with("had", had)
             .with("got", most)
             .fail());

@@ -151,13 +151,10 @@ fn elsewhere(
     place: usize,
 ) -> Finding {
     let [home, place] = [home, place].map(|place| keyed.backends[place].name().to_owned());
-    let shown = exchange.found(scene, id);
-    let facts = shown.evidence.clone();
-    let mut found = keyed.found(id, BY_HAND);
-    for (name, value) in facts.facts() {
-        found = found.with(name, value.clone());
-    }
-    found
+    exchange
+        .found(scene, id)
+        .repeat(keyed.found(id, BY_HAND).repeat)
+        .with("field", &*keyed.field)
         .compared(format!("{home}, as before"), &place)
         .with("key", key_of(keyed, &exchange.request))
         .with("home", home)

@@ -10,7 +10,7 @@ use super::starts::STARTS;
 use super::together::together;
 use super::turns::{self, Spread, Turns};
 use crate::backends::recording::RecordingBackend;
-use crate::judge::client::Trouble;
+use crate::judge::client::{Kept, Trouble};
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::exchange::Exchange;
 use crate::judge::running::Running;
@@ -115,7 +115,7 @@ async fn in_parallel(scene: &Scene, count: usize) -> Outcome {
     let share = PARALLEL / count;
     if turns.counts().iter().any(|&got| got != share) {
         return Err(Diagnosis::new("uneven-in-parallel")
-            .compared(turns::in_words(&vec![share; count]), turns.shares())
+            .compared(turns::in_words(vec![share; count]), turns.shares())
             .with("requests", PARALLEL)
             .with("backends", count)
             .repeat(diagnose::many(PARALLEL, PARALLEL / 2))
@@ -132,24 +132,12 @@ async fn turns_per_request(scene: &Scene) -> Outcome {
     let requests = count * (30 / count);
     scene.plan(format!("{count} backends, {requests} requests over one connection"));
     let mut turns = Turns { backends: count, order: Vec::new() };
-    let mut kept = None;
+    // Whoever closes it after each answer has no turns to lose here.
+    let mut kept = Kept::new(running.client());
     for _ in 0..requests {
         let request = running.request("GET", scene.draw.path());
         let seen = scene.recorder.read(|log| log.requests().count());
-        let connection = match kept.take() {
-            Some(connection) => Ok(connection),
-            None => running.client().connect().await,
-        };
-        let answer = match connection {
-            Ok(mut connection) => {
-                let answer = connection.send(&request).await;
-                // Whoever closes it after each answer has no turns to lose here.
-                kept = Some(connection)
-                    .filter(|_| answer.as_ref().is_ok_and(|answer| answer.reusable));
-                answer
-            }
-            Err(trouble) => Err(trouble),
-        };
+        let answer = kept.send(&request).await;
         let received =
             scene.recorder.read(|log| log.requests().skip(seen).cloned().collect::<Vec<_>>());
         let exchange = Exchange { request, received, answer };

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::down::{heaviest, heaviest_die, start, survivors};
-use super::order::{Order, in_words};
+use super::order::Order;
 use super::weights::{HEAVY, Weights};
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 use crate::judge::stages::own::listen;
+use crate::judge::stages::turns::in_words;
 
 /// How many requests the others get meanwhile: a backend that was owed its turns would be
 /// owed many.

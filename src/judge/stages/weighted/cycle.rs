@@ -1,13 +1,14 @@
 //! Over a cycle each backend gets its weight, exactly, wherever the cycle begins; what is
 //! not said is 1, and each pool has turns of its own.
 
-use super::order::{Order, in_proportion, in_words};
+use super::order::{Order, in_proportion};
 use super::setup::Setup;
 use super::weights::{DRAWN, Weights};
 use crate::judge::diagnosis::Finding;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
+use crate::judge::stages::turns::in_words;
 
 /// How many cycles are looked at, besides a part of one: a draw by weight is exact in all
 /// of their windows by no chance that counts, and of a pattern that is none of these

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::order::{Order, in_proportion, in_words};
+use super::order::{Order, in_proportion};
 use super::setup::Setup;
 use super::weights::{HEAVY, Weights};
 use crate::backends::recording::RecordingBackend;
@@ -13,6 +13,7 @@ use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 use crate::judge::stages::looks::all_die;
 use crate::judge::stages::own::echo;
+use crate::judge::stages::turns::in_words;
 
 /// How many cycles of the whole pool are looked at: where the turns of the dead one are
 /// passed on, it is after one of them that the order repeats.

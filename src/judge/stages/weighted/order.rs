@@ -1,5 +1,7 @@
 //! Where requests to one pool went, one after the other.
 
+use crate::judge::stages::turns::in_words;
+
 /// The places of the backends, in the order of the requests.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
@@ -59,11 +61,6 @@ impl Order {
 
 fn counts(backends: usize, turns: &[usize]) -> Vec<usize> {
     (0..backends).map(|place| turns.iter().filter(|turn| **turn == place).count()).collect()
-}
-
-/// Numbers as a list.
-pub fn in_words(numbers: impl IntoIterator<Item = usize>) -> String {
-    numbers.into_iter().map(|number| number.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether one is a multiple of the other.

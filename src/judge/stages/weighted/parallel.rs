@@ -1,12 +1,13 @@
 //! What is chosen for one request counts for the next, whether the first is answered or
 //! not.
 
-use super::order::{Order, in_words};
+use super::order::Order;
 use super::setup::Setup;
 use super::weights::{DRAWN, Weights};
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 use crate::judge::stages::together::together;
+use crate::judge::stages::turns::in_words;
 
 /// So many requests at least are under way at the same time.
 const PARALLEL: usize = 40;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::ID;
-use super::order::{Order, in_words};
+use super::order::Order;
 use super::weights::Weights;
 use crate::backends::recording::RecordingBackend;
 use crate::judge::client::Request;
@@ -13,6 +13,7 @@ use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::exchange::Exchange;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
+use crate::judge::stages::turns::in_words;
 
 /// A pool, and its route.
 pub struct Pool {
