@@ -8,6 +8,7 @@ mod failures;
 mod first_proxy;
 mod health_checks;
 mod looks;
+mod metrics;
 mod named_proxy;
 mod own;
 mod path_routing;
@@ -38,6 +39,7 @@ pub const STAGES: &[&Stage] = &[
     &weighted::STAGE,
     &circuit_breaker::STAGE,
     &consistent_hashing::STAGE,
+    &metrics::STAGE,
 ];
 
 /// The stage of this id.
