@@ -303,6 +303,19 @@ impl Scene {
         Ok(free.find(|path| !path.exists()).unwrap_or_default())
     }
 
+    /// Writes a file that a configuration file names, beside it. It is there as long as the
+    /// scene.
+    ///
+    /// # Errors
+    ///
+    /// It can't be written, which is inconclusive.
+    pub fn write_beside(&self, name: &str, content: &[u8]) -> Result<PathBuf, Finding> {
+        let path = self.config_path()?.with_file_name(name);
+        let written = std::fs::write(&path, content);
+        written.map_err(|error| common::our_error("a file could not be written", &error))?;
+        Ok(path)
+    }
+
     /// Runs the program with a configuration file, and does not wait for anything.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The stages, each with its checks.
 
 mod access_log;
+mod authentication;
 mod circuit_breaker;
 mod configuration;
 mod consistent_hashing;
@@ -38,6 +39,7 @@ pub const STAGES: &[&Stage] = &[
     &weighted::STAGE,
     &circuit_breaker::STAGE,
     &consistent_hashing::STAGE,
+    &authentication::STAGE,
 ];
 
 /// The stage of this id.
