@@ -69,7 +69,7 @@ const FILES: &[Files] = lessons! {
     "11-weighted" ["deadlines", "table"]
     "12-circuit-breaker" ["book", "packed"]
     "13-consistent-hashing" ["own_ring", "rendezvous"]
-    "16-authentication" []
+    "16-authentication" ["at_the_door", "step_by_step"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

@@ -30,6 +30,7 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "good-password",
             diagnoses: &[
+                "asked-everywhere",
                 "good-password-refused",
                 "colon-in-password",
                 "not-only-ascii",
@@ -43,6 +44,7 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "good-token",
             diagnoses: &[
+                "asked-everywhere",
                 "good-token-refused",
                 "list-of-audiences",
                 "leeway-too-short",
@@ -57,9 +59,11 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "no-credentials",
             diagnoses: &[
+                "asked-everywhere",
                 "good-password-refused",
                 "good-token-refused",
                 "let-in-without",
+                "any-policy-will-do",
                 "refused-otherwise",
                 "challenge-missing",
                 "challenge-wrong",
@@ -69,6 +73,7 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "wrong-password",
             diagnoses: &[
+                "asked-everywhere",
                 "good-password-refused",
                 "wrong-password-passes",
                 "password-in-part",
@@ -83,6 +88,7 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "expired",
             diagnoses: &[
+                "asked-everywhere",
                 "good-token-refused",
                 "exp-unchecked",
                 "leeway-too-long",
@@ -96,6 +102,7 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "not-yet-valid",
             diagnoses: &[
+                "asked-everywhere",
                 "good-token-refused",
                 "nbf-unchecked",
                 "leeway-too-long",
@@ -108,6 +115,7 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "wrong-signature",
             diagnoses: &[
+                "asked-everywhere",
                 "good-token-refused",
                 "signature-unchecked",
                 "signature-in-part",
@@ -120,6 +128,7 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "alg-none",
             diagnoses: &[
+                "asked-everywhere",
                 "good-token-refused",
                 "unsigned-passes",
                 "refused-otherwise",
@@ -131,6 +140,7 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "other-algorithm",
             diagnoses: &[
+                "asked-everywhere",
                 "good-token-refused",
                 "public-key-as-secret",
                 "algorithm-of-the-token",
@@ -143,6 +153,7 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "wrong-audience",
             diagnoses: &[
+                "asked-everywhere",
                 "good-token-refused",
                 "audience-unchecked",
                 "audience-in-part",
@@ -158,6 +169,7 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "broken-credentials",
             diagnoses: &[
+                "asked-everywhere",
                 "good-password-refused",
                 "good-token-refused",
                 "broken-passes",
@@ -169,6 +181,7 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "identity-stripped",
             diagnoses: &[
+                "asked-everywhere",
                 "good-password-refused",
                 "spoofed-identity",
                 "spoofed-on-open-route",
@@ -180,26 +193,31 @@ pub const STAGE: Stage = Stage {
         Check {
             id: "as-routes-say",
             diagnoses: &[
+                "asked-everywhere",
                 "good-password-refused",
                 "good-token-refused",
-                "asked-everywhere",
                 "any-policy-will-do",
             ],
             run: |scene| identity::as_routes_say(scene).boxed(),
         },
         Check {
             id: "backend-untouched",
-            diagnoses: &["good-password-refused", "backend-asked-all-the-same"],
+            diagnoses: &["asked-everywhere", "good-password-refused", "backend-asked-all-the-same"],
             run: |scene| untouched::backend_untouched(scene).boxed(),
         },
         Check {
             id: "others-not-held-up",
-            diagnoses: &["hashing-holds-up-others"],
+            diagnoses: &["asked-everywhere", "hashing-holds-up-others"],
             run: |scene| hashing::others_not_held_up(scene).boxed(),
         },
         Check {
             id: "secrets-unwritten",
-            diagnoses: &["good-password-refused", "good-token-refused", "secret-written"],
+            diagnoses: &[
+                "asked-everywhere",
+                "good-password-refused",
+                "good-token-refused",
+                "secret-written",
+            ],
             run: |scene| unwritten::secrets_unwritten(scene).boxed(),
         },
         Check {

@@ -1,6 +1,7 @@
 //! Whoever shows nothing, or something for another door.
 
 use super::house::House;
+use super::shown::Bad;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
@@ -12,31 +13,30 @@ pub async fn no_credentials(scene: &Scene) -> Outcome {
     house.token_opens(&doors.web).await?;
     let password = doors.staff.user().credential();
     let token = format!("Bearer {}", doors.web.issuer.token(&scene.draw.word())?);
-    for (door, other) in [
-        (&doors.staff.door, &token),
-        (&doors.partners.door, &token),
-        (&doors.web.door, &password),
-        (&doors.mobile.door, &password),
+    for (door, other, credential) in [
+        (&doors.staff.door, &doors.web.door, &token),
+        (&doors.partners.door, &doors.web.door, &token),
+        (&doors.web.door, &doors.staff.door, &password),
+        (&doors.mobile.door, &doors.staff.door, &password),
     ] {
-        let requests = ["GET", "POST", "HEAD"].map(|method| {
+        for method in ["GET", "POST", "HEAD"] {
             let request = house.request_below(method, &door.prefix);
             let with_body = method == "POST";
-            if with_body { request.body(scene.draw.bytes(40)) } else { request }
-        });
-        let requests = requests.map(|request| (request, "no Authorization".to_owned()));
-        let scheme = other.split(' ').next().unwrap_or_default();
-        let other = house.get_below(&door.prefix).header("Authorization", other);
-        let other = (other, format!("Authorization: {scheme} …"));
-        for (request, what) in requests.into_iter().chain([other]) {
+            let request = if with_body { request.body(scene.draw.bytes(40)) } else { request };
             let exchange = house.send(request).await;
-            let answer = house.answered(&exchange).await?;
+            let (answer, what) = (house.answered(&exchange).await?, "no Authorization");
             if answer.status == 200 {
                 let found = house.found("let-in-without", door, &exchange);
-                let found = found.compared(format!("{what}: 401"), answer.status);
-                return Err(found.with("sent", what).fail());
+                return Err(found.compared(format!("{what}: 401"), 200).with("sent", what).fail());
             }
-            house.refused(door, &exchange, answer, &what)?;
+            house.refused(door, &exchange, answer, what)?;
         }
+        let other = Bad {
+            id: "any-policy-will-do",
+            what: format!("[auth.{}]", other.policy),
+            credential: credential.clone(),
+        };
+        house.stays_shut(door, vec![other]).await?;
     }
     Ok(())
 }

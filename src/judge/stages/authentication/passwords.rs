@@ -52,10 +52,10 @@ pub async fn wrong_password(scene: &Scene) -> Outcome {
         credential: user.with(password),
     };
     let stranger = format!("{}-{}", draw.word(), draw.number(10..100));
-    let unknown = |name: &str| Bad {
+    let unknown = |name: &str, password: &str| Bad {
         id: "unknown-user-passes",
-        what: format!("{name}:{}", user.password),
-        credential: format!("Basic {}", encoded(&format!("{name}:{}", user.password))),
+        what: format!("{name}:{password}"),
+        credential: format!("Basic {}", encoded(&format!("{name}:{password}"))),
     };
     let bad = vec![
         wrong("wrong-password-passes", &another, "another"),
@@ -64,8 +64,10 @@ pub async fn wrong_password(scene: &Scene) -> Outcome {
         wrong("hash-as-password", &user.hash, "the hash"),
         wrong("password-in-part", cut, "without its last letter"),
         wrong("password-in-part", &format!("{}x", user.password), "one letter more"),
-        unknown(&stranger),
-        unknown(""),
+        wrong("password-in-part", &format!("{} ", user.password), "a space more"),
+        unknown(&stranger, &user.password),
+        unknown(&stranger, &other.password),
+        unknown("", &user.password),
     ];
     house.stays_shut(&staff.door, bad).await
 }
