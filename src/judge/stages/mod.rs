@@ -17,6 +17,7 @@ mod request_headers;
 mod response_headers;
 mod round_robin;
 mod starts;
+mod tls_termination;
 mod together;
 mod turns;
 mod weighted;
@@ -38,6 +39,7 @@ pub const STAGES: &[&Stage] = &[
     &weighted::STAGE,
     &circuit_breaker::STAGE,
     &consistent_hashing::STAGE,
+    &tls_termination::STAGE,
 ];
 
 /// The stage of this id.
