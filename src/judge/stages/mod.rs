@@ -16,7 +16,9 @@ mod refused;
 mod request_headers;
 mod response_headers;
 mod round_robin;
+mod stale;
 mod starts;
+mod timeouts;
 mod together;
 mod turns;
 mod weighted;
@@ -38,6 +40,7 @@ pub const STAGES: &[&Stage] = &[
     &weighted::STAGE,
     &circuit_breaker::STAGE,
     &consistent_hashing::STAGE,
+    &timeouts::STAGE,
 ];
 
 /// The stage of this id.
