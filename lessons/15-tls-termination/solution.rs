@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::ops::Range;
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,7 @@ use governor::{Quota, RateLimiter};
 use pingora::http::ResponseHeader;
 use pingora::listeners::tls::TlsSettings;
 use pingora::prelude::*;
+use pingora::protocols::Digest;
 use pingora::services::background::GenBackgroundService;
 use pingora::tls::sign::CertifiedKey;
 use pingora::tls::{
@@ -37,6 +39,11 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
 use breaker::{Attempt, Breaker};
+use wait::Wait;
+
+/// How long an unused connection to a backend is kept: less than backends keep it, so that they
+/// seldom close it at the moment at which it is used.
+const IDLE: Duration = Duration::from_secs(4);
 
 /// All that the file says. What it does not know is an error: an unknown key is a
 /// misspelt one, and whoever wrote it believes that it does something.
@@ -88,6 +95,8 @@ struct PoolConfig {
     hash_by: Option<HashBy>,
     #[serde(default)]
     health_check: HealthCheckConfig,
+    #[serde(default)]
+    timeouts: TimeoutsConfig,
     /// None if the file does not say it.
     circuit_breaker: Option<CircuitBreakerConfig>,
     backend: Spanned<Vec<BackendConfig>>,
@@ -117,6 +126,18 @@ struct HashBy {
 struct HealthCheckConfig {
     #[serde(deserialize_with = "time")]
     interval: Duration,
+}
+
+/// How long a backend is waited for.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TimeoutsConfig {
+    /// Between two pieces of an answer, the first included.
+    #[serde(deserialize_with = "time")]
+    read: Duration,
+    /// For the head of the answer, over all tries, from the last of the request that has come.
+    #[serde(deserialize_with = "time")]
+    total: Duration,
 }
 
 /// When a backend is left alone, and for how long.
@@ -200,6 +221,7 @@ struct Pool {
     breakers: HashMap<String, Arc<Breaker>>,
     /// The answers that are failures.
     statuses: Vec<u16>,
+    timeouts: TimeoutsConfig,
 }
 
 /// Smooth weighted round robin. With each turn every backend gains its weight; the one with
@@ -281,6 +303,8 @@ struct Halves {
 struct RequestContext {
     /// When its head had come.
     begun: Instant,
+    /// When the last of it had, so far.
+    came: Instant,
     /// By which it is found again, in this log and in the backend's.
     id: String,
     /// The route that it takes.
@@ -289,6 +313,8 @@ struct RequestContext {
     backend: Option<String>,
     /// What its breaker is still to hear of.
     attempt: Option<Attempt>,
+    /// As long as the head of the answer has not come.
+    wait: Option<Wait>,
     /// Those that could not be connected to.
     failed: Vec<String>,
 }
@@ -298,12 +324,15 @@ impl ProxyHttp for LabProxy {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> Self::CTX {
+        let now = Instant::now();
         RequestContext {
-            begun: Instant::now(),
+            begun: now,
+            came: now,
             id: self.ids.next(),
             route: None,
             backend: None,
             attempt: None,
+            wait: None,
             failed: Vec::new(),
         }
     }
@@ -345,13 +374,59 @@ impl ProxyHttp for LabProxy {
         // backend that has refused this request is as good as down for it.
         let route =
             ctx.route.as_ref().ok_or_else(|| Error::explain(HTTPStatus(404), "no route fits"))?;
+        // What earlier tries have taken is gone.
+        let limits = &route.pool.timeouts;
+        let left = (ctx.came + limits.total).saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(too_late());
+        }
         let (backend, attempt) = route
             .pool
             .choose(session, &ctx.failed)
             .ok_or_else(|| Error::explain(HTTPStatus(503), "no backend is left to try"))?;
         ctx.backend = Some(backend.addr.to_string());
         ctx.attempt = attempt;
-        Ok(Box::new(HttpPeer::new(backend, false, String::new())))
+        let mut peer = HttpPeer::new(backend, false, String::new());
+        peer.options.connection_timeout = Some(left);
+        peer.options.total_connection_timeout = Some(left);
+        // Of each read alone: whoever sends a byte now and then never comes near it.
+        peer.options.read_timeout = Some(limits.read);
+        peer.options.idle_timeout = Some(IDLE);
+        Ok(Box::new(peer))
+    }
+
+    /// The request is about to be sent, over a connection that is new or was pooled.
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        connection: RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        if let Some(route) = &ctx.route {
+            let until = ctx.came + route.pool.timeouts.total;
+            let wait = Wait::begin(connection, until);
+            ctx.wait = Some(wait.or_err(InternalError, "no wait for the backend")?);
+        }
+        Ok(())
+    }
+
+    /// More of the request's body has come. A client that takes its time is not the backend's
+    /// fault.
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        ctx.came = Instant::now();
+        if let (Some(wait), Some(route)) = (&ctx.wait, &ctx.route) {
+            wait.extend(ctx.came + route.pool.timeouts.total);
+        }
+        Ok(())
     }
 
     /// No connection was made, so no backend has seen anything of the request:
@@ -382,7 +457,15 @@ impl ProxyHttp for LabProxy {
         ctx: &mut Self::CTX,
         client_reused: bool,
     ) -> Box<Error> {
-        if *error.esource() == ErrorSource::Upstream && !client_reused {
+        let over = ctx.wait.take().is_some_and(Wait::end);
+        let by_backend = *error.esource() == ErrorSource::Upstream;
+        if by_backend && (over || *error.etype() == ReadTimedout) {
+            ctx.attempt.take().into_iter().for_each(Attempt::failed);
+            // The backend may be at work on it still: a second try would be a second order,
+            // and more load where there is too much.
+            return too_late();
+        }
+        if by_backend && !client_reused {
             ctx.attempt.take().into_iter().for_each(Attempt::failed);
         }
         // As Pingora's own: what is safe, and may have met with a closed connection.
@@ -402,9 +485,16 @@ impl ProxyHttp for LabProxy {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        let statuses = ctx.route.as_ref().map_or(&[][..], |route| &route.pool.statuses);
         // What comes before the answer (103) says nothing of it.
-        if let Some(attempt) = ctx.attempt.take_if(|_| !response.status.is_informational()) {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        // From here on the connection may be another request's before long.
+        if ctx.wait.take().is_some_and(Wait::end) {
+            return Err(too_late());
+        }
+        let statuses = ctx.route.as_ref().map_or(&[][..], |route| &route.pool.statuses);
+        if let Some(attempt) = ctx.attempt.take() {
             if statuses.contains(&response.status.as_u16()) {
                 attempt.failed();
             } else {
@@ -721,6 +811,81 @@ mod breaker {
     }
 }
 
+/// A wait knows nothing of requests and backends: it ends a connection, unless somebody says in
+/// time that it need not.
+mod wait {
+    use std::io;
+    use std::net::{Shutdown, TcpStream};
+    use std::os::fd::{BorrowedFd, RawFd};
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::time::Instant;
+
+    use tokio::task::JoinHandle;
+
+    /// Somebody waits for something to come over a connection.
+    pub struct Wait {
+        state: Arc<Mutex<State>>,
+        timer: JoinHandle<()>,
+    }
+
+    struct State {
+        until: Instant,
+        /// Taken by whoever ends the wait: the one who waits, or the timer.
+        connection: Option<TcpStream>,
+    }
+
+    impl Wait {
+        /// Shuts the connection down at this time. It must be open now.
+        pub fn begin(connection: RawFd, until: Instant) -> io::Result<Self> {
+            // A second handle of the same connection: its number can't become another
+            // connection's as long as it is ours.
+            // SAFETY: the caller has the connection open.
+            let connection = unsafe { BorrowedFd::borrow_raw(connection) }.try_clone_to_owned()?;
+            let connection = Some(TcpStream::from(connection));
+            let state = Arc::new(Mutex::new(State { until, connection }));
+            let timer = tokio::spawn(end_in_time(Arc::clone(&state)));
+            Ok(Self { state, timer })
+        }
+
+        /// Waits until then.
+        pub fn extend(&self, until: Instant) {
+            locked(&self.state).until = until;
+        }
+
+        /// What was waited for has come, or won't. Whether the connection was shut down.
+        pub fn end(self) -> bool {
+            locked(&self.state).connection.take().is_none()
+        }
+    }
+
+    impl Drop for Wait {
+        fn drop(&mut self) {
+            self.timer.abort();
+        }
+    }
+
+    async fn end_in_time(state: Arc<Mutex<State>>) {
+        loop {
+            let until = locked(&state).until;
+            tokio::time::sleep_until(until.into()).await;
+            let mut state = locked(&state);
+            if state.until > Instant::now() {
+                continue;
+            }
+            // Under the lock: once the wait has ended otherwise, nothing is shut down.
+            if let Some(connection) = state.connection.take() {
+                // If it fails, the connection is over already.
+                let _ = connection.shutdown(Shutdown::Both);
+            }
+            return;
+        }
+    }
+
+    fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+        state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Pool {
     fn new(config: &PoolConfig, backing: Arc<Backing>) -> Self {
         let breaker = |rules: &CircuitBreakerConfig| {
@@ -735,6 +900,7 @@ impl Pool {
                 addresses.map(|address| (address, breaker(rules))).collect()
             }),
             statuses: rules.map_or(Vec::new(), |rules| rules.statuses.clone()),
+            timeouts: config.timeouts,
         }
     }
 
@@ -863,6 +1029,7 @@ impl Config {
                 balance: Balance::RoundRobin,
                 hash_by: None,
                 health_check: HealthCheckConfig { interval },
+                timeouts: TimeoutsConfig::default(),
                 circuit_breaker: None,
                 backend: nowhere(backend.collect::<Result<_, String>>()?),
             })
@@ -993,6 +1160,12 @@ impl Default for HealthCheckConfig {
     }
 }
 
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        Self { read: Duration::from_secs(30), total: Duration::from_secs(60) }
+    }
+}
+
 impl Routes {
     /// The routes of a configuration that was checked, with these pools, which are in
     /// its order. First those with hosts, then those with the longer prefix: where
@@ -1109,12 +1282,18 @@ fn byte(digits: &[u8]) -> Option<u8> {
 fn status_of(error: &Error) -> (u16, &'static str) {
     match (error.esource(), error.etype()) {
         (_, HTTPStatus(503)) => (503, "no backend is available, try again later"),
+        (_, HTTPStatus(504)) => (504, "the backend took too long"),
         (_, HTTPStatus(status)) => (*status, "the proxy refused this request"),
         (ErrorSource::Upstream, _) => (502, "the backend failed before it had answered"),
         (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed) => (0, "client gone"),
         (ErrorSource::Downstream, _) => (400, "the request could not be read"),
         _ => (500, "the proxy failed"),
     }
+}
+
+/// The error of a request whose time is over.
+fn too_late() -> Box<Error> {
+    Error::explain(HTTPStatus(504), "the backend took too long").into_up()
 }
 
 /// An address without its port.

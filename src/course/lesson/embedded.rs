@@ -69,6 +69,7 @@ const FILES: &[Files] = lessons! {
     "11-weighted" ["deadlines", "table"]
     "12-circuit-breaker" ["book", "packed"]
     "13-consistent-hashing" ["own_ring", "rendezvous"]
+    "14-timeouts-and-pooling" ["rounds", "select"]
     "15-tls-termination" ["own_listener", "per_listener"]
 };
 

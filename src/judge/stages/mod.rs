@@ -16,7 +16,9 @@ mod refused;
 mod request_headers;
 mod response_headers;
 mod round_robin;
+mod stale;
 mod starts;
+mod timeouts;
 mod tls_termination;
 mod together;
 mod turns;
@@ -39,6 +41,7 @@ pub const STAGES: &[&Stage] = &[
     &weighted::STAGE,
     &circuit_breaker::STAGE,
     &consistent_hashing::STAGE,
+    &timeouts::STAGE,
     &tls_termination::STAGE,
 ];
 
