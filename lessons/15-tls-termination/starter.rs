@@ -1,5 +1,7 @@
-//! TLS termination: each name gets its certificate, clients may speak HTTP/2, backends are told
-//! `https`, and who comes without TLS is sent to where it is.
+//! 15 tls-termination. TLS ends here: each name gets its own certificate, clients may speak
+//! HTTP/2, backends are told `https`, and who comes without TLS is sent to where it is.
+//! TLS 终结：TLS 在这里结束。每个域名给出各自的证书，客户端可以用 HTTP/2，后端会知道客户端走的是
+//! `https`，没走 TLS 的客户端被引到 HTTPS。
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -20,14 +22,9 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 use pingora::http::ResponseHeader;
-use pingora::listeners::tls::TlsSettings;
 use pingora::prelude::*;
 use pingora::protocols::Digest;
 use pingora::services::background::GenBackgroundService;
-use pingora::tls::sign::CertifiedKey;
-use pingora::tls::{
-    CertificateDer, ClientHello, CryptoProvider, ResolvesServerCert, load_certs_and_key_files,
-};
 use pingora_load_balancing::discovery::Static;
 use pingora_load_balancing::selection::consistent::{KetamaHashing, OwnedNodeIterator};
 use pingora_load_balancing::selection::{BackendIter, BackendSelection};
@@ -35,8 +32,6 @@ use pingora_load_balancing::{Backend, Backends};
 use pingora_proxy::FailToProxy;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
-use x509_parser::extensions::GeneralName;
-use x509_parser::parse_x509_certificate;
 
 use breaker::{Attempt, Breaker};
 use wait::Wait;
@@ -61,28 +56,22 @@ struct Config {
 #[serde(deny_unknown_fields)]
 struct ListenerConfig {
     address: SocketAddr,
-    /// The port at which the same is to be had over TLS: who comes here is sent there.
-    redirect_to_https: Option<NonZeroU16>,
-    tls: Option<TlsConfig>,
+    // TODO: `redirect_to_https`, a port, and `tls`, a table with `certificates`: a list of
+    // tables with `certificate` and `key`, the paths of two files in PEM. `Spanned` keeps the
+    // places, since what is wrong with a file is seen only when it is read.
+    // TODO：`redirect_to_https` 是一个端口；`tls` 是一个表，里面的 `certificates` 是一列表，每个有
+    // `certificate` 和 `key`：两个 PEM 文件的路径。文件对不对要读了才知道，所以用 `Spanned` 记下位置。
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TlsConfig {
-    certificates: Spanned<Vec<CertificateConfig>>,
-    /// What is in the files, once it was checked.
-    #[serde(skip)]
-    loaded: Option<Arc<Certificates>>,
-}
-
-/// The paths of two files in PEM: a certificate, with those that vouch for it behind it,
-/// and its key.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CertificateConfig {
-    certificate: Spanned<String>,
-    key: Spanned<String>,
-}
+// TODO: a type for the certificates, by the names that they are for, and `ResolvesServerCert`
+// for it (`pingora::tls`). All files are read while the configuration is checked:
+// `load_certs_and_key_files`, `CertifiedKey::from_der`, and `x509_parser` for the names. In the
+// middle of a handshake nothing is read: an exact name goes before `*.` and the domain above it,
+// and whoever says no name gets the first certificate of the file.
+// TODO：写一个存放证书的类型，按证书所管的名字来查，并为它实现 `ResolvesServerCert`（在
+// `pingora::tls` 里）。检查配置时就读完所有文件：`load_certs_and_key_files`、`CertifiedKey::from_der`，
+// 名字用 `x509_parser` 取出来。握手中途什么都不读：先找整个名字，再找 `*.` 加上一级域名；不报名字的，
+// 给文件里的第一张证书。
 
 /// Names and lists come with their place in the file, since what is wrong with them
 /// is seen only when all is read.
@@ -241,22 +230,10 @@ struct Turn {
 }
 
 /// What the proxy knows: which pool gets what, and the name by which it signs.
-#[derive(Clone)]
 struct LabProxy {
-    routes: Arc<Routes>,
+    routes: Routes,
     name: String,
-    ids: Arc<Ids>,
-    /// Where clients are sent that come without TLS, if they are.
-    redirect: Option<NonZeroU16>,
-}
-
-/// Certificates with their keys, by the names that they are for.
-#[derive(Debug)]
-struct Certificates {
-    /// In small letters; one that is for a whole domain as it stands there: `*.a.test`.
-    by_name: HashMap<String, Arc<CertifiedKey>>,
-    /// For clients that ask for another name, or for none.
-    first: Arc<CertifiedKey>,
+    ids: Ids,
 }
 
 /// Ids for requests: when the program began, and a number. No two are the same, be
@@ -340,12 +317,10 @@ impl ProxyHttp for LabProxy {
     /// Before a backend is chosen. Who asks for too much is answered here, and `true`
     /// says so: nothing more is to be done.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
-        if let Some(port) = self.redirect {
-            let there = over_tls(session.req_header(), port)
-                .ok_or_else(|| Error::explain(HTTPStatus(400), "the request names no host"))?;
-            self.answer(session, 308, "this is served over TLS", Some(("location", there))).await?;
-            return Ok(true);
-        }
+        // TODO: on a listener with `redirect_to_https`: 308, and the same host, path and query at
+        // that port (443 need not be written). The request goes no further.
+        // TODO：带 `redirect_to_https` 的监听在这里答 308，引到同一主机、同一路径和查询串，端口换成
+        // 配置里的（443 不用写）。请求到此为止。
         let route = self
             .routes
             .find(session.req_header())
@@ -360,8 +335,7 @@ impl ProxyHttp for LabProxy {
         let Some(wait) = route.limits.iter().find_map(|limit| limit.refuses(client)) else {
             return Ok(false);
         };
-        let wait = Some(("retry-after", wait.to_string()));
-        self.answer(session, 429, "too many requests, try again later", wait).await?;
+        self.answer(session, 429, "too many requests, try again later", Some(wait)).await?;
         Ok(true)
     }
 
@@ -518,9 +492,10 @@ impl ProxyHttp for LabProxy {
         if let Some(backend) = &ctx.backend {
             request.insert_header("host", backend)?;
         }
-        // How the client came is known from its connection, and from nowhere else.
-        let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-        request.insert_header("x-forwarded-proto", if tls { "https" } else { "http" })?;
+        // TODO: `x-forwarded-proto`, `https` or `http`, in place of what the client says. The
+        // connection knows: `session.digest()`.
+        // TODO：`x-forwarded-proto`，值是 `https` 或 `http`，替换掉客户端自己说的。连接知道答案：
+        // `session.digest()`。
         match session.client_addr().and_then(|address| address.as_inet()) {
             Some(client) => request.insert_header("x-forwarded-for", ip(client))?,
             None => drop(request.remove_header("x-forwarded-for")),
@@ -956,20 +931,21 @@ impl LabProxy {
         Ok(())
     }
 
-    /// Sends an answer of the proxy's own, with one field more if there is one.
+    /// Sends an answer of the proxy's own; if `wait` is there, in so many seconds it is
+    /// worth asking again.
     async fn answer(
         &self,
         session: &mut Session,
         status: u16,
         reason: &str,
-        field: Option<(&'static str, String)>,
+        wait: Option<u64>,
     ) -> Result<()> {
         let body = format!("{status}: {reason}\n");
         let mut response = ResponseHeader::build(status, None)?;
         response.insert_header("content-type", "text/plain; charset=utf-8")?;
         response.insert_header("content-length", body.len())?;
-        if let Some((name, value)) = field {
-            response.insert_header(name, value)?;
+        if let Some(seconds) = wait {
+            response.insert_header("retry-after", seconds)?;
         }
         self.sign(&mut response)?;
         // Does nothing where a backend's answer has begun: a page in the middle of
@@ -996,14 +972,7 @@ impl Config {
             .map_err(|error| format!("cannot read the configuration {file}: {error}"))?;
         let config = toml::from_str::<Self>(&text)
             .map_err(|error| Misfit { what: error.message().to_owned(), place: error.span() });
-        let checked = config.and_then(|mut config| {
-            config.check()?;
-            config.listener.iter_mut().filter_map(|one| one.tls.as_mut()).try_for_each(|tls| {
-                tls.loaded = Some(Arc::new(Certificates::load(&tls.certificates)?));
-                Ok(())
-            })?;
-            Ok(config)
-        });
+        let checked = config.and_then(|config| config.check().map(|()| config));
         checked.map_err(|misfit| match misfit.place {
             Some(place) => format!("{file}:{}: {}", line_of(&text, place.start), misfit.what),
             None => format!("{file}: {}", misfit.what),
@@ -1042,11 +1011,7 @@ impl Config {
         };
         let listen = setting("LAB_LISTEN", "127.0.0.1:6188");
         Ok(Self {
-            listener: vec![ListenerConfig {
-                address: address("LAB_LISTEN", &listen)?,
-                redirect_to_https: None,
-                tls: None,
-            }],
+            listener: vec![ListenerConfig { address: address("LAB_LISTEN", &listen)? }],
             rate_limit: BTreeMap::new(),
             pool: vec![
                 pool("LAB_BACKENDS", "127.0.0.1:6190,127.0.0.1:6191,127.0.0.1:6192")?,
@@ -1095,54 +1060,6 @@ impl Config {
             }
         }
         Ok(())
-    }
-}
-
-impl Certificates {
-    /// Reads the files, all of them. What is wrong with one is known before anybody could
-    /// connect.
-    fn load(pairs: &Spanned<Vec<CertificateConfig>>) -> Result<Self, Misfit> {
-        pingora::tls::install_default_crypto_provider();
-        let provider = CryptoProvider::get_default().expect("it was installed just now");
-        let (mut by_name, mut first) = (HashMap::new(), None);
-        for CertificateConfig { certificate, key } in pairs.get_ref() {
-            let found = load_certs_and_key_files(certificate.get_ref(), key.get_ref());
-            let (chain, private) = match found {
-                Ok(Some(found)) => found,
-                Ok(None) => {
-                    return Err(misfit(certificate, "no certificate, or no key".to_owned()));
-                }
-                Err(error) => return Err(misfit(certificate, error.to_string())),
-            };
-            let names = names(&chain[0]).map_err(|what| misfit(certificate, what))?;
-            // Sees that the two belong together.
-            let pair = CertifiedKey::from_der(chain, private, provider)
-                .map_err(|error| misfit(key, error.to_string()))?;
-            let pair = Arc::new(pair);
-            for name in names {
-                by_name.entry(name).or_insert_with(|| Arc::clone(&pair));
-            }
-            first.get_or_insert(pair);
-        }
-        let none = || misfit(pairs, "there is no certificate".to_owned());
-        Ok(Self { by_name, first: first.ok_or_else(none)? })
-    }
-
-    /// The one for this name: its own, or that of the domain just above it.
-    fn of(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
-        let name = name.to_ascii_lowercase();
-        self.by_name.get(&name).or_else(|| {
-            let (_, domain) = name.split_once('.')?;
-            self.by_name.get(&format!("*.{domain}"))
-        })
-    }
-}
-
-impl ResolvesServerCert for Certificates {
-    /// Asked in the middle of a handshake: the client has said whom it wants to talk to.
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let named = hello.server_name().and_then(|name| self.of(name));
-        Some(Arc::clone(named.unwrap_or(&self.first)))
     }
 }
 
@@ -1221,27 +1138,6 @@ fn host(request: &RequestHeader) -> Option<&str> {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(host),
         _ => Some(authority),
     }
-}
-
-/// The same target over TLS, at this port.
-fn over_tls(request: &RequestHeader, port: NonZeroU16) -> Option<String> {
-    let (host, target) = (host(request)?, request.uri.path_and_query()?);
-    // 443 is what `https` means without a port.
-    let port = if port.get() == 443 { String::new() } else { format!(":{port}") };
-    Some(format!("https://{host}{port}{target}"))
-}
-
-/// The DNS names that a certificate is for, in small letters.
-fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, String> {
-    let (_, certificate) =
-        parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
-    let names = certificate.subject_alternative_name().map_err(|error| error.to_string())?;
-    let names = names.into_iter().flat_map(|names| &names.value.general_names);
-    let dns = names.filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        _ => None,
-    });
-    Ok(dns.collect())
 }
 
 /// The segments of a path as its reader will understand them: decoded, once, and with
@@ -1368,14 +1264,6 @@ fn backing(config: &PoolConfig) -> GenBackgroundService<Backing> {
     background_service(&format!("health checks of {}", config.name.get_ref()), backing)
 }
 
-/// TLS 1.2 and 1.3 with these certificates, and HTTP/2 for whoever can speak it.
-fn tls_settings(certificates: Arc<Certificates>) -> TlsSettings {
-    let mut settings = TlsSettings::intermediate("", "").expect("no file is read here");
-    settings.set_cert_resolver(certificates);
-    settings.enable_h2();
-    settings
-}
-
 fn main() {
     // Whatever can be wrong is known before a socket is opened.
     let config = Config::load().unwrap_or_else(|error| {
@@ -1391,32 +1279,23 @@ fn main() {
         Arc::new(Pool::new(config, backing.task()))
     };
     let pools: Vec<_> = config.pool.iter().zip(&backing).map(pool).collect();
-    let routes = Arc::new(Routes::new(&config, &pools));
+    let routes = Routes::new(&config, &pools);
     let name = setting("LAB_PROXY_NAME", "pingora-lab");
 
     let mut server = Server::new(None).expect("Pingora's default settings are valid");
     server.bootstrap();
 
-    let lab = LabProxy { routes, name, ids: Arc::new(Ids::new()), redirect: None };
-    let health: Vec<_> = backing.into_iter().map(|one| server.add_service(one)).collect();
-    // One service for all that is sent on, since the connections to backends are its.
-    let mut proxy = http_proxy_service(&server.configuration, lab.clone());
+    let mut proxy =
+        http_proxy_service(&server.configuration, LabProxy { routes, name, ids: Ids::new() });
     for listener in &config.listener {
-        let address = listener.address.to_string();
-        let certificates = listener.tls.as_ref().and_then(|tls| tls.loaded.clone());
-        match (certificates, listener.redirect_to_https) {
-            (Some(certificates), _) => {
-                proxy.add_tls_with_settings(&address, None, tls_settings(certificates));
-            }
-            (None, None) => proxy.add_tcp(&address),
-            (None, redirect) => {
-                let away = LabProxy { redirect, ..lab.clone() };
-                let mut away = http_proxy_service(&server.configuration, away);
-                away.add_tcp(&address);
-                server.add_service(away).add_dependencies(&health);
-            }
-        }
+        // TODO: with `tls`: `add_tls_with_settings`, with a resolver and HTTP/2. Listeners that
+        // redirect may have a service of their own.
+        // TODO：有 `tls` 的用 `add_tls_with_settings`，带上证书选择器和 HTTP/2。要跳转的监听，可以
+        // 单独起一个服务。
+        proxy.add_tcp(&listener.address.to_string());
     }
+
+    let health: Vec<_> = backing.into_iter().map(|one| server.add_service(one)).collect();
     server.add_service(proxy).add_dependencies(&health);
     server.run_forever();
 }
