@@ -21,9 +21,14 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 use pingora::http::ResponseHeader;
+use pingora::listeners::tls::TlsSettings;
 use pingora::prelude::*;
 use pingora::protocols::Digest;
 use pingora::services::background::GenBackgroundService;
+use pingora::tls::sign::CertifiedKey;
+use pingora::tls::{
+    CertificateDer, ClientHello, CryptoProvider, ResolvesServerCert, load_certs_and_key_files,
+};
 use pingora_load_balancing::discovery::Static;
 use pingora_load_balancing::selection::consistent::{KetamaHashing, OwnedNodeIterator};
 use pingora_load_balancing::selection::{BackendIter, BackendSelection};
@@ -31,6 +36,8 @@ use pingora_load_balancing::{Backend, Backends};
 use pingora_proxy::FailToProxy;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
+use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_certificate;
 
 use breaker::{Attempt, Breaker};
 use wait::Wait;
@@ -63,6 +70,27 @@ struct Config {
 #[serde(deny_unknown_fields)]
 struct ListenerConfig {
     address: SocketAddr,
+    /// The port at which the same is to be had over TLS: who comes here is sent there.
+    redirect_to_https: Option<NonZeroU16>,
+    tls: Option<TlsConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsConfig {
+    certificates: Spanned<Vec<CertificateConfig>>,
+    /// What is in the files, once it was checked.
+    #[serde(skip)]
+    loaded: Option<Arc<Certificates>>,
+}
+
+/// The paths of two files in PEM: a certificate, with those that vouch for it behind it,
+/// and its key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CertificateConfig {
+    certificate: Spanned<String>,
+    key: Spanned<String>,
 }
 
 /// Names and lists come with their place in the file, since what is wrong with them
@@ -225,10 +253,22 @@ struct Turn {
 }
 
 /// What the proxy knows: which pool gets what, and the name by which it signs.
+#[derive(Clone)]
 struct LabProxy {
-    routes: Routes,
+    routes: Arc<Routes>,
     name: String,
-    ids: Ids,
+    ids: Arc<Ids>,
+    /// Where clients are sent that come without TLS, if they are.
+    redirect: Option<NonZeroU16>,
+}
+
+/// Certificates with their keys, by the names that they are for.
+#[derive(Debug)]
+struct Certificates {
+    /// In small letters; one that is for a whole domain as it stands there: `*.a.test`.
+    by_name: HashMap<String, Arc<CertifiedKey>>,
+    /// For clients that ask for another name, or for none.
+    first: Arc<CertifiedKey>,
 }
 
 /// Ids for requests: when the program began, and a number. No two are the same, be
@@ -312,6 +352,12 @@ impl ProxyHttp for LabProxy {
     /// Before a backend is chosen. Who asks for too much is answered here, and `true`
     /// says so: nothing more is to be done.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
+        if let Some(port) = self.redirect {
+            let there = over_tls(session.req_header(), port)
+                .ok_or_else(|| Error::explain(HTTPStatus(400), "the request names no host"))?;
+            self.answer(session, 308, "this is served over TLS", Some(("location", there))).await?;
+            return Ok(true);
+        }
         let route = self
             .routes
             .find(session.req_header())
@@ -496,6 +542,9 @@ impl ProxyHttp for LabProxy {
         if let Some(backend) = &ctx.backend {
             request.insert_header("host", backend)?;
         }
+        // How the client came is known from its connection, and from nowhere else.
+        let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        request.insert_header("x-forwarded-proto", if tls { "https" } else { "http" })?;
         match session.client_addr().and_then(|address| address.as_inet()) {
             Some(client) => request.insert_header("x-forwarded-for", ip(client))?,
             None => drop(request.remove_header("x-forwarded-for")),
@@ -981,6 +1030,10 @@ impl Config {
             .map_err(|error| Misfit { what: error.message().to_owned(), place: error.span() });
         let checked = config.and_then(|mut config| {
             config.check()?;
+            config.listener.iter_mut().filter_map(|one| one.tls.as_mut()).try_for_each(|tls| {
+                tls.loaded = Some(Arc::new(Certificates::load(&tls.certificates)?));
+                Ok(())
+            })?;
             Ok(config)
         });
         checked.map_err(|misfit| match misfit.place {
@@ -1021,7 +1074,11 @@ impl Config {
         };
         let listen = setting("LAB_LISTEN", "127.0.0.1:6188");
         Ok(Self {
-            listener: vec![ListenerConfig { address: address("LAB_LISTEN", &listen)? }],
+            listener: vec![ListenerConfig {
+                address: address("LAB_LISTEN", &listen)?,
+                redirect_to_https: None,
+                tls: None,
+            }],
             rate_limit: BTreeMap::new(),
             pool: vec![
                 pool("LAB_BACKENDS", "127.0.0.1:6190,127.0.0.1:6191,127.0.0.1:6192")?,
@@ -1070,6 +1127,54 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl Certificates {
+    /// Reads the files, all of them. What is wrong with one is known before anybody could
+    /// connect.
+    fn load(pairs: &Spanned<Vec<CertificateConfig>>) -> Result<Self, Misfit> {
+        pingora::tls::install_default_crypto_provider();
+        let provider = CryptoProvider::get_default().expect("it was installed just now");
+        let (mut by_name, mut first) = (HashMap::new(), None);
+        for CertificateConfig { certificate, key } in pairs.get_ref() {
+            let found = load_certs_and_key_files(certificate.get_ref(), key.get_ref());
+            let (chain, private) = match found {
+                Ok(Some(found)) => found,
+                Ok(None) => {
+                    return Err(misfit(certificate, "no certificate, or no key".to_owned()));
+                }
+                Err(error) => return Err(misfit(certificate, error.to_string())),
+            };
+            let names = names(&chain[0]).map_err(|what| misfit(certificate, what))?;
+            // Sees that the two belong together.
+            let pair = CertifiedKey::from_der(chain, private, provider)
+                .map_err(|error| misfit(key, error.to_string()))?;
+            let pair = Arc::new(pair);
+            for name in names {
+                by_name.entry(name).or_insert_with(|| Arc::clone(&pair));
+            }
+            first.get_or_insert(pair);
+        }
+        let none = || misfit(pairs, "there is no certificate".to_owned());
+        Ok(Self { by_name, first: first.ok_or_else(none)? })
+    }
+
+    /// The one for this name: its own, or that of the domain just above it.
+    fn of(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        let name = name.to_ascii_lowercase();
+        self.by_name.get(&name).or_else(|| {
+            let (_, domain) = name.split_once('.')?;
+            self.by_name.get(&format!("*.{domain}"))
+        })
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    /// Asked in the middle of a handshake: the client has said whom it wants to talk to.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let named = hello.server_name().and_then(|name| self.of(name));
+        Some(Arc::clone(named.unwrap_or(&self.first)))
     }
 }
 
@@ -1148,6 +1253,27 @@ fn host(request: &RequestHeader) -> Option<&str> {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(host),
         _ => Some(authority),
     }
+}
+
+/// The same target over TLS, at this port.
+fn over_tls(request: &RequestHeader, port: NonZeroU16) -> Option<String> {
+    let (host, target) = (host(request)?, request.uri.path_and_query()?);
+    // 443 is what `https` means without a port.
+    let port = if port.get() == 443 { String::new() } else { format!(":{port}") };
+    Some(format!("https://{host}{port}{target}"))
+}
+
+/// The DNS names that a certificate is for, in small letters.
+fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, String> {
+    let (_, certificate) =
+        parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
+    let names = certificate.subject_alternative_name().map_err(|error| error.to_string())?;
+    let names = names.into_iter().flat_map(|names| &names.value.general_names);
+    let dns = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    Ok(dns.collect())
 }
 
 /// The segments of a path as its reader will understand them: decoded, once, and with
@@ -1274,6 +1400,14 @@ fn backing(config: &PoolConfig) -> GenBackgroundService<Backing> {
     background_service(&format!("health checks of {}", config.name.get_ref()), backing)
 }
 
+/// TLS 1.2 and 1.3 with these certificates, and HTTP/2 for whoever can speak it.
+fn tls_settings(certificates: Arc<Certificates>) -> TlsSettings {
+    let mut settings = TlsSettings::intermediate("", "").expect("no file is read here");
+    settings.set_cert_resolver(certificates);
+    settings.enable_h2();
+    settings
+}
+
 fn main() {
     // Whatever can be wrong is known before a socket is opened.
     let config = Config::load().unwrap_or_else(|error| {
@@ -1289,19 +1423,32 @@ fn main() {
         Arc::new(Pool::new(config, backing.task()))
     };
     let pools: Vec<_> = config.pool.iter().zip(&backing).map(pool).collect();
-    let routes = Routes::new(&config, &pools);
+    let routes = Arc::new(Routes::new(&config, &pools));
     let name = setting("LAB_PROXY_NAME", "pingora-lab");
 
     let mut server = Server::new(None).expect("Pingora's default settings are valid");
     server.bootstrap();
 
-    let mut proxy =
-        http_proxy_service(&server.configuration, LabProxy { routes, name, ids: Ids::new() });
-    for listener in &config.listener {
-        proxy.add_tcp(&listener.address.to_string());
-    }
-
+    let lab = LabProxy { routes, name, ids: Arc::new(Ids::new()), redirect: None };
     let health: Vec<_> = backing.into_iter().map(|one| server.add_service(one)).collect();
+    // One service for all that is sent on, since the connections to backends are its.
+    let mut proxy = http_proxy_service(&server.configuration, lab.clone());
+    for listener in &config.listener {
+        let address = listener.address.to_string();
+        let certificates = listener.tls.as_ref().and_then(|tls| tls.loaded.clone());
+        match (certificates, listener.redirect_to_https) {
+            (Some(certificates), _) => {
+                proxy.add_tls_with_settings(&address, None, tls_settings(certificates));
+            }
+            (None, None) => proxy.add_tcp(&address),
+            (None, redirect) => {
+                let away = LabProxy { redirect, ..lab.clone() };
+                let mut away = http_proxy_service(&server.configuration, away);
+                away.add_tcp(&address);
+                server.add_service(away).add_dependencies(&health);
+            }
+        }
+    }
     server.add_service(proxy).add_dependencies(&health);
     server.run_forever();
 }

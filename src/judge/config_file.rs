@@ -6,6 +6,7 @@
 //! is in `docs/course.md`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::Value;
@@ -15,6 +16,9 @@ use toml::Value;
 pub struct ConfigFile {
     lines: Vec<String>,
 }
+
+/// The header of a certificate's table.
+pub const CERTIFICATE: &str = "[[listener.tls.certificates]]";
 
 // === impl ConfigFile ===
 
@@ -50,6 +54,22 @@ impl ConfigFile {
     #[must_use]
     pub fn listener(self, address: SocketAddr) -> Self {
         self.table("[[listener]]", [("address", text(address))])
+    }
+
+    /// With a listener that sends everybody on to this port, where TLS is spoken.
+    #[must_use]
+    pub fn redirecting_listener(self, address: SocketAddr, port: u16) -> Self {
+        self.listener(address).key("redirect_to_https", i64::from(port))
+    }
+
+    /// With TLS for the listener that was written last: each of these pairs is a certificate's
+    /// file and its key's.
+    #[must_use]
+    pub fn certificates<'a>(self, pairs: impl IntoIterator<Item = (&'a Path, &'a Path)>) -> Self {
+        pairs.into_iter().fold(self, |file, (certificate, key)| {
+            let keys = [("certificate", text(certificate.display())), ("key", text(key.display()))];
+            file.table(CERTIFICATE, keys)
+        })
     }
 
     /// With a pool of these backends, looked at this often, or as often as the program

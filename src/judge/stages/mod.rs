@@ -17,7 +17,10 @@ mod refused;
 mod request_headers;
 mod response_headers;
 mod round_robin;
+mod stale;
 mod starts;
+mod timeouts;
+mod tls_termination;
 mod together;
 mod turns;
 mod weighted;
@@ -39,6 +42,8 @@ pub const STAGES: &[&Stage] = &[
     &weighted::STAGE,
     &circuit_breaker::STAGE,
     &consistent_hashing::STAGE,
+    &timeouts::STAGE,
+    &tls_termination::STAGE,
     &authentication::STAGE,
 ];
 
