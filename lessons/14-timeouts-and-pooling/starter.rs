@@ -1,4 +1,8 @@
-//! Consistent hashing: requests with one key come to one backend, and move only if it is gone.
+//! 14 timeouts-and-pooling. A pool may say how long its backends are waited for: for each
+//! pause, and for the head of an answer as a whole. Past that the client gets 504. Connections
+//! to backends are used again, which Pingora does by itself as long as nobody keeps it from it.
+//! 超时与连接池：配置里可以给池写明最多等后端多久：每次停顿多久，整个响应头多久。超过就答 504。
+//! 到后端的连接要复用；只要不去妨碍，Pingora 自己就会这样做。
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -59,6 +63,10 @@ struct PoolConfig {
     hash_by: Option<HashBy>,
     #[serde(default)]
     health_check: HealthCheckConfig,
+    // TODO: `timeouts`, with `#[serde(default)]`: a table with `read` (30 s where the file does
+    // not say) and `total` (60 s). `Pool` needs them, too.
+    // TODO：`timeouts`，加上 `#[serde(default)]`：一个表，里面有 `read`（没写就是 30 秒）和 `total`
+    // （60 秒）。`Pool` 里也要有它们。
     /// None if the file does not say it.
     circuit_breaker: Option<CircuitBreakerConfig>,
     backend: Spanned<Vec<BackendConfig>>,
@@ -240,6 +248,10 @@ struct Halves {
 struct RequestContext {
     /// When its head had come.
     begun: Instant,
+    // TODO: when the last of the request had come (with a body that is later), and what there is
+    // to end while the head of the answer is awaited.
+    // TODO：请求的最后一部分是什么时候到的（有正文就更晚），以及等响应头期间要记着、最后要撤销的
+    // 东西。
     /// By which it is found again, in this log and in the backend's.
     id: String,
     /// The route that it takes.
@@ -303,8 +315,26 @@ impl ProxyHttp for LabProxy {
             .ok_or_else(|| Error::explain(HTTPStatus(503), "no backend is left to try"))?;
         ctx.backend = Some(backend.addr.to_string());
         ctx.attempt = attempt;
+        // TODO: all of the `timeout`s in the peer's `options` are None. `read_timeout` is the
+        // limit of each read; connecting may take what is left of `total`, which a further try
+        // does not get anew. Nothing left: an error of HTTPStatus(504).
+        // TODO：peer 的 `options` 里，所有的 `timeout` 都是 None。`read_timeout` 限的是每一次读；
+        // 建立连接可以用 `total` 剩下的时间，再试一次时也不会重新给。一点不剩，就返回
+        // HTTPStatus(504) 的错误。
         Ok(Box::new(HttpPeer::new(backend, false, String::new())))
     }
+
+    // TODO: `total` is in no option: each byte begins `read_timeout` anew. Write
+    // `connected_to_upstream`, which is given the number of the connection (a `RawFd`), and have
+    // a task shut that connection down when the time is over. It must be called off under a lock
+    // or the like when the head of the answer has come: the connection is another request's then.
+    // TODO：哪个选项里都没有 `total`：每来一个字节，`read_timeout` 就重新计时。写出
+    // `connected_to_upstream`，它会拿到连接的编号（`RawFd`）；到点时，由一个任务把这条连接 shutdown。
+    // 响应头一到就要撤销，而且要用锁之类的办法撤得干净：那以后，连接就是别的请求的了。
+
+    // TODO: `request_body_filter`: a client that takes its time is not the backend's fault, so
+    // `total` begins anew with each piece of the request.
+    // TODO：`request_body_filter`：客户端慢不能怪后端，所以请求每来一段，`total` 就重新算起。
 
     /// No connection was made, so no backend has seen anything of the request:
     /// even a POST may go to the next one. (Once a connection is made, Pingora
@@ -334,6 +364,11 @@ impl ProxyHttp for LabProxy {
         ctx: &mut Self::CTX,
         client_reused: bool,
     ) -> Box<Error> {
+        // TODO: was it the time that was over: `ReadTimedout`, or the task's doing? Then 504, and
+        // it is not sent again, whatever the method, though a connection that was shut down
+        // looks like one that was closed.
+        // TODO：是不是时间到了：`ReadTimedout`，或者是那个任务关的？那就答 504，而且不管什么方法都
+        // 不重发——虽然被 shutdown 的连接，看上去与后端关掉的没有两样。
         if *error.esource() == ErrorSource::Upstream && !client_reused {
             ctx.attempt.take().into_iter().for_each(Attempt::failed);
         }
@@ -354,6 +389,8 @@ impl ProxyHttp for LabProxy {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
+        // TODO: the head has come (unless it is a 1xx): the wait is over.
+        // TODO：响应头到了（1xx 不算）：等待结束。
         let statuses = ctx.route.as_ref().map_or(&[][..], |route| &route.pool.statuses);
         // What comes before the answer (103) says nothing of it.
         if let Some(attempt) = ctx.attempt.take_if(|_| !response.status.is_informational()) {
@@ -980,6 +1017,8 @@ fn status_of(error: &Error) -> (u16, &'static str) {
     match (error.esource(), error.etype()) {
         (_, HTTPStatus(503)) => (503, "no backend is available, try again later"),
         (_, HTTPStatus(status)) => (*status, "the proxy refused this request"),
+        // TODO: 504 for what took too long.
+        // TODO：等得太久的，答 504。
         (ErrorSource::Upstream, _) => (502, "the backend failed before it had answered"),
         (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed) => (0, "client gone"),
         (ErrorSource::Downstream, _) => (400, "the request could not be read"),

@@ -1,5 +1,5 @@
-//! Time limits and pooled connections: nobody waits for a backend longer than the file says,
-//! and a connection is made for many requests.
+//! Like the solution, with one watchman for all who wait instead of a task for each, and with
+//! the status chosen by the kind of the error.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -32,7 +32,7 @@ use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
 use breaker::{Attempt, Breaker};
-use wait::Wait;
+use watch::{Wait, Watch};
 
 /// How long an unused connection to a backend is kept: less than backends keep it, so that they
 /// seldom close it at the moment at which it is used.
@@ -217,6 +217,7 @@ struct LabProxy {
     routes: Routes,
     name: String,
     ids: Ids,
+    watch: Arc<Watch>,
 }
 
 /// Ids for requests: when the program began, and a number. No two are the same, be
@@ -360,7 +361,7 @@ impl ProxyHttp for LabProxy {
     ) -> Result<()> {
         if let Some(route) = &ctx.route {
             let until = ctx.came + route.pool.timeouts.total;
-            let wait = Wait::begin(connection, until);
+            let wait = self.watch.begin(connection, until);
             ctx.wait = Some(wait.or_err(InternalError, "no wait for the backend")?);
         }
         Ok(())
@@ -414,9 +415,10 @@ impl ProxyHttp for LabProxy {
         let by_backend = *error.esource() == ErrorSource::Upstream;
         if by_backend && (over || *error.etype() == ReadTimedout) {
             ctx.attempt.take().into_iter().for_each(Attempt::failed);
-            // The backend may be at work on it still: a second try would be a second order,
-            // and more load where there is too much.
-            return too_late();
+            // The backend may be at work on it still: a second try would be a second order.
+            let mut error = Error::because(ReadTimedout, "no answer in time", error).into_up();
+            error.set_retry(false);
+            return error;
         }
         if by_backend && !client_reused {
             ctx.attempt.take().into_iter().for_each(Attempt::failed);
@@ -761,78 +763,96 @@ mod breaker {
     }
 }
 
-/// A wait knows nothing of requests and backends: it ends a connection, unless somebody says in
-/// time that it need not.
-mod wait {
+/// Waits of all requests in one table, and somebody who goes his rounds.
+mod watch {
+    use std::collections::HashMap;
     use std::io;
     use std::net::{Shutdown, TcpStream};
     use std::os::fd::{BorrowedFd, RawFd};
     use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
-    use tokio::task::JoinHandle;
+    use async_trait::async_trait;
+    use pingora::server::ShutdownWatch;
+    use pingora::services::background::BackgroundService;
 
-    /// Somebody waits for something to come over a connection.
-    pub struct Wait {
-        state: Arc<Mutex<State>>,
-        timer: JoinHandle<()>,
+    /// How long a round takes, and so how much later than its time a wait may end.
+    const ROUND: Duration = Duration::from_millis(10);
+
+    #[derive(Default)]
+    pub struct Watch(Mutex<Table>);
+
+    #[derive(Default)]
+    struct Table {
+        next: u64,
+        waits: HashMap<u64, (Instant, TcpStream)>,
     }
 
-    struct State {
-        until: Instant,
-        /// Taken by whoever ends the wait: the one who waits, or the timer.
-        connection: Option<TcpStream>,
+    /// A place in the table. Who drops it no longer waits.
+    pub struct Wait {
+        watch: Arc<Watch>,
+        number: u64,
+    }
+
+    impl Watch {
+        /// Waits over this connection, which must be open, until then.
+        pub fn begin(self: &Arc<Self>, connection: RawFd, until: Instant) -> io::Result<Wait> {
+            // SAFETY: the caller has the connection open.
+            let connection = unsafe { BorrowedFd::borrow_raw(connection) }.try_clone_to_owned()?;
+            let mut table = self.table();
+            let number = table.next;
+            table.next += 1;
+            table.waits.insert(number, (until, connection.into()));
+            Ok(Wait { watch: Arc::clone(self), number })
+        }
+
+        fn table(&self) -> MutexGuard<'_, Table> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        fn round(&self) {
+            let now = Instant::now();
+            // Whoever is not in the table any more was ended here.
+            self.table().waits.retain(|_, (until, connection)| {
+                let waits = *until > now;
+                if !waits {
+                    // If it fails, the connection is over already.
+                    let _ = connection.shutdown(Shutdown::Both);
+                }
+                waits
+            });
+        }
     }
 
     impl Wait {
-        /// Shuts the connection down at this time. It must be open now.
-        pub fn begin(connection: RawFd, until: Instant) -> io::Result<Self> {
-            // A second handle of the same connection: its number can't become another
-            // connection's as long as it is ours.
-            // SAFETY: the caller has the connection open.
-            let connection = unsafe { BorrowedFd::borrow_raw(connection) }.try_clone_to_owned()?;
-            let connection = Some(TcpStream::from(connection));
-            let state = Arc::new(Mutex::new(State { until, connection }));
-            let timer = tokio::spawn(end_in_time(Arc::clone(&state)));
-            Ok(Self { state, timer })
-        }
-
-        /// Waits until then.
         pub fn extend(&self, until: Instant) {
-            locked(&self.state).until = until;
+            if let Some((time, _)) = self.watch.table().waits.get_mut(&self.number) {
+                *time = until;
+            }
         }
 
-        /// What was waited for has come, or won't. Whether the connection was shut down.
+        /// Whether it took too long.
         pub fn end(self) -> bool {
-            locked(&self.state).connection.take().is_none()
+            self.watch.table().waits.remove(&self.number).is_none()
         }
     }
 
     impl Drop for Wait {
         fn drop(&mut self) {
-            self.timer.abort();
+            self.watch.table().waits.remove(&self.number);
         }
     }
 
-    async fn end_in_time(state: Arc<Mutex<State>>) {
-        loop {
-            let until = locked(&state).until;
-            tokio::time::sleep_until(until.into()).await;
-            let mut state = locked(&state);
-            if state.until > Instant::now() {
-                continue;
+    #[async_trait]
+    impl BackgroundService for Watch {
+        async fn start(&self, mut shutdown: ShutdownWatch) {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(ROUND) => self.round(),
+                    _ = shutdown.changed() => return,
+                }
             }
-            // Under the lock: once the wait has ended otherwise, nothing is shut down.
-            if let Some(connection) = state.connection.take() {
-                // If it fails, the connection is over already.
-                let _ = connection.shutdown(Shutdown::Both);
-            }
-            return;
         }
-    }
-
-    fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
-        state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -1153,7 +1173,9 @@ fn byte(digits: &[u8]) -> Option<u8> {
 fn status_of(error: &Error) -> (u16, &'static str) {
     match (error.esource(), error.etype()) {
         (_, HTTPStatus(503)) => (503, "no backend is available, try again later"),
-        (_, HTTPStatus(504)) => (504, "the backend took too long"),
+        (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout) => {
+            (504, "the backend took too long")
+        }
         (_, HTTPStatus(status)) => (*status, "the proxy refused this request"),
         (ErrorSource::Upstream, _) => (502, "the backend failed before it had answered"),
         (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed) => (0, "client gone"),
@@ -1164,7 +1186,7 @@ fn status_of(error: &Error) -> (u16, &'static str) {
 
 /// The error of a request whose time is over.
 fn too_late() -> Box<Error> {
-    Error::explain(HTTPStatus(504), "the backend took too long").into_up()
+    Error::explain(ReadTimedout, "the time is over").into_up()
 }
 
 /// An address without its port.
@@ -1260,12 +1282,17 @@ fn main() {
     let mut server = Server::new(None).expect("Pingora's default settings are valid");
     server.bootstrap();
 
-    let mut proxy =
-        http_proxy_service(&server.configuration, LabProxy { routes, name, ids: Ids::new() });
+    let rounds = background_service("time limits", Watch::default());
+    let watch = rounds.task();
+    let mut proxy = http_proxy_service(
+        &server.configuration,
+        LabProxy { routes, name, ids: Ids::new(), watch },
+    );
     for listener in &config.listener {
         proxy.add_tcp(&listener.address.to_string());
     }
 
+    server.add_service(rounds);
     let health: Vec<_> = backing.into_iter().map(|one| server.add_service(one)).collect();
     server.add_service(proxy).add_dependencies(&health);
     server.run_forever();

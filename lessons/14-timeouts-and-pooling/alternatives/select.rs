@@ -1,5 +1,5 @@
-//! Time limits and pooled connections: nobody waits for a backend longer than the file says,
-//! and a connection is made for many requests.
+//! Like the solution, with a task for each wait that is told of its end by a channel, and no
+//! lock: who comes first decides. That the time is over is remembered with the request.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -275,6 +275,8 @@ struct RequestContext {
     attempt: Option<Attempt>,
     /// As long as the head of the answer has not come.
     wait: Option<Wait>,
+    /// Whether its time was over.
+    late: bool,
     /// Those that could not be connected to.
     failed: Vec<String>,
 }
@@ -293,6 +295,7 @@ impl ProxyHttp for LabProxy {
             backend: None,
             attempt: None,
             wait: None,
+            late: false,
             failed: Vec::new(),
         }
     }
@@ -331,6 +334,7 @@ impl ProxyHttp for LabProxy {
         let limits = &route.pool.timeouts;
         let left = (ctx.came + limits.total).saturating_duration_since(Instant::now());
         if left.is_zero() {
+            ctx.late = true;
             return Err(too_late());
         }
         let (backend, attempt) = route
@@ -414,9 +418,9 @@ impl ProxyHttp for LabProxy {
         let by_backend = *error.esource() == ErrorSource::Upstream;
         if by_backend && (over || *error.etype() == ReadTimedout) {
             ctx.attempt.take().into_iter().for_each(Attempt::failed);
-            // The backend may be at work on it still: a second try would be a second order,
-            // and more load where there is too much.
-            return too_late();
+            ctx.late = true;
+            error.set_retry(false);
+            return error;
         }
         if by_backend && !client_reused {
             ctx.attempt.take().into_iter().for_each(Attempt::failed);
@@ -444,6 +448,7 @@ impl ProxyHttp for LabProxy {
         }
         // From here on the connection may be another request's before long.
         if ctx.wait.take().is_some_and(Wait::end) {
+            ctx.late = true;
             return Err(too_late());
         }
         let statuses = ctx.route.as_ref().map_or(&[][..], |route| &route.pool.statuses);
@@ -494,9 +499,12 @@ impl ProxyHttp for LabProxy {
         &self,
         session: &mut Session,
         error: &Error,
-        _ctx: &mut Self::CTX,
+        ctx: &mut Self::CTX,
     ) -> FailToProxy {
-        let (status, reason) = status_of(error);
+        let (status, reason) = match ctx.late {
+            true => (504, "the backend took too long"),
+            false => status_of(error),
+        };
         if status > 0
             && let Err(error) = self.answer(session, status, reason, None).await
         {
@@ -761,78 +769,65 @@ mod breaker {
     }
 }
 
-/// A wait knows nothing of requests and backends: it ends a connection, unless somebody says in
-/// time that it need not.
+/// A task that waits for the deadline or for the end of the wait, whichever comes first.
 mod wait {
     use std::io;
     use std::net::{Shutdown, TcpStream};
     use std::os::fd::{BorrowedFd, RawFd};
-    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Instant;
 
-    use tokio::task::JoinHandle;
+    use tokio::sync::watch;
 
-    /// Somebody waits for something to come over a connection.
+    /// Its end is the end of the channel by which its task is told of later deadlines.
     pub struct Wait {
-        state: Arc<Mutex<State>>,
-        timer: JoinHandle<()>,
-    }
-
-    struct State {
-        until: Instant,
-        /// Taken by whoever ends the wait: the one who waits, or the timer.
-        connection: Option<TcpStream>,
+        until: watch::Sender<Instant>,
+        decided: Arc<AtomicBool>,
     }
 
     impl Wait {
-        /// Shuts the connection down at this time. It must be open now.
+        /// Shuts the connection, which must be open, down at this time.
         pub fn begin(connection: RawFd, until: Instant) -> io::Result<Self> {
-            // A second handle of the same connection: its number can't become another
-            // connection's as long as it is ours.
             // SAFETY: the caller has the connection open.
             let connection = unsafe { BorrowedFd::borrow_raw(connection) }.try_clone_to_owned()?;
-            let connection = Some(TcpStream::from(connection));
-            let state = Arc::new(Mutex::new(State { until, connection }));
-            let timer = tokio::spawn(end_in_time(Arc::clone(&state)));
-            Ok(Self { state, timer })
+            let (sender, receiver) = watch::channel(until);
+            let decided = Arc::<AtomicBool>::default();
+            tokio::spawn(watched(connection.into(), receiver, Arc::clone(&decided)));
+            Ok(Self { until: sender, decided })
         }
 
-        /// Waits until then.
         pub fn extend(&self, until: Instant) {
-            locked(&self.state).until = until;
+            self.until.send_replace(until);
         }
 
-        /// What was waited for has come, or won't. Whether the connection was shut down.
+        /// Whether it took too long. Of the two who end it the first one decides.
         pub fn end(self) -> bool {
-            locked(&self.state).connection.take().is_none()
+            self.decided.swap(true, Ordering::AcqRel)
         }
     }
 
-    impl Drop for Wait {
-        fn drop(&mut self) {
-            self.timer.abort();
-        }
-    }
-
-    async fn end_in_time(state: Arc<Mutex<State>>) {
+    async fn watched(
+        connection: TcpStream,
+        mut deadline: watch::Receiver<Instant>,
+        decided: Arc<AtomicBool>,
+    ) {
         loop {
-            let until = locked(&state).until;
-            tokio::time::sleep_until(until.into()).await;
-            let mut state = locked(&state);
-            if state.until > Instant::now() {
-                continue;
+            let until = *deadline.borrow_and_update();
+            tokio::select! {
+                changed = deadline.changed() => match changed {
+                    Ok(()) => {}
+                    Err(_) => return,
+                },
+                () = tokio::time::sleep_until(until.into()) => {
+                    if !decided.swap(true, Ordering::AcqRel) {
+                        // If it fails, the connection is over already.
+                        let _ = connection.shutdown(Shutdown::Both);
+                    }
+                    return;
+                }
             }
-            // Under the lock: once the wait has ended otherwise, nothing is shut down.
-            if let Some(connection) = state.connection.take() {
-                // If it fails, the connection is over already.
-                let _ = connection.shutdown(Shutdown::Both);
-            }
-            return;
         }
-    }
-
-    fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
-        state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -1153,7 +1148,6 @@ fn byte(digits: &[u8]) -> Option<u8> {
 fn status_of(error: &Error) -> (u16, &'static str) {
     match (error.esource(), error.etype()) {
         (_, HTTPStatus(503)) => (503, "no backend is available, try again later"),
-        (_, HTTPStatus(504)) => (504, "the backend took too long"),
         (_, HTTPStatus(status)) => (*status, "the proxy refused this request"),
         (ErrorSource::Upstream, _) => (502, "the backend failed before it had answered"),
         (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed) => (0, "client gone"),
@@ -1164,7 +1158,7 @@ fn status_of(error: &Error) -> (u16, &'static str) {
 
 /// The error of a request whose time is over.
 fn too_late() -> Box<Error> {
-    Error::explain(HTTPStatus(504), "the backend took too long").into_up()
+    Error::explain(InternalError, "the time is over").into_up()
 }
 
 /// An address without its port.

@@ -5,18 +5,20 @@ use std::time::Duration;
 use futures_util::future;
 
 use super::setup::{EARLY, LONG, Limit, Limits, Setup, Waited, drawn};
-use crate::backends::recording::{Act, Gate, RecordingBackend, Reply};
-use crate::judge::diagnosis::Finding;
+use crate::backends::recording::{Act, Gate, Reply};
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 use crate::judge::stages::own::{Tried, echo};
 
 /// By how much the limits of two pools differ: whoever takes one for the other is too soon
 /// here or too late there.
-const APART: Duration = Duration::from_millis(550);
+const APART: Duration = Duration::from_millis(450);
 
 /// The pause between two bytes of an answer.
 const DRIP: Duration = Duration::from_millis(40);
+
+/// How many backends there are where a request might go to another.
+const TWO: usize = 2;
 
 /// How many requests come to a backend once it has said too late what it had to say.
 const AFTERWARDS: usize = 3;
@@ -93,67 +95,48 @@ async fn is_its_own_answer(setup: &Setup<'_>, tried: &Tried) -> Outcome {
     }
 }
 
-/// Two backends, of which neither answers: over new connections and over used ones, by the
-/// limit of a pause and by that of the whole.
+/// Two backends, of which neither answers; over new connections and over used ones.
 pub async fn post_not_repeated(scene: &Scene) -> Outcome {
-    let (read, total) = (drawn(scene, 150..200), drawn(scene, 350..450));
-    let pools = [Limits { read, total: LONG }, Limits { read, total }];
-    let setup = Setup::start(scene, &pools.map(|limits| (2, limits))).await?;
-    for pool in 0..pools.len() {
-        for _ in 0..2 {
-            setup.is_well(pool, "GET").await?;
-        }
+    let limits = Limits { read: drawn(scene, 150..200), total: LONG };
+    let setup = Setup::start(scene, &[(TWO, limits)]).await?;
+    for _ in 0..TWO {
+        setup.is_well(0, "GET").await?;
     }
     setup.pools[0].backends.iter().for_each(|backend| backend.always(Act::Hang));
-    setup.pools[1].backends.iter().for_each(drips);
-    let posts = [(0, Limit::Read), (1, Limit::Total)].into_iter().flat_map(|of| [of; 3]);
-    let sent = posts.map(|(pool, limit)| {
-        let own = setup.request(pool, "POST");
-        let setup = &setup;
-        async move { (pool, limit, setup.waited(own, setup.pools[pool].limits.of(limit)).await) }
-    });
-    for (pool, limit, waited) in future::join_all(sent).await {
-        is_sent_once(&setup, pool, limit, &waited)?;
-        setup.is_ended(pool, limit, &waited).await?;
-    }
-    Ok(())
+    are_ended(&setup, Limit::Read, &["POST"; 4]).await
 }
 
-fn is_sent_once(
-    setup: &Setup<'_>,
-    pool: usize,
-    limit: Limit,
-    waited: &Waited,
-) -> Result<(), Finding> {
-    let times = waited.tried.exchange.received.len();
-    if times < 2 {
-        return Ok(());
-    }
-    let found = setup.found("post-sent-again", pool, limit, waited);
-    Err(found.compared("sent once, then 504", format!("sent {times} times")).fail())
-}
-
-/// Never silent for long, and never done: a GET over a new connection, one over a used
-/// one, and a POST.
+/// Never silent for long, and never done, each of two backends: over new connections and over
+/// used ones.
 pub async fn slow_drip(scene: &Scene) -> Outcome {
-    let limits = Limits { read: drawn(scene, 250..350), total: drawn(scene, 450..600) };
-    let setup = Setup::start(scene, &[(1, limits)]).await?;
-    setup.is_well(0, "GET").await?;
-    drips(&setup.pools[0].backends[0]);
-    let sent = ["GET", "GET", "POST"].map(|method| {
-        let own = setup.request(0, method);
-        setup.waited(own, limits.total)
-    });
-    for waited in future::join_all(sent).await {
-        setup.is_ended(0, Limit::Total, &waited).await?;
+    let limits = Limits { read: drawn(scene, 250..300), total: drawn(scene, 400..480) };
+    let setup = Setup::start(scene, &[(TWO, limits)]).await?;
+    for _ in 0..TWO {
+        setup.is_well(0, "GET").await?;
     }
-    // It can be asked again.
+    let reply = Reply::ok("drop by drop").header("x-padding", "drop".repeat(60));
+    let drip = Act::Drip { reply, chunk: 1, every: DRIP };
+    setup.pools[0].backends.iter().for_each(|backend| backend.always(drip.clone()));
+    are_ended(&setup, Limit::Total, &["GET", "GET", "GET", "POST", "POST"]).await?;
+    // They can be asked again.
     echo(&setup.pools[0].backends);
     setup.is_well(0, "GET").await
 }
 
-/// Its answers come byte by byte, and their heads take longer than any client waits.
-fn drips(backend: &RecordingBackend) {
-    let reply = Reply::ok("drop by drop").header("x-padding", "drop".repeat(60));
-    backend.always(Act::Drip { reply, chunk: 1, every: DRIP });
+/// Requests with these methods, all at the same time.
+async fn are_ended(setup: &Setup<'_>, limit: Limit, methods: &[&str]) -> Outcome {
+    let time = setup.pools[0].limits.of(limit);
+    let sent = methods.iter().map(|method| setup.waited(setup.request(0, method), time));
+    for waited in future::join_all(sent).await {
+        let exchange = &waited.tried.exchange;
+        let times = exchange.received.len();
+        if exchange.request.method == "POST" && times > 1 {
+            let found = setup.found("post-sent-again", 0, limit, &waited);
+            return Err(found
+                .compared("sent once, then 504", format!("sent {times} times"))
+                .fail());
+        }
+        setup.is_ended(0, limit, &waited).await?;
+    }
+    Ok(())
 }

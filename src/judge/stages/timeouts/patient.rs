@@ -14,7 +14,7 @@ use crate::judge::stage::Outcome;
 use crate::judge::stages::own::{Own, Tried, echo};
 
 /// By how much a download and an upload are longer than the limit of the whole.
-const LONGER: Duration = Duration::from_millis(250);
+const LONGER: Duration = Duration::from_millis(200);
 
 /// The pieces of a download.
 const PIECES: u32 = 10;
@@ -27,7 +27,7 @@ const BEFORE: Duration = Duration::from_millis(100);
 
 /// A pool for each kind, all at the same time.
 pub async fn patient(scene: &Scene) -> Outcome {
-    let limits = Limits { read: drawn(scene, 400..480), total: drawn(scene, 520..600) };
+    let limits = Limits { read: drawn(scene, 400..440), total: drawn(scene, 450..500) };
     let setup = Setup::start(scene, &[(1, limits); 4]).await?;
     let (thinks, download, upload, next) = future::join4(
         slow_answer(&setup, 0),

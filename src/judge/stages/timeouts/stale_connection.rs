@@ -14,7 +14,7 @@ const TIMES: usize = 6;
 
 /// How long a program may take to see that a connection was closed; whoever has not seen it by
 /// then has not looked.
-const TO_BE_SEEN: Duration = Duration::from_millis(150);
+const TO_BE_SEEN: Duration = Duration::from_millis(100);
 
 /// A backend that closes behind every answer without a word; one whose patience is over while
 /// nobody asks; one that closes when the next request comes.

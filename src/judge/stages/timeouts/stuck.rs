@@ -13,7 +13,7 @@ use crate::judge::stages::own::echo;
 /// A body whose length is said before, and one in chunks.
 pub async fn stuck_body(scene: &Scene) -> Outcome {
     let framings = [Framing::ContentLength, Framing::Chunked(50)];
-    let limits = Limits { read: drawn(scene, 200..300), total: LONG };
+    let limits = Limits { read: drawn(scene, 150..220), total: LONG };
     let setup = Setup::start(scene, &framings.map(|_| (1, limits))).await?;
     for (pool, framing) in framings.into_iter().enumerate() {
         let reply = Reply::ok(scene.draw.bytes(400)).framing(framing);

@@ -38,6 +38,8 @@ pub struct Pool {
     hash_by: Option<HashBy>,
     #[serde(default)]
     pub health_check: HealthCheck,
+    #[serde(default)]
+    pub timeouts: Timeouts,
     pub backend: Vec<Backend>,
 }
 
@@ -59,6 +61,17 @@ struct HashBy {
 #[serde(deny_unknown_fields)]
 pub struct HealthCheck {
     pub interval: String,
+}
+
+/// Time limits, none where the file does not say them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// Between two pieces of an answer.
+    pub read: Option<String>,
+    /// For the head of an answer: neither server has such a limit.
+    #[serde(rename = "total")]
+    _total: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,6 +116,7 @@ impl File {
                 balance: Balance::RoundRobin,
                 hash_by: None,
                 health_check: HealthCheck::default(),
+                timeouts: Timeouts::default(),
                 backend: backends.collect(),
             }],
             route: vec![Route { prefix: None, rate_limit: Vec::new(), pool: "default".to_owned() }],

@@ -23,6 +23,9 @@ pub fn configuration(file: &File, fault: &str) -> String {
         "by-chance",
         "by-source",
         "map-based",
+        "no-limit",
+        "retries-timeouts",
+        "reuse-safe",
     ];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
     let mut text = "global\n  maxconn 2000\n  nbthread 1\n  spread-checks 0\n\
@@ -124,5 +127,23 @@ fn backend(pool: &Pool, fault: &str) -> String {
         (_, Some(key)) => format!("hdr({key})\n  hash-type consistent"),
         (_, None) => "roundrobin".to_owned(),
     };
-    format!("backend {}\n  balance {balance}\n{}", pool.name, members.collect::<String>())
+    let members = members.collect::<String>();
+    format!("backend {}\n  balance {balance}\n{}{members}", pool.name, waiting(pool, fault))
+}
+
+/// How long servers are waited for, and what becomes of their connections, where the file asks
+/// for it. Of its own HAProxy keeps a client's first request from a connection that others have
+/// used, since it would not send it again.
+fn waiting(pool: &Pool, fault: &str) -> String {
+    let Some(read) = &pool.timeouts.read else { return String::new() };
+    let limit = if fault == "no-limit" { "30s" } else { read };
+    let reuse = if fault == "reuse-safe" { "safe" } else { "always" };
+    let again = match fault {
+        "retries-timeouts" => "  retry-on conn-failure empty-response response-timeout\n",
+        _ => {
+            "  retry-on conn-failure empty-response\n  \
+             http-request disable-l7-retry unless { method GET }\n"
+        }
+    };
+    format!("  timeout server {limit}\n  http-reuse {reuse}\n{again}")
 }

@@ -22,6 +22,9 @@ pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
         "by-chance",
         "by-uri",
         "not-consistent",
+        "no-limit",
+        "next-after-timeout",
+        "no-keepalive",
     ];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
     let mut text = String::new();
@@ -92,7 +95,8 @@ fn upstream(pool: &Pool, fault: &str) -> String {
         (_, None) => String::new(),
     };
     let members = members.collect::<String>();
-    format!("upstream {} {{\n{balance}{members}keepalive 16;\n}}\n", pool.name)
+    let keepalive = if fault == "no-keepalive" { "" } else { "keepalive 16;\n" };
+    format!("upstream {} {{\n{balance}{members}{keepalive}}}\n", pool.name)
 }
 
 /// A prefix in whole segments is two locations.
@@ -102,6 +106,14 @@ fn locations(file: &File, route: &Route, fault: &str) -> String {
          proxy_set_header Host $http_host;\n",
         route.pool
     );
+    let pool = file.pool.iter().find(|pool| pool.name == route.pool);
+    let read = pool.and_then(|pool| pool.timeouts.read.as_deref()).filter(|_| fault != "no-limit");
+    if let Some(read) = read {
+        let _ = writeln!(inside, "proxy_read_timeout {read};");
+    }
+    if fault == "next-after-timeout" {
+        let _ = writeln!(inside, "proxy_next_upstream error timeout non_idempotent;");
+    }
     for name in &route.rate_limit {
         // A first request has room without a burst.
         let burst = file.rate_limit[name].burst() - 1;
