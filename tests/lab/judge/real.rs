@@ -66,11 +66,19 @@ const BAD_WEIGHT: (&str, &str) = ("zero-refused", "the file is read by the test"
 /// What both limit is a pause.
 const NO_TOTAL: (&str, &str) = ("slow-drip", "it has no limit for the head as a whole");
 
+/// And for a policy: a hash is computed where requests are served, by both.
+const BAD_POLICY: (&str, &str) = ("bad-policy", "the file is read by the test");
+const HASHES_IN_PLACE: (&str, &str) =
+    ("others-not-held-up", "it verifies passwords on the thread that serves requests");
+
 /// Mistakes that are made with both in the same way.
 const WEIGHTS: &[Mistake] = &[
     mistake("no-weights", "exact-cycle", "weights-ignored"),
     mistake("by-chance", "exact-cycle", "drawn-by-weight"),
 ];
+
+/// Nearly all checks begin with one that is right.
+const NO_TOKENS: &str = "nginx as it is given away knows nothing of tokens";
 
 const NGINX: Server = Server {
     name: "nginx",
@@ -168,6 +176,29 @@ const NGINX: Server = Server {
                 mistake("no-keepalive", "reuses-connections", "connection-for-each-request"),
             ],
         },
+        Stage {
+            id: "16-authentication",
+            cannot: &[
+                ("good-token", NO_TOKENS),
+                ("no-credentials", NO_TOKENS),
+                ("expired", NO_TOKENS),
+                ("not-yet-valid", NO_TOKENS),
+                ("wrong-signature", NO_TOKENS),
+                ("alg-none", NO_TOKENS),
+                ("other-algorithm", NO_TOKENS),
+                ("wrong-audience", NO_TOKENS),
+                ("broken-credentials", NO_TOKENS),
+                ("as-routes-say", NO_TOKENS),
+                ("secrets-unwritten", NO_TOKENS),
+                HASHES_IN_PLACE,
+                BAD_POLICY,
+            ],
+            mistakes: &[
+                mistake("credential-goes-on", "good-password", "credential-passed-on"),
+                mistake("only-its-own-field", "identity-stripped", "spoofed-identity"),
+                mistake("underscores", "identity-stripped", "spoofed-look-alike"),
+            ],
+        },
     ],
 };
 
@@ -256,6 +287,16 @@ const HAPROXY: Server = Server {
                 mistake("no-limit", "hung-backend", "no-read-limit"),
                 mistake("retries-timeouts", "post-not-repeated", "post-sent-again"),
                 mistake("reuse-safe", "reuses-connections", "connection-for-each-client"),
+            ],
+        },
+        Stage {
+            id: "16-authentication",
+            cannot: &[HASHES_IN_PLACE, BAD_POLICY],
+            mistakes: &[
+                mistake("forbidden", "no-credentials", "refused-otherwise"),
+                mistake("no-exp", "expired", "exp-unchecked"),
+                mistake("alg-of-the-token", "other-algorithm", "algorithm-of-the-token"),
+                mistake("only-its-own-field", "identity-stripped", "spoofed-identity"),
             ],
         },
     ],

@@ -11,6 +11,8 @@ pub struct File {
     pub listener: Vec<Listener>,
     #[serde(default)]
     pub rate_limit: BTreeMap<String, Limit>,
+    #[serde(default)]
+    pub auth: BTreeMap<String, Auth>,
     pub pool: Vec<Pool>,
     pub route: Vec<Route>,
 }
@@ -27,6 +29,34 @@ pub struct Limit {
     pub requests: u32,
     burst: Option<u32>,
     pub clients: Option<u32>,
+}
+
+/// Who may, by passwords or by tokens.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    #[serde(default = "user_header")]
+    pub user_header: String,
+    pub basic: Option<Basic>,
+    pub jwt: Option<Jwt>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Basic {
+    pub file: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jwt {
+    pub algorithms: Vec<String>,
+    pub secret: Option<String>,
+    pub public_key: Option<String>,
+    pub issuer: Vec<String>,
+    pub audience: Vec<String>,
+    #[serde(default = "leeway")]
+    leeway: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,6 +118,7 @@ pub struct Route {
     pub prefix: Option<String>,
     #[serde(default)]
     pub rate_limit: Vec<String>,
+    pub auth: Option<String>,
     pub pool: String,
 }
 
@@ -111,6 +142,7 @@ impl File {
         Self {
             listener: vec![Listener { address: variable("LAB_LISTEN") }],
             rate_limit: BTreeMap::new(),
+            auth: BTreeMap::new(),
             pool: vec![Pool {
                 name: "default".to_owned(),
                 balance: Balance::RoundRobin,
@@ -119,7 +151,12 @@ impl File {
                 timeouts: Timeouts::default(),
                 backend: backends.collect(),
             }],
-            route: vec![Route { prefix: None, rate_limit: Vec::new(), pool: "default".to_owned() }],
+            route: vec![Route {
+                prefix: None,
+                rate_limit: Vec::new(),
+                auth: None,
+                pool: "default".to_owned(),
+            }],
         }
     }
 }
@@ -129,6 +166,13 @@ impl Pool {
     pub fn key(&self) -> Option<&str> {
         let by_key = self.balance == Balance::ConsistentHash;
         self.hash_by.as_ref().filter(|_| by_key).map(|by| by.header.as_str())
+    }
+}
+
+impl Jwt {
+    /// By how much clocks may differ, in seconds.
+    pub fn leeway(&self) -> &str {
+        self.leeway.trim_end_matches('s')
     }
 }
 
@@ -143,4 +187,12 @@ impl Default for HealthCheck {
     fn default() -> Self {
         Self { interval: "1s".to_owned() }
     }
+}
+
+fn user_header() -> String {
+    "x-auth-user".to_owned()
+}
+
+fn leeway() -> String {
+    "30s".to_owned()
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::file::{File, Limit, Pool};
+use super::file::{Auth, File, Jwt, Limit, Pool};
 
 /// By how many limits HAProxy can count a request, as it is built.
 const COUNTERS: usize = 3;
@@ -26,6 +26,10 @@ pub fn configuration(file: &File, fault: &str) -> String {
         "no-limit",
         "retries-timeouts",
         "reuse-safe",
+        "alg-of-the-token",
+        "no-exp",
+        "only-its-own-field",
+        "forbidden",
     ];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
     let mut text = "global\n  maxconn 2000\n  nbthread 1\n  spread-checks 0\n\
@@ -85,10 +89,14 @@ pub fn configuration(file: &File, fault: &str) -> String {
         if fault != "counts-refused" {
             text += &count;
         }
+        text += &door(file, route.auth.as_ref(), &this, fault);
         let _ = writeln!(text, "  use_backend {} if {this}", route.pool);
     }
     for (name, limit) in &file.rate_limit {
         text += &table(name, limit);
+    }
+    for (name, auth) in &file.auth {
+        text += &users(name, auth);
     }
     text + &file.pool.iter().map(|pool| backend(pool, fault)).collect::<String>()
 }
@@ -146,4 +154,101 @@ fn waiting(pool: &Pool, fault: &str) -> String {
         }
     };
     format!("  timeout server {limit}\n  http-reuse {reuse}\n{again}")
+}
+
+/// The users of a policy.
+fn users(name: &str, auth: &Auth) -> String {
+    let Some(basic) = &auth.basic else { return String::new() };
+    let users = std::fs::read_to_string(&basic.file).expect("the file is there");
+    let user = |line: &str| {
+        let (user, hash) = line.split_once(':').expect("user:hash");
+        format!("  user {user} password {hash}\n")
+    };
+    format!("userlist {name}\n{}", users.lines().map(user).collect::<String>())
+}
+
+/// Who may, and how the backend is told.
+fn door(file: &File, name: Option<&String>, this: &str, fault: &str) -> String {
+    let mut rules = String::new();
+    let own = name.map(|name| (name, &file.auth[name]));
+    let own_field = own.map(|(_, own)| own.user_header.as_str());
+    let mut fields: Vec<_> = file.auth.values().map(|auth| auth.user_header.as_str()).collect();
+    fields.retain(|field| fault != "only-its-own-field" || Some(*field) == own_field);
+    for field in fields {
+        let pattern = field.replace('-', "[-_]");
+        let _ = writeln!(rules, "  http-request del-header ^{pattern}$ -m reg if {this}");
+    }
+    let Some((name, own)) = own else { return rules };
+    let two = "{ req.fhdr_cnt(authorization) gt 1 }";
+    let _ = writeln!(rules, "  http-request return status 400 if {this} {two}");
+    let user = match &own.jwt {
+        None if fault == "forbidden" => {
+            let _ = writeln!(rules, "  http-request deny if {this} !{{ http_auth({name}) }}");
+            "http_auth_user"
+        }
+        None => {
+            let _ =
+                writeln!(rules, "  http-request auth realm lab if {this} !{{ http_auth({name}) }}");
+            "http_auth_user"
+        }
+        Some(jwt) => {
+            rules += &token(jwt, this, fault);
+            "var(txn.sub)"
+        }
+    };
+    let field = &own.user_header;
+    let _ = writeln!(
+        rules,
+        "  http-request set-header {field} %[{user}] if {this}\n  \
+         http-request del-header authorization if {this}"
+    );
+    rules
+}
+
+/// What must be right of a token.
+fn token(jwt: &Jwt, this: &str, fault: &str) -> String {
+    let Jwt { algorithms, secret, public_key, issuer, audience, .. } = jwt;
+    let (algorithm, issuer, audience) = (&algorithms[0], &issuer[0], &audience[0]);
+    let key = secret.as_ref().or(public_key.as_ref()).expect("one of both");
+    let leeway = jwt.leeway();
+    let mut rules = String::new();
+    let mut set = |name: &str, what: String| {
+        let _ = writeln!(rules, "  http-request set-var(txn.{name}) {what} if {this}");
+    };
+    let claim = |claim: &str| format!("var(txn.token),jwt_payload_query('$.{claim}')");
+    let number = |claim: &str| format!("var(txn.token),jwt_payload_query('$.{claim}','int')");
+    set("token", "http_auth_bearer".to_owned());
+    set("alg", "var(txn.token),jwt_header_query('$.alg')".to_owned());
+    set("sub", claim("sub"));
+    set("iss", claim("iss"));
+    set("exp", number("exp"));
+    set("nbf", number("nbf"));
+    // A list cannot be asked for.
+    set("claims", "var(txn.token),word(2,.),ub64dec".to_owned());
+    let verified = match fault {
+        "alg-of-the-token" => format!("var(txn.token),jwt_verify(txn.alg,\"{key}\")"),
+        _ => format!("var(txn.token),jwt_verify({algorithm},\"{key}\")"),
+    };
+    let one = format!("\"aud\":(\"{audience}\"|\\[[^]]*\"{audience}\"[^]]*\\])");
+    let mut wrong = vec![
+        format!("!{{ {verified} -m int 1 }}"),
+        "!{ var(txn.sub) -m found }".to_owned(),
+        format!("!{{ var(txn.iss) -m str {issuer} }}"),
+        format!("!{{ var(txn.claims) -m reg '{one}' }}"),
+        format!("{{ var(txn.nbf) -m found }} {{ date({leeway}),sub(txn.nbf) -m int lt 0 }}"),
+    ];
+    if fault != "alg-of-the-token" {
+        wrong.insert(0, format!("!{{ var(txn.alg) -m str {algorithm} }}"));
+    }
+    if fault != "no-exp" {
+        wrong.push("!{ var(txn.exp) -m found }".to_owned());
+        wrong.push(format!("{{ date(-{leeway}),sub(txn.exp) -m int ge 0 }}"));
+    }
+    for wrong in wrong {
+        let _ = writeln!(
+            rules,
+            "  http-request return status 401 hdr WWW-Authenticate Bearer if {this} {wrong}"
+        );
+    }
+    rules
 }

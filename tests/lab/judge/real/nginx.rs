@@ -25,6 +25,9 @@ pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
         "no-limit",
         "next-after-timeout",
         "no-keepalive",
+        "only-its-own-field",
+        "underscores",
+        "credential-goes-on",
     ];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
     let mut text = String::new();
@@ -56,6 +59,10 @@ pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
         "error_page 429 @refused;\n\
          location @refused {{ add_header Retry-After 1 always; return 429; }}"
     );
+    if fault == "underscores" {
+        // Of its own it drops such fields.
+        let _ = writeln!(text, "underscores_in_headers on;");
+    }
     for route in &file.route {
         text += &locations(file, route, fault);
     }
@@ -114,6 +121,7 @@ fn locations(file: &File, route: &Route, fault: &str) -> String {
     if fault == "next-after-timeout" {
         let _ = writeln!(inside, "proxy_next_upstream error timeout non_idempotent;");
     }
+    inside += &door(file, route, fault);
     for name in &route.rate_limit {
         // A first request has room without a burst.
         let burst = file.rate_limit[name].burst() - 1;
@@ -129,4 +137,34 @@ fn locations(file: &File, route: &Route, fault: &str) -> String {
             format!("location = {prefix} {{\n{inside}}}\nlocation {prefix}/ {{\n{inside}}}\n")
         }
     }
+}
+
+/// Who may, and how the backend is told. As it is given away it knows nothing of tokens.
+fn door(file: &File, route: &Route, fault: &str) -> String {
+    let mut inside = String::new();
+    let own = route.auth.as_ref().map(|name| &file.auth[name]);
+    let own_field = own.map(|own| own.user_header.as_str());
+    let mut others: Vec<_> = file.auth.values().map(|auth| auth.user_header.as_str()).collect();
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|field| fault != "only-its-own-field" && Some(*field) != own_field);
+    for field in others {
+        let _ = writeln!(inside, "proxy_set_header {field} \"\";");
+    }
+    let Some(own) = own else { return inside };
+    match &own.basic {
+        Some(basic) => {
+            let (users, field) = (&basic.file, &own.user_header);
+            let _ = writeln!(
+                inside,
+                "auth_basic lab;\nauth_basic_user_file {users};\n\
+                 proxy_set_header {field} $remote_user;"
+            );
+            if fault != "credential-goes-on" {
+                let _ = writeln!(inside, "proxy_set_header Authorization \"\";");
+            }
+        }
+        None => inside += "add_header WWW-Authenticate Bearer always;\nreturn 401;\n",
+    }
+    inside
 }
