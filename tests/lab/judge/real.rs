@@ -295,7 +295,7 @@ const HAPROXY: Server = Server {
             mistakes: &[
                 mistake("forbidden", "no-credentials", "refused-otherwise"),
                 mistake("no-exp", "expired", "exp-unchecked"),
-                mistake("alg-of-the-token", "other-algorithm", "algorithm-of-the-token"),
+                mistake("alg-of-the-token", "alg-none", "unsigned-passes"),
                 mistake("only-its-own-field", "identity-stripped", "spoofed-identity"),
             ],
         },

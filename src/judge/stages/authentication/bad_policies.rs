@@ -33,12 +33,13 @@ pub async fn bad_policy(scene: &Scene) -> Outcome {
     let jwt = format!("[auth.{}.jwt]", doors.web.door.policy);
     let missing = folder.join(format!("{}.htpasswd", draw.word()));
     let algorithms = line(&jwt, "algorithms");
+    let no_file = instead(line(&basic, "file"), &format!("file = \"{}\"", missing.display()));
     let bad = vec![
         instead(line("[[route]]", "auth"), &format!("auth = \"{}\"", draw.word())),
         instead(algorithms, "algorithms = [\"none\"]"),
         instead(algorithms, "algorithms = []"),
         instead(line(&jwt, "secret"), &format!("secret = \"{}\"", draw.word())),
-        instead(line(&basic, "file"), &format!("file = \"{}\"", missing.display())),
+        BadFile { wrong: "file = \"…\"".to_owned(), ..no_file },
         instead(line(&jwt, "leeway"), &format!("{} = \"10s\"", draw.word())),
     ];
     each_refused(scene, at, "bad-policy-accepted", bad).await

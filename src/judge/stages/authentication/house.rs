@@ -83,9 +83,12 @@ impl<'a> House<'a> {
         self.running.request(method, format!("{prefix}/{}/{number}", self.word))
     }
 
-    /// Sends a request that no other accompanies.
+    /// Sends a request that no other accompanies. What comes of an earlier one behind its answer
+    /// is not of this one.
     pub async fn send(&self, request: Request) -> Exchange {
-        Exchange::of(self.scene, self.running.client(), request).await
+        let mut exchange = Exchange::of(self.scene, self.running.client(), request).await;
+        exchange.received.retain(|received| received.target == exchange.request.target);
+        exchange
     }
 
     /// Sends what is shown at a door.

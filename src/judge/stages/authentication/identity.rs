@@ -3,8 +3,7 @@
 use super::doors::{Door, USER_HEADER};
 use super::house::House;
 use super::shown::Bad;
-use crate::backends::recording::Received;
-use crate::judge::exchange::Exchange;
+use crate::judge::client::Request;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
@@ -19,24 +18,16 @@ pub async fn identity_stripped(scene: &Scene) -> Outcome {
     house.password_opens(&doors.staff).await?;
     let fields = [USER_HEADER, &doors.partners.door.field, &doors.mobile.door.field];
     let credential = doors.staff.user().credential();
-    for field in fields {
-        for spelt in [field.to_owned(), field.to_uppercase(), field.replace('-', "_")] {
-            let request = house.get_below(&doors.staff.door.prefix);
-            let request = request.header("Authorization", &credential).header(&*spelt, SOMEBODY);
-            let exchange = house.send(request).await;
-            let (received, _) = exchange.through(scene, &house.running).await?;
-            nobody_says(&house, &exchange, received, &spelt, "spoofed-identity")?;
-        }
+    let plain = fields.map(str::to_owned);
+    let alike = fields.map(|field| field.replace('-', "_"));
+    let [upper, both] = [fields.map(str::to_uppercase).to_vec(), [plain, alike].concat()];
+    for names in [&both, &upper] {
+        let request = house.get_below(&doors.staff.door.prefix);
+        let request = request.header("Authorization", &credential);
+        nobody_says(&house, request, names, "spoofed-identity").await?;
     }
     // Through no door, where nobody is asked.
-    for field in fields {
-        for spelt in [field.to_owned(), field.replace('-', "_")] {
-            let request = house.get_below(&doors.open).header(&*spelt, SOMEBODY);
-            let exchange = house.send(request).await;
-            let (received, _) = exchange.through(scene, &house.running).await?;
-            nobody_says(&house, &exchange, received, &spelt, "spoofed-on-open-route")?;
-        }
-    }
+    nobody_says(&house, house.get_below(&doors.open), &both, "spoofed-on-open-route").await?;
     // What is the backend's own affair is left to it.
     let own = format!("Basic {}", super::users::encoded(&scene.draw.word()));
     let exchange = house.send(house.get_below(&doors.open).header("Authorization", &own)).await;
@@ -49,21 +40,26 @@ pub async fn identity_stripped(scene: &Scene) -> Outcome {
     Ok(())
 }
 
-/// The backend has heard of nobody of this name.
-fn nobody_says(
+/// The backend hears of nobody of this name, whatever fields the client says it in.
+async fn nobody_says(
     house: &House<'_>,
-    exchange: &Exchange,
-    received: &Received,
-    spelt: &str,
+    request: Request,
+    fields: &[String],
     id: &'static str,
 ) -> Outcome {
+    let said = |request: Request, field: &String| request.header(field.as_str(), SOMEBODY);
+    let exchange = house.send(fields.iter().fold(request, said)).await;
+    let (received, _) = exchange.through(house.scene, &house.running).await?;
     let says = |(_, value): &&(String, String)| value == SOMEBODY;
-    let Some((name, value)) = received.headers.iter().find(says) else { return Ok(()) };
-    let id = if spelt.contains('_') { "spoofed-look-alike" } else { id };
-    let door = Door { field: spelt.to_owned(), ..house.doors.staff.door.clone() };
-    let found = house.found(id, &door, exchange);
+    // A name with underscores is told of only where it is the only one.
+    let told: Vec<_> = received.headers.iter().filter(says).collect();
+    let told = told.iter().min_by_key(|(name, _)| name.contains('_'));
+    let Some((name, value)) = told else { return Ok(()) };
+    let id = if name.contains('_') { "spoofed-look-alike" } else { id };
+    let door = Door { field: name.clone(), ..house.doors.staff.door.clone() };
+    let found = house.found(id, &door, &exchange);
     let actual = format!("{name}: {value}");
-    Err(found.compared(format!("no {spelt} of the client's"), &actual).with("told", actual).fail())
+    Err(found.compared(format!("no {name} of the client's"), &actual).with("told", actual).fail())
 }
 
 /// A route has the policy that it names, and no other; and one that names none has none.

@@ -86,6 +86,11 @@ pub const STAGE: Stage = Stage {
             run: |scene| passwords::wrong_password(scene).boxed(),
         },
         Check {
+            id: "others-not-held-up",
+            diagnoses: &["asked-everywhere", "hashing-holds-up-others"],
+            run: |scene| hashing::others_not_held_up(scene).boxed(),
+        },
+        Check {
             id: "expired",
             diagnoses: &[
                 "asked-everywhere",
@@ -118,7 +123,6 @@ pub const STAGE: Stage = Stage {
                 "asked-everywhere",
                 "good-token-refused",
                 "signature-unchecked",
-                "signature-in-part",
                 "refused-otherwise",
                 "challenge-missing",
                 "challenge-wrong",
@@ -204,11 +208,6 @@ pub const STAGE: Stage = Stage {
             id: "backend-untouched",
             diagnoses: &["asked-everywhere", "good-password-refused", "backend-asked-all-the-same"],
             run: |scene| untouched::backend_untouched(scene).boxed(),
-        },
-        Check {
-            id: "others-not-held-up",
-            diagnoses: &["asked-everywhere", "hashing-holds-up-others"],
-            run: |scene| hashing::others_not_held_up(scene).boxed(),
         },
         Check {
             id: "secrets-unwritten",
