@@ -10,6 +10,7 @@
 mod file;
 mod haproxy;
 mod nginx;
+mod tls;
 
 use std::fs;
 use std::ops::Range;
@@ -65,6 +66,9 @@ const BAD_WEIGHT: (&str, &str) = ("zero-refused", "the file is read by the test"
 
 /// What both limit is a pause.
 const NO_TOTAL: (&str, &str) = ("slow-drip", "it has no limit for the head as a whole");
+
+/// And for a certificate they complain of their own file, which has no such lines.
+const BAD_CERTIFICATE: (&str, &str) = ("bad-certificate", "the file is read by the test");
 
 /// Mistakes that are made with both in the same way.
 const WEIGHTS: &[Mistake] = &[
@@ -168,6 +172,18 @@ const NGINX: Server = Server {
                 mistake("no-keepalive", "reuses-connections", "connection-for-each-request"),
             ],
         },
+        Stage {
+            id: "15-tls-termination",
+            cannot: &[BAD_CERTIFICATE],
+            mistakes: &[
+                mistake("one-certificate", "certificate-by-name", "one-certificate-for-all"),
+                mistake("wide-wildcard", "certificate-by-name", "wildcard-too-wide"),
+                mistake("old-versions", "tls-versions", "old-version-spoken"),
+                mistake("no-http2", "alpn-h2", "h2-not-offered"),
+                mistake("believes-the-client", "forwarded-proto", "proto-of-the-client"),
+                mistake("moved-301", "redirects", "redirect-status"),
+            ],
+        },
     ],
 };
 
@@ -256,6 +272,17 @@ const HAPROXY: Server = Server {
                 mistake("no-limit", "hung-backend", "no-read-limit"),
                 mistake("retries-timeouts", "post-not-repeated", "post-sent-again"),
                 mistake("reuse-safe", "reuses-connections", "connection-for-each-client"),
+            ],
+        },
+        Stage {
+            id: "15-tls-termination",
+            cannot: &[BAD_CERTIFICATE],
+            mistakes: &[
+                mistake("one-certificate", "certificate-by-name", "one-certificate-for-all"),
+                mistake("strict-sni", "certificate-by-name", "no-name-refused"),
+                mistake("no-alpn", "alpn-h2", "h2-not-offered"),
+                mistake("always-https", "forwarded-proto", "proto-always-https"),
+                mistake("drops-query", "redirects", "location-query-lost"),
             ],
         },
     ],
@@ -411,7 +438,7 @@ fn becomes_a_server() {
     let path = folder.join("server.conf");
     let (text, args): (_, &[&str]) = match server.as_str() {
         "nginx" => (nginx::configuration(&file, &fault, &folder), &["-e", "stderr", "-c"]),
-        _ => (haproxy::configuration(&file, &fault), &["-db", "-f"]),
+        _ => (haproxy::configuration(&file, &fault, &folder), &["-db", "-f"]),
     };
     fs::write(&path, text).expect("the configuration is written");
     let error = Command::new(server).args(args).arg(&path).exec();
