@@ -31,8 +31,6 @@ pub async fn hung_backend(scene: &Scene) -> Outcome {
     let setup = Setup::start(scene, &limits.map(|limits| (1, limits))).await?;
     let gate = Gate::closed();
     for pool in 0..limits.len() {
-        // Leaves a connection that may be used again.
-        setup.is_well(pool, "GET").await?;
         let hold = gate.clone();
         setup.pools[pool].backends[0].set_to(move |received| {
             Act::Hold(hold.clone(), Reply::ok(format!("too late for {}", received.target)))

@@ -79,12 +79,12 @@ pub struct Waited {
 // === impl Setup ===
 
 impl<'a> Setup<'a> {
-    /// Starts it, with so many backends and these limits for each pool. The backends answer
-    /// each request with its target.
+    /// Starts it, with so many backends and these limits for each pool, and sends a request to
+    /// each. The backends answer each request with its target.
     ///
     /// # Errors
     ///
-    /// Why it does not listen.
+    /// Why it does not listen, or does not answer.
     pub async fn start(scene: &'a Scene, pools: &[(usize, Limits)]) -> Result<Self, Finding> {
         let pool = |(count, limits): &(usize, Limits)| -> Result<Pool, Finding> {
             let name = scene.draw.word();
@@ -99,7 +99,12 @@ impl<'a> Setup<'a> {
             "good-file-refused" => finding.map(|found| found.renamed("timeouts-not-known")),
             _ => finding,
         })?;
-        Ok(Self { scene, running, pools })
+        let setup = Self { scene, running, pools };
+        // A program's first request may take longer than any other.
+        for pool in 0..setup.pools.len() {
+            setup.is_well(pool, "GET").await?;
+        }
+        Ok(setup)
     }
 
     /// A target that comes to this pool.
