@@ -115,8 +115,8 @@ async fn carry_out(command: &Command, order: &Order) -> anyhow::Result<State> {
     let bar = ProgressBar::new(0);
     let template = "{msg} {wide_bar} {pos}/{len} {elapsed}";
     bar.set_style(ProgressStyle::with_template(template).context("the progress bar's template")?);
-    let tell = |step| match step {
-        Step::Building { stage, done, total } => draw(&bar, stage, done, total),
+    let tell = |step: Step<'_>| match step {
+        Step::Building { names, done, total } => draw(&bar, names, done, total),
         Step::Judging { done, total } => draw(&bar, "judging", done, total),
     };
     match command {
@@ -142,8 +142,8 @@ async fn carry_out(command: &Command, order: &Order) -> anyhow::Result<State> {
 }
 
 /// Draws nothing where stderr is no terminal.
-fn draw(bar: &ProgressBar, what: &'static str, done: usize, total: usize) {
-    bar.set_message(what);
+fn draw(bar: &ProgressBar, what: &str, done: usize, total: usize) {
+    bar.set_message(what.to_owned());
     bar.set_length(total as u64);
     bar.set_position(done as u64);
 }

@@ -76,7 +76,7 @@ struct Times {
 pub async fn bench(
     order: &Order,
     rounds: u64,
-    tell: &(dyn Fn(Step) + Sync),
+    tell: &(dyn Fn(Step<'_>) + Sync),
 ) -> anyhow::Result<BenchReport> {
     let workspace = workspace(&order.folder)?;
     let mut first_build = !workspace.root().join(BUILT).exists();

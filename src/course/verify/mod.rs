@@ -36,6 +36,7 @@ pub use soak::{SoakReport, soak};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Context;
 
@@ -65,11 +66,11 @@ pub struct Order {
 
 /// What is being done.
 #[derive(Clone, Copy, Debug)]
-pub enum Step {
-    /// A stage is built.
+pub enum Step<'a> {
+    /// The stages are built.
     Building {
-        /// The stage's id.
-        stage: &'static str,
+        /// What is compiled at this moment.
+        names: &'a str,
         /// Steps done, by cargo's count.
         done: usize,
         /// Steps in all.
@@ -95,11 +96,13 @@ pub fn checkout(from: &Path) -> Option<&Path> {
 ///
 /// Where the proof can't be tried: the folder can't be written, a mistake's edit
 /// does not fit. What is wrong with the content is in the report.
-pub async fn verify(order: &Order, tell: &(dyn Fn(Step) + Sync)) -> anyhow::Result<Report> {
+pub async fn verify(order: &Order, tell: &(dyn Fn(Step<'_>) + Sync)) -> anyhow::Result<Report> {
     let guide = content::guide();
     let content = order.stages.iter().flat_map(|stage| content::problems(stage, &guide));
     let content = content.chain(content::common_problems()).collect();
+    let begun = Instant::now();
     let prepared = prepare(order, tell).await?;
+    let build_ms = u64::try_from(begun.elapsed().as_millis())?;
     let plans: Vec<_> = prepared.iter().map(|prepared| prepared.runs(order)).collect();
     let trials = prepared.iter().zip(&plans).flat_map(|(prepared, runs)| prepared.trials(runs));
     let verdicts = judge_all(trials.collect(), order, tell).await?;
@@ -109,7 +112,7 @@ pub async fn verify(order: &Order, tell: &(dyn Fn(Step) + Sync)) -> anyhow::Resu
         let verdicts: Vec<_> = verdicts.by_ref().take(runs.len()).collect();
         stages.push(prepared.report(&runs, &verdicts));
     }
-    Ok(Report { seed: order.seed, seeds: order.seeds, content, stages })
+    Ok(Report { seed: order.seed, seeds: order.seeds, content, build_ms, stages })
 }
 
 /// A stage with its programs, built.
@@ -117,14 +120,7 @@ struct Prepared {
     stage: &'static Stage,
     lesson: &'static Lesson,
     variants: Vec<Variant>,
-    built: Result<Programs, String>,
-}
-
-/// The program of each variant.
-struct Programs {
-    programs: Vec<PathBuf>,
-    warnings: Vec<String>,
-    build_ms: u64,
+    built: Built,
 }
 
 /// One run of a variant.
@@ -135,7 +131,7 @@ struct Run {
     again: bool,
 }
 
-async fn prepare(order: &Order, tell: &(dyn Fn(Step) + Sync)) -> anyhow::Result<Vec<Prepared>> {
+async fn prepare(order: &Order, tell: &(dyn Fn(Step<'_>) + Sync)) -> anyhow::Result<Vec<Prepared>> {
     let mut stages = Vec::new();
     for stage in &order.stages {
         let lesson = lesson::all().iter().find(|lesson| lesson.id() == stage.id);
@@ -144,38 +140,12 @@ async fn prepare(order: &Order, tell: &(dyn Fn(Step) + Sync)) -> anyhow::Result<
     }
     let sources: Vec<_> = stages.iter().map(|(stage, _, all)| (stage.id, &all[..])).collect();
     let project = Project::write(&order.folder, &sources)?;
-    let mut prepared = Vec::new();
-    for (stage, lesson, variants) in stages {
-        let built = match project.build(stage.id, &variants, tell).await? {
-            Built::Program { programs, warnings, took } => {
-                let build_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-                Ok(Programs { programs, warnings, build_ms })
-            }
-            Built::Failed(why) => Err(why),
-        };
-        prepared.push(Prepared { stage, lesson, variants, built });
-    }
-    Ok(prepared)
-}
-
-// === impl Programs ===
-
-impl Programs {
-    fn trial(
-        &self,
-        stage: &'static Stage,
-        variants: &[Variant],
-        number: usize,
-        seed: u64,
-    ) -> Trial {
-        let variant = &variants[number];
-        let lane = match (variant.is_busy(), variant.is_waited_for()) {
-            (true, _) => Lane::Busy,
-            (false, true) => Lane::Idle,
-            (false, false) => Lane::Working,
-        };
-        Trial { stage, program: self.programs[number].clone(), seed, lane }
-    }
+    let built = project.build(&sources, tell).await?;
+    let prepared = stages
+        .into_iter()
+        .zip(built)
+        .map(|((stage, lesson, variants), built)| Prepared { stage, lesson, variants, built });
+    Ok(prepared.collect())
 }
 
 // === impl Prepared ===
@@ -183,7 +153,7 @@ impl Programs {
 impl Prepared {
     /// Every run that proves something.
     fn runs(&self, order: &Order) -> Vec<Run> {
-        if self.built.is_err() {
+        if self.built.programs.is_err() {
             return Vec::new();
         }
         let mut runs = Vec::new();
@@ -208,17 +178,26 @@ impl Prepared {
     }
 
     fn trials(&self, runs: &[Run]) -> Vec<Trial> {
-        let Ok(built) = &self.built else { return Vec::new() };
-        let trial = |run: &Run| built.trial(self.stage, &self.variants, run.variant, run.seed);
-        runs.iter().map(trial).collect()
+        let Ok(programs) = &self.built.programs else { return Vec::new() };
+        runs.iter().map(|run| self.trial(programs, run.variant, run.seed)).collect()
+    }
+
+    /// A variant, by its number, to be judged with a seed.
+    fn trial(&self, programs: &[PathBuf], number: usize, seed: u64) -> Trial {
+        let variant = &self.variants[number];
+        let lane = match (variant.is_busy(), variant.is_waited_for()) {
+            (true, _) => Lane::Busy,
+            (false, true) => Lane::Idle,
+            (false, false) => Lane::Working,
+        };
+        Trial { stage: self.stage, program: programs[number].clone(), seed, lane }
     }
 
     /// What the verdicts of these runs come to.
     fn report(self, runs: &[Run], verdicts: &[Verdict]) -> StageReport {
-        let built = match self.built {
-            Ok(built) => built,
-            Err(why) => return StageReport::unbuilt(self.stage, why),
-        };
+        if let Err(why) = self.built.programs {
+            return StageReport::unbuilt(self.stage, why);
+        }
         let texts: BTreeSet<_> =
             verdicts.iter().flat_map(|verdict| told::problems(self.lesson, verdict)).collect();
         let checks = verdicts.iter().flat_map(|verdict| &verdict.checks);
@@ -243,8 +222,7 @@ impl Prepared {
         }
         StageReport {
             stage: self.stage.id,
-            build_ms: Some(built.build_ms),
-            problems: built.warnings.into_iter().chain(texts).collect(),
+            problems: self.built.warnings.into_iter().chain(texts).collect(),
             variants,
             twice,
             twice_and_different,

@@ -7,13 +7,12 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
 use super::Step;
 use super::variant::Variant;
-use crate::course::build::{Build, Event, Level, Request};
+use crate::course::build::{Build, Diagnostic, Event, Failure, Level, Request};
 use crate::course::workspace::template;
 use crate::language::Language;
 
@@ -28,18 +27,12 @@ pub struct Project {
 
 /// A stage's program, built or not.
 #[derive(Debug)]
-pub enum Built {
-    /// It is there.
-    Program {
-        /// The program of each variant, in their order.
-        programs: Vec<PathBuf>,
-        /// What the compiler complains of, as it shows it.
-        warnings: Vec<String>,
-        /// How long the build took.
-        took: Duration,
-    },
-    /// It is not; what cargo and the compiler said.
-    Failed(String),
+pub struct Built {
+    /// What the compiler complains of, as it shows it.
+    pub warnings: Vec<String>,
+    /// The program of each variant, in their order, or what cargo and the
+    /// compiler said where there is none.
+    pub programs: Result<Vec<PathBuf>, String>,
 }
 
 /// Marks a folder as one that may be written over, and makes it if need be;
@@ -102,42 +95,50 @@ impl Project {
         write().with_context(|| format!("{} cannot be written", file.display()))
     }
 
-    /// Builds a stage's program.
+    /// Builds the stages' programs, by one cargo; what came of each, in their order.
     ///
     /// # Errors
     ///
-    /// Where the programs' names can't be made; what cargo says is no error but
-    /// [`Built::Failed`].
+    /// Where the programs' names can't be made; what cargo says is no error.
     pub async fn build(
         &self,
-        stage: &'static str,
-        variants: &[Variant],
-        tell: &(dyn Fn(Step) + Sync),
-    ) -> anyhow::Result<Built> {
-        let begun = Instant::now();
-        let mut build =
-            Build::start(Request { workspace: &self.root, stages: &[stage], color: false });
-        let (mut warnings, mut errors) = (Vec::new(), String::new());
+        stages: &[(&'static str, &[Variant])],
+        tell: &(dyn Fn(Step<'_>) + Sync),
+    ) -> anyhow::Result<Vec<Built>> {
+        let ids: Vec<_> = stages.iter().map(|(stage, _)| *stage).collect();
+        let mut build = Build::start(Request { workspace: &self.root, stages: &ids, color: false });
+        let mut said = Vec::new();
+        let mut built: Vec<Result<PathBuf, Failure>> = Vec::new();
         while let Some(event) = build.next().await {
             match event {
-                Event::Compiling { done, total, .. } => tell(Step::Building { stage, done, total }),
-                Event::Diagnostic(found) if found.level == Level::Warning => {
-                    warnings.push(found.rendered);
+                Event::Compiling { names, done, total } => {
+                    tell(Step::Building { names: &names, done, total });
                 }
-                Event::Diagnostic(found) => errors.push_str(&found.rendered),
-                Event::Built { program, .. } => {
-                    let programs = self.name(stage, &program, variants)?;
-                    let took = begun.elapsed();
-                    return Ok(Built::Program { programs, warnings, took });
-                }
-                Event::Failed(failure) => {
-                    let why = failure.explain(Language::En);
-                    return Ok(Built::Failed(format!("{why}\n{errors}{}", failure.detail)));
-                }
+                Event::Diagnostic(found) => said.push(found),
+                Event::Built { program, .. } => built.push(Ok(program)),
+                Event::Failed(failure) => built.push(Err(failure)),
                 Event::Downloading | Event::Waiting => {}
             }
         }
-        Ok(Built::Failed("the build ended without a word".to_owned()))
+        ensure!(built.len() == stages.len(), "the build ended without a word");
+        let mut all = Vec::new();
+        for ((stage, variants), built) in stages.iter().zip(built) {
+            let said = |level| {
+                let of_it =
+                    move |found: &&Diagnostic| found.level == level && found.target == *stage;
+                said.iter().filter(of_it).map(|found| found.rendered.clone())
+            };
+            let programs = match built {
+                Ok(program) => Ok(self.name(stage, &program, variants)?),
+                Err(failure) => {
+                    let (why, errors) =
+                        (failure.explain(Language::En), said(Level::Error).collect::<String>());
+                    Err(format!("{why}\n{errors}{}", failure.detail))
+                }
+            };
+            all.push(Built { warnings: said(Level::Warning).collect(), programs });
+        }
+        Ok(all)
     }
 
     /// Gives the program the name of each variant.

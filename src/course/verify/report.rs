@@ -18,6 +18,8 @@ pub struct Report {
     pub seeds: u64,
     /// What is wrong with the content, seen without building anything.
     pub content: Vec<String>,
+    /// How long the build of all took, in milliseconds.
+    pub build_ms: u64,
     /// The stages, in the course's order.
     pub stages: Vec<StageReport>,
 }
@@ -27,8 +29,6 @@ pub struct Report {
 pub struct StageReport {
     /// The stage's id.
     pub stage: &'static str,
-    /// How long the build took, in milliseconds; none where it failed.
-    pub build_ms: Option<u64>,
     /// What is wrong beyond a single variant: the build, warnings, texts.
     pub problems: Vec<String>,
     /// The variants, in their order.
@@ -139,7 +139,9 @@ impl Display for Report {
         let differ: usize = self.stages.iter().map(|stage| stage.twice_and_different.len()).sum();
         writeln!(f, "one seed judged twice: {} the same", Of(twice - differ, twice))?;
         let last = self.seed + self.seeds.saturating_sub(1);
-        writeln!(f, "seeds: {} to {last}; other problems: {}", self.seed, self.problems().len())
+        let (seconds, problems) = (self.build_ms as f64 / 1000.0, self.problems().len());
+        writeln!(f, "seeds: {} to {last}; built in {seconds:.1} s", self.seed)?;
+        writeln!(f, "other problems: {problems}")
     }
 }
 
@@ -150,7 +152,6 @@ impl StageReport {
     pub(super) fn unbuilt(stage: &Stage, why: String) -> Self {
         Self {
             stage: stage.id,
-            build_ms: None,
             problems: vec![why],
             variants: Vec::new(),
             twice: 0,
@@ -176,10 +177,7 @@ impl Display for StageReport {
         let (two, wanted) = heading(widest(|row| row.wanted.len()), "WANTED");
         let what = |row: &Row| row.found.iter().map(|found| found.line().len()).max().unwrap_or(0);
         let (three, found) = heading(widest(what), "FOUND");
-        match self.build_ms {
-            Some(ms) => writeln!(f, "{}, built in {:.1} s", self.stage, ms as f64 / 1000.0)?,
-            None => writeln!(f, "{}, not built", self.stage)?,
-        }
+        writeln!(f, "{}", self.stage)?;
         if !self.variants.is_empty() {
             writeln!(
                 f,

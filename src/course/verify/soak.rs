@@ -11,7 +11,7 @@ use super::figures::Figures;
 use super::report::evidence;
 use super::trials::judge_one;
 use super::variant::Kind;
-use super::{Order, Prepared, Step, prepare};
+use super::{Order, Step, prepare};
 use crate::judge::{State, Verdict};
 
 /// What came of it.
@@ -53,21 +53,22 @@ pub async fn soak(
     order: &Order,
     runs: u64,
     busy: usize,
-    tell: &(dyn Fn(Step) + Sync),
+    tell: &(dyn Fn(Step<'_>) + Sync),
 ) -> anyhow::Result<SoakReport> {
     let prepared = prepare(order, tell).await?;
     let load = Load::start(busy);
     let mut stages = Vec::new();
     let (mut done, total) = (0, prepared.len() * usize::try_from(runs)?);
-    for Prepared { stage, variants, built, .. } in &prepared {
-        let solution = variants.iter().position(|variant| variant.kind == Kind::Solution);
-        let (Some(solution), Ok(built)) = (solution, built) else {
-            let why = built.as_ref().err().map_or("there is no solution", String::as_str);
-            anyhow::bail!("{}: {why}", stage.id);
+    for one in &prepared {
+        let stage = one.stage;
+        let solution = one.variants.iter().position(|variant| variant.kind == Kind::Solution);
+        let (Some(solution), Ok(programs)) = (solution, &one.built.programs) else {
+            let why = one.built.programs.as_ref().err();
+            anyhow::bail!("{}: {}", stage.id, why.map_or("there is no solution", String::as_str));
         };
         let mut verdicts = Vec::new();
         for seed in order.seed..order.seed + runs {
-            verdicts.push(judge_one(built.trial(stage, variants, solution, seed), order).await?);
+            verdicts.push(judge_one(one.trial(programs, solution, seed), order).await?);
             done += 1;
             tell(Step::Judging { done, total });
         }

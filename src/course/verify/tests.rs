@@ -95,13 +95,18 @@ fn report(kind: Kind, wanted: Wanted, verdicts: &[Verdict]) -> Report {
     let variant = Variant { kind, name: "x".to_owned(), text: String::new(), wanted };
     let row = Row::new(stage(), &variant, &verdicts.iter().collect::<Vec<_>>());
     let stage = StageReport {
-        build_ms: Some(1_200),
         variants: vec![row],
         twice: 2,
         ..StageReport::unbuilt(stage(), String::new())
     };
     let stage = StageReport { problems: Vec::new(), ..stage };
-    Report { seed: 1, seeds: verdicts.len() as u64, content: Vec::new(), stages: vec![stage] }
+    Report {
+        seed: 1,
+        seeds: verdicts.len() as u64,
+        content: Vec::new(),
+        build_ms: 1_200,
+        stages: vec![stage],
+    }
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Lane {
 pub async fn judge_all(
     trials: Vec<Trial>,
     order: &Order,
-    tell: &(dyn Fn(Step) + Sync),
+    tell: &(dyn Fn(Step<'_>) + Sync),
 ) -> anyhow::Result<Vec<Verdict>> {
     let total = trials.len();
     let done = std::sync::atomic::AtomicUsize::new(0);

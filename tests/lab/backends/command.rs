@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pingora_lab::backends::Site;
+use pingora_lab::judge::ports;
 use unicode_width::UnicodeWidthStr;
 
 use super::exchange::{self, Request};
@@ -109,37 +110,27 @@ fn an_address_of_another_machine_is_said_to_be_one() {
 
 #[test]
 fn a_reader_that_has_gone_is_no_trouble() {
-    // What it prints cannot be read here, so the ports are chosen here; another
-    // process may take one in between, and then others are chosen.
-    loop {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let free = [(); 3].map(|()| TcpListener::bind(any).unwrap());
-        let addresses = free.each_ref().map(|listener| listener.local_addr().unwrap());
-        drop(free);
-        let ports = addresses.map(|address| address.port().to_string()).join(",");
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pingora-lab"))
-            .args(["backends", "--ports", &ports])
-            .stdout(writer)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // Ends when the backend listens, or when the program has ended.
-        let begun = Instant::now();
-        while TcpStream::connect(addresses[2]).is_err() && child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(30), "it neither listens nor ends");
-            std::thread::yield_now();
-        }
-        if child.try_wait().unwrap().and_then(|status| status.code()) == Some(1) {
-            continue;
-        }
-        let answer = exchange::fetch(addresses[1], &Request::get("/"));
-        let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-        assert!(interrupt.unwrap().success());
-        let output = child.wait_with_output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((answer.status, output.status.code(), &*stderr), (200, Some(0), ""));
-        return;
+    // What it prints cannot be read here, so the ports are chosen here.
+    let addresses = [(); 3].map(|()| ports::free().unwrap());
+    let ports = addresses.map(|address| address.port().to_string()).join(",");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pingora-lab"))
+        .args(["backends", "--ports", &ports])
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Ends when the backend listens, or when the program has ended.
+    let begun = Instant::now();
+    while TcpStream::connect(addresses[2]).is_err() && child.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it neither listens nor ends");
+        std::thread::yield_now();
     }
+    let answer = exchange::fetch(addresses[1], &Request::get("/"));
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((answer.status, output.status.code(), &*stderr), (200, Some(0), ""));
 }

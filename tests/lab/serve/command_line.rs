@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 
+use pingora_lab::judge::ports;
+
 use crate::support::{Balancer, Program, Upstream};
 
 /// Runs `serve` to its end: exit code and the one line on stderr.
@@ -151,7 +153,8 @@ fn both_wildcards_share_a_port_and_one_of_them_takes_all() {
     }
     let upstream = Upstream::named("a");
     let backends = upstream.address.to_string();
-    let port = Upstream::dead().port();
+    // Both ask for the same port, so it is chosen here: one that nobody is given by chance.
+    let port = ports::free().unwrap().port();
     let (v4, v6) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
     for listeners in [&[v4.as_str(), v6.as_str()][..], &[v6.as_str()]] {
         let mut args = vec!["serve", "--backends", &backends];

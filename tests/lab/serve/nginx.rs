@@ -1,9 +1,11 @@
 //! A real server behind the load balancer.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use pingora_lab::judge::ports;
 
 use crate::support::{Balancer, get, say};
 
@@ -18,21 +20,16 @@ impl Nginx {
     /// `None` where nginx is not installed.
     fn start(name: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        // nginx cannot say which port it took, so a free one is chosen here; if
-        // another process is quicker, nginx says so and ends, and the next is tried.
-        for _ in 0..5 {
-            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let mut child = run(folder.path(), address, name)?;
-            let deadline = Instant::now() + Duration::from_secs(30);
-            while child.try_wait().unwrap().is_none() {
-                if TcpStream::connect(address).is_ok() {
-                    return Some(Self { child, address, _folder: folder });
-                }
-                assert!(Instant::now() < deadline, "nginx does not listen");
-                std::thread::yield_now();
-            }
+        // nginx cannot say which port it took, so a free one is chosen here.
+        let address = ports::free().unwrap();
+        let mut child = run(folder.path(), address, name)?;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(address).is_err() {
+            assert_eq!(child.try_wait().unwrap(), None, "nginx does not start");
+            assert!(Instant::now() < deadline, "nginx does not listen");
+            std::thread::yield_now();
         }
-        panic!("nginx does not start");
+        Some(Self { child, address, _folder: folder })
     }
 }
 

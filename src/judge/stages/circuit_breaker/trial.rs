@@ -122,7 +122,7 @@ pub async fn opens_again(scene: &Scene) -> Outcome {
 
 /// Open for a short time.
 async fn open(scene: &Scene) -> Result<Setup<'_>, Finding> {
-    let open_for = Duration::from_millis(scene.draw.number(400..600));
+    let open_for = Duration::from_millis(scene.draw.number(320..480));
     let setup = Setup::start(scene, open_for).await?;
     setup.open(0).await?;
     Ok(setup)
