@@ -64,8 +64,8 @@ const BAD_LIMIT: (&str, &str) = ("bad-limit", "the file is read by the test");
 /// And for a weight of 0 both have a meaning of their own, or words about their own file.
 const BAD_WEIGHT: (&str, &str) = ("zero-refused", "the file is read by the test");
 
-/// What both limit is a pause.
-const NO_TOTAL: (&str, &str) = ("slow-drip", "it has no limit for the head as a whole");
+/// Both have one limit, which bytes of a head that is not complete do not begin anew.
+const ONE_LIMIT: (&str, &str) = ("slow-drip", "the limit of a pause is that of a whole head");
 
 /// And for a certificate they complain of their own file, which has no such lines.
 const BAD_CERTIFICATE: (&str, &str) = ("bad-certificate", "the file is read by the test");
@@ -165,7 +165,7 @@ const NGINX: Server = Server {
         },
         Stage {
             id: "14-timeouts-and-pooling",
-            cannot: &[NO_TOTAL],
+            cannot: &[ONE_LIMIT],
             mistakes: &[
                 mistake("no-limit", "hung-backend", "no-read-limit"),
                 mistake("next-after-timeout", "post-not-repeated", "post-sent-again"),
@@ -267,10 +267,10 @@ const HAPROXY: Server = Server {
         },
         Stage {
             id: "14-timeouts-and-pooling",
-            cannot: &[NO_TOTAL],
+            cannot: &[ONE_LIMIT],
             mistakes: &[
                 mistake("no-limit", "hung-backend", "no-read-limit"),
-                mistake("retries-timeouts", "post-not-repeated", "post-sent-again"),
+                mistake("retries-timeouts", "hung-backend", "sent-again-after-timeout"),
                 mistake("reuse-safe", "reuses-connections", "connection-for-each-client"),
             ],
         },

@@ -125,16 +125,19 @@ pub async fn slow_drip(scene: &Scene) -> Outcome {
 async fn are_ended(setup: &Setup<'_>, limit: Limit, methods: &[&str]) -> Outcome {
     let time = setup.pools[0].limits.of(limit);
     let sent = methods.iter().map(|method| setup.waited(setup.request(0, method), time));
-    for waited in future::join_all(sent).await {
+    let all = future::join_all(sent).await;
+    for waited in &all {
         let exchange = &waited.tried.exchange;
         let times = exchange.received.len();
         if exchange.request.method == "POST" && times > 1 {
-            let found = setup.found("post-sent-again", 0, limit, &waited);
+            let found = setup.found("post-sent-again", 0, limit, waited);
             return Err(found
                 .compared("sent once, then 504", format!("sent {times} times"))
                 .fail());
         }
-        setup.is_ended(0, limit, &waited).await?;
+    }
+    for waited in &all {
+        setup.is_ended(0, limit, waited).await?;
     }
     Ok(())
 }

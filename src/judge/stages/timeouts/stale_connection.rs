@@ -45,7 +45,7 @@ async fn closed_behind_the_answer(setup: &Setup<'_>, pool: usize) -> Outcome {
 async fn closed_while_idle(setup: &Setup<'_>, pool: usize) -> Outcome {
     let backend = &setup.pools[pool].backends[0];
     echo(&setup.pools[pool].backends);
-    for method in ["POST", "GET"] {
+    for method in ["GET", "POST"] {
         setup.is_well(pool, "GET").await?;
         let before = Instant::now();
         backend.close_connections();

@@ -86,7 +86,7 @@ pub struct HealthCheck {
 pub struct Timeouts {
     /// Between two pieces of an answer.
     pub read: Option<String>,
-    /// For the head of an answer: neither server has such a limit.
+    /// For the head of an answer: neither server has a limit of its own for that.
     #[serde(rename = "total")]
     _total: Option<String>,
 }
