@@ -47,6 +47,8 @@ pub struct Setup<'a> {
     pub running: Running<'a>,
     /// In the order in which they were asked for.
     pub pools: Vec<Pool>,
+    /// When the last of them was sent its first request.
+    pub last_asked: Instant,
 }
 
 /// A pool and the paths that come to it.
@@ -99,9 +101,10 @@ impl<'a> Setup<'a> {
             "good-file-refused" => finding.map(|found| found.renamed("timeouts-not-known")),
             _ => finding,
         })?;
-        let setup = Self { scene, running, pools };
+        let mut setup = Self { scene, running, pools, last_asked: Instant::now() };
         // A program's first request may take longer than any other.
         for pool in 0..setup.pools.len() {
+            setup.last_asked = Instant::now();
             setup.is_well(pool, "GET").await?;
         }
         Ok(setup)
