@@ -40,7 +40,7 @@ pub struct Issued {
 impl Certificates {
     /// Makes a certificate for each of these lists of names, with new keys. The files are in
     /// this folder, which must be there: `NAME.pem` and `NAME.key` for the first name of each,
-    /// with `_` in place of `*`, and `authority.pem`.
+    /// with `_` in place of `*`.
     ///
     /// # Errors
     ///
@@ -48,7 +48,6 @@ impl Certificates {
     pub fn issue(folder: &Path, wanted: &[Vec<String>]) -> io::Result<Self> {
         let root = authority("pingora-lab", None).map_err(io::Error::other)?;
         let signer = authority("pingora-lab signs", Some(&root)).map_err(io::Error::other)?;
-        std::fs::write(folder.join("authority.pem"), root.pem())?;
         let mut issued = Vec::new();
         for names in wanted {
             let key = KeyPair::generate().map_err(io::Error::other)?;

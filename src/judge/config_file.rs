@@ -221,6 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn certificates_are_those_of_the_listener_before() {
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let pair = (Path::new("/a.pem"), Path::new("/a.key"));
+        let file = ConfigFile::new()
+            .redirecting_listener(address(1), 443)
+            .listener(address(2))
+            .certificates([pair, pair]);
+        let table: toml::Table = file.text().parse().unwrap();
+        assert_eq!(table["listener"][0]["redirect_to_https"].as_integer(), Some(443));
+        let certificates = table["listener"][1]["tls"]["certificates"].as_array().unwrap();
+        assert_eq!(certificates.len(), 2);
+        assert_eq!(certificates[1]["key"].as_str(), Some("/a.key"));
+        assert_eq!(file.at(file.line_of(CERTIFICATE, 1, "").unwrap() + 2), "key = \"/a.key\"");
+    }
+
+    #[test]
     fn lines_are_found_and_changed() {
         let file = file();
         let second = file.line_of("[[pool.backend]]", 1, "address").unwrap();

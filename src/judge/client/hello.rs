@@ -18,14 +18,14 @@ pub struct Hello {
 // === impl Hello ===
 
 impl Hello {
-    /// Asks for this name, with TLS 1.2 or 1.3, and speaks HTTP/1.1.
+    /// Asks for this name, with TLS 1.2 or 1.3, and offers nothing: so HTTP/1.1 is spoken.
     pub fn to(name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..Self::to_nobody() }
     }
 
     /// The same without saying a name.
     pub fn to_nobody() -> Self {
-        Self { name: None, versions: vec![&TLS12, &TLS13], protocols: vec!["http/1.1"] }
+        Self { name: None, versions: vec![&TLS12, &TLS13], protocols: Vec::new() }
     }
 
     /// The same with this version alone.

@@ -76,7 +76,10 @@ impl Client {
 }
 
 fn config(hello: &Hello) -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut provider = rustls::crypto::ring::default_provider();
+    // By itself the client would offer the suites of all versions.
+    provider.cipher_suites.retain(|suite| hello.versions.contains(&suite.version()));
+    let provider = Arc::new(provider);
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&hello.versions)?
         .dangerous()
@@ -142,3 +145,7 @@ impl ServerCertVerifier for Anyone {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+#[path = "secure_tests.rs"]
+mod tests;

@@ -10,6 +10,7 @@
 mod file;
 mod haproxy;
 mod nginx;
+mod tls;
 
 use std::fs;
 use std::ops::Range;
@@ -63,8 +64,11 @@ const BAD_LIMIT: (&str, &str) = ("bad-limit", "the file is read by the test");
 /// And for a weight of 0 both have a meaning of their own, or words about their own file.
 const BAD_WEIGHT: (&str, &str) = ("zero-refused", "the file is read by the test");
 
-/// What both limit is a pause.
-const NO_TOTAL: (&str, &str) = ("slow-drip", "it has no limit for the head as a whole");
+/// Both have one limit, which bytes of a head that is not complete do not begin anew.
+const ONE_LIMIT: (&str, &str) = ("slow-drip", "the limit of a pause is that of a whole head");
+
+/// And for a certificate they complain of their own file, which has no such lines.
+const BAD_CERTIFICATE: (&str, &str) = ("bad-certificate", "the file is read by the test");
 
 /// And for a policy: a hash is computed where requests are served, by both.
 const BAD_POLICY: (&str, &str) = ("bad-policy", "the file is read by the test");
@@ -169,11 +173,23 @@ const NGINX: Server = Server {
         },
         Stage {
             id: "14-timeouts-and-pooling",
-            cannot: &[NO_TOTAL],
+            cannot: &[ONE_LIMIT],
             mistakes: &[
                 mistake("no-limit", "hung-backend", "no-read-limit"),
                 mistake("next-after-timeout", "post-not-repeated", "post-sent-again"),
                 mistake("no-keepalive", "reuses-connections", "connection-for-each-request"),
+            ],
+        },
+        Stage {
+            id: "15-tls-termination",
+            cannot: &[BAD_CERTIFICATE],
+            mistakes: &[
+                mistake("one-certificate", "certificate-by-name", "one-certificate-for-all"),
+                mistake("wide-wildcard", "certificate-by-name", "wildcard-too-wide"),
+                mistake("old-versions", "tls-versions", "old-version-spoken"),
+                mistake("no-http2", "alpn-h2", "h2-not-offered"),
+                mistake("believes-the-client", "forwarded-proto", "proto-of-the-client"),
+                mistake("moved-301", "redirects", "redirect-status"),
             ],
         },
         Stage {
@@ -282,11 +298,22 @@ const HAPROXY: Server = Server {
         },
         Stage {
             id: "14-timeouts-and-pooling",
-            cannot: &[NO_TOTAL],
+            cannot: &[ONE_LIMIT],
             mistakes: &[
                 mistake("no-limit", "hung-backend", "no-read-limit"),
-                mistake("retries-timeouts", "post-not-repeated", "post-sent-again"),
+                mistake("retries-timeouts", "hung-backend", "sent-again-after-timeout"),
                 mistake("reuse-safe", "reuses-connections", "connection-for-each-client"),
+            ],
+        },
+        Stage {
+            id: "15-tls-termination",
+            cannot: &[BAD_CERTIFICATE],
+            mistakes: &[
+                mistake("one-certificate", "certificate-by-name", "one-certificate-for-all"),
+                mistake("strict-sni", "certificate-by-name", "no-name-refused"),
+                mistake("no-alpn", "alpn-h2", "h2-not-offered"),
+                mistake("always-https", "forwarded-proto", "proto-always-https"),
+                mistake("drops-query", "redirects", "location-query-lost"),
             ],
         },
         Stage {
@@ -452,7 +479,7 @@ fn becomes_a_server() {
     let path = folder.join("server.conf");
     let (text, args): (_, &[&str]) = match server.as_str() {
         "nginx" => (nginx::configuration(&file, &fault, &folder), &["-e", "stderr", "-c"]),
-        _ => (haproxy::configuration(&file, &fault), &["-db", "-f"]),
+        _ => (haproxy::configuration(&file, &fault, &folder), &["-db", "-f"]),
     };
     fs::write(&path, text).expect("the configuration is written");
     let error = Command::new(server).args(args).arg(&path).exec();

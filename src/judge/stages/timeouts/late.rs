@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future;
 
-use super::setup::{EARLY, LONG, Limit, Limits, Setup, Waited, drawn};
+use super::setup::{LONG, Limit, Limits, Setup, Waited, drawn, milliseconds};
 use crate::backends::recording::{Act, Gate, Reply};
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
@@ -31,8 +31,6 @@ pub async fn hung_backend(scene: &Scene) -> Outcome {
     let setup = Setup::start(scene, &limits.map(|limits| (1, limits))).await?;
     let gate = Gate::closed();
     for pool in 0..limits.len() {
-        // Leaves a connection that may be used again.
-        setup.is_well(pool, "GET").await?;
         let hold = gate.clone();
         setup.pools[pool].backends[0].set_to(move |received| {
             Act::Hold(hold.clone(), Reply::ok(format!("too late for {}", received.target)))
@@ -46,9 +44,7 @@ pub async fn hung_backend(scene: &Scene) -> Outcome {
         [(0, "GET"), (0, "GET"), (0, "POST"), (1, "GET"), (1, "POST")]
             .map(|(pool, method)| ended(pool, method)),
     );
-    for (pool, waited) in all.await {
-        is_ended_by_its_own(&setup, pool, &waited).await?;
-    }
+    each_by_its_own(&setup, &all.await).await?;
     gate.open();
     for pool in 0..limits.len() {
         echo(&setup.pools[pool].backends);
@@ -61,21 +57,27 @@ pub async fn hung_backend(scene: &Scene) -> Outcome {
     Ok(())
 }
 
-/// Ended by the limit of its pool, and not by that of the other.
-async fn is_ended_by_its_own(setup: &Setup<'_>, pool: usize, waited: &Waited) -> Outcome {
-    let other = setup.pools[1 - pool].limits.read;
-    let of_other = |found: &'static str| match found {
-        "ended-too-soon" => true,
-        "ended-too-late" => waited.took + EARLY >= other,
-        _ => false,
+/// Each was ended by the limit of its pool. Where those of one pool were and one of the other
+/// was not, there is one limit for both.
+async fn each_by_its_own(setup: &Setup<'_>, all: &[(usize, Waited)]) -> Outcome {
+    let mut outcomes = Vec::new();
+    for (pool, waited) in all {
+        outcomes.push((*pool, setup.is_ended(*pool, Limit::Read, waited).await));
+    }
+    let well = |pool: usize| {
+        outcomes.iter().filter(|(of, _)| *of == pool).all(|(_, outcome)| outcome.is_ok())
     };
-    setup.is_ended(pool, Limit::Read, waited).await.map_err(|finding| {
-        if !of_other(finding.diagnosis().id) {
-            return finding;
-        }
-        let other = super::setup::milliseconds(other);
-        finding.map(|found| found.renamed("one-limit-for-all").with("other_ms", other))
-    })
+    let other_is_well = [well(1), well(0)];
+    let Some((pool, Err(finding))) = outcomes.into_iter().find(|(_, outcome)| outcome.is_err())
+    else {
+        return Ok(());
+    };
+    let at_another_time = ["ended-too-soon", "ended-too-late"].contains(&finding.diagnosis().id);
+    if !(at_another_time && other_is_well[pool]) {
+        return Err(finding);
+    }
+    let other = milliseconds(setup.pools[1 - pool].limits.read);
+    Err(finding.map(|found| found.renamed("one-limit-for-all").with("other_ms", other)))
 }
 
 /// A connection over which an answer may still come is not used again.
@@ -99,11 +101,9 @@ async fn is_its_own_answer(setup: &Setup<'_>, tried: &Tried) -> Outcome {
 pub async fn post_not_repeated(scene: &Scene) -> Outcome {
     let limits = Limits { read: drawn(scene, 150..200), total: LONG };
     let setup = Setup::start(scene, &[(TWO, limits)]).await?;
-    for _ in 0..TWO {
-        setup.is_well(0, "GET").await?;
-    }
+    setup.warms(0, 2 * TWO).await?;
     setup.pools[0].backends.iter().for_each(|backend| backend.always(Act::Hang));
-    are_ended(&setup, Limit::Read, &["POST"; 4]).await
+    are_ended(&setup, Limit::Read, &["POST"; 6]).await
 }
 
 /// Never silent for long, and never done, each of two backends: over new connections and over
@@ -111,13 +111,11 @@ pub async fn post_not_repeated(scene: &Scene) -> Outcome {
 pub async fn slow_drip(scene: &Scene) -> Outcome {
     let limits = Limits { read: drawn(scene, 250..300), total: drawn(scene, 400..480) };
     let setup = Setup::start(scene, &[(TWO, limits)]).await?;
-    for _ in 0..TWO {
-        setup.is_well(0, "GET").await?;
-    }
+    setup.warms(0, 2 * TWO).await?;
     let reply = Reply::ok("drop by drop").header("x-padding", "drop".repeat(60));
     let drip = Act::Drip { reply, chunk: 1, every: DRIP };
     setup.pools[0].backends.iter().for_each(|backend| backend.always(drip.clone()));
-    are_ended(&setup, Limit::Total, &["GET", "GET", "GET", "POST", "POST"]).await?;
+    are_ended(&setup, Limit::Total, &["GET", "GET", "GET", "GET", "POST", "POST"]).await?;
     // They can be asked again.
     echo(&setup.pools[0].backends);
     setup.is_well(0, "GET").await
@@ -127,16 +125,19 @@ pub async fn slow_drip(scene: &Scene) -> Outcome {
 async fn are_ended(setup: &Setup<'_>, limit: Limit, methods: &[&str]) -> Outcome {
     let time = setup.pools[0].limits.of(limit);
     let sent = methods.iter().map(|method| setup.waited(setup.request(0, method), time));
-    for waited in future::join_all(sent).await {
+    let all = future::join_all(sent).await;
+    for waited in &all {
         let exchange = &waited.tried.exchange;
         let times = exchange.received.len();
         if exchange.request.method == "POST" && times > 1 {
-            let found = setup.found("post-sent-again", 0, limit, &waited);
+            let found = setup.found("post-sent-again", 0, limit, waited);
             return Err(found
                 .compared("sent once, then 504", format!("sent {times} times"))
                 .fail());
         }
-        setup.is_ended(0, limit, &waited).await?;
+    }
+    for waited in &all {
+        setup.is_ended(0, limit, waited).await?;
     }
     Ok(())
 }

@@ -48,19 +48,6 @@ pub const STAGE: Stage = Stage {
             run: |scene| late::post_not_repeated(scene).boxed(),
         },
         Check {
-            id: "slow-drip",
-            diagnoses: &[
-                "timeouts-not-known",
-                "no-total-limit",
-                "timeout-not-504",
-                "ended-too-soon",
-                "ended-too-late",
-                "sent-again-after-timeout",
-                "post-sent-again",
-            ],
-            run: |scene| late::slow_drip(scene).boxed(),
-        },
-        Check {
             id: "stuck-body",
             diagnoses: &[
                 "timeouts-not-known",
@@ -75,12 +62,24 @@ pub const STAGE: Stage = Stage {
             id: "patient",
             diagnoses: &[
                 "timeouts-not-known",
-                "slow-answer-cut",
                 "download-cut",
                 "slow-client-cut",
                 "next-request-cut",
             ],
             run: |scene| patient::patient(scene).boxed(),
+        },
+        Check {
+            id: "slow-drip",
+            diagnoses: &[
+                "timeouts-not-known",
+                "no-total-limit",
+                "timeout-not-504",
+                "ended-too-soon",
+                "ended-too-late",
+                "sent-again-after-timeout",
+                "post-sent-again",
+            ],
+            run: |scene| late::slow_drip(scene).boxed(),
         },
         Check {
             id: "others-not-held",

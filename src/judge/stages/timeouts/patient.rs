@@ -1,5 +1,5 @@
-//! Whoever is slow and keeps the limits is waited for: a backend that thinks, a long download,
-//! a client with a slow line; and what has come in time does not end what comes after it.
+//! Whoever is slow and keeps the limits is waited for: a long download, a client with a slow
+//! line, a backend that thinks; and what has come in time does not end what comes after it.
 
 use std::time::{Duration, Instant};
 
@@ -23,28 +23,19 @@ const PIECES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(90);
 
 /// How much sooner than the limit of the request before the next one is sent.
-const BEFORE: Duration = Duration::from_millis(100);
+const BEFORE: Duration = Duration::from_millis(130);
+
+/// How much later it is answered.
+const BEHIND: Duration = Duration::from_millis(90);
 
 /// A pool for each kind, all at the same time.
 pub async fn patient(scene: &Scene) -> Outcome {
     let limits = Limits { read: drawn(scene, 400..440), total: drawn(scene, 450..500) };
-    let setup = Setup::start(scene, &[(1, limits); 4]).await?;
-    let (thinks, download, upload, next) = future::join4(
-        slow_answer(&setup, 0),
-        long_download(&setup, 1),
-        long_upload(&setup, 2),
-        next_request(&setup, 3),
-    )
-    .await;
-    thinks.and(download).and(upload).and(next)
-}
-
-/// It takes half of what it may.
-async fn slow_answer(setup: &Setup<'_>, pool: usize) -> Outcome {
-    let time = setup.pools[pool].limits.read / 2;
-    delays(setup, pool, time);
-    let waited = setup.waited(setup.request(pool, "GET"), time).await;
-    is_whole(setup, "slow-answer-cut", pool, time, &waited).await
+    let setup = Setup::start(scene, &[(1, limits); 3]).await?;
+    let (next, download, upload) =
+        future::join3(next_request(&setup, 2), long_download(&setup, 0), long_upload(&setup, 1))
+            .await;
+    next.and(download).and(upload)
 }
 
 /// It takes longer than the head may, and no pause is as long as one may be.
@@ -86,22 +77,16 @@ async fn long_upload(setup: &Setup<'_>, pool: usize) -> Outcome {
     is_whole(setup, "slow-client-cut", pool, time, &Waited { tried, took }).await
 }
 
-/// A request is answered at once; the next, over the same connection, is under way when the
-/// first would be late.
+/// The last pool's first request was answered at once; the next, over the same connection, takes
+/// half of what it may, and is under way when the first would be late.
 async fn next_request(setup: &Setup<'_>, pool: usize) -> Outcome {
     let limits = setup.pools[pool].limits;
-    let begun = Instant::now();
-    setup.is_well(pool, "GET").await?;
-    let time = 2 * BEFORE;
-    delays(setup, pool, time);
-    tokio::time::sleep((limits.total - BEFORE).saturating_sub(begun.elapsed())).await;
-    let waited = setup.waited(setup.request(pool, "POST"), time).await;
-    is_whole(setup, "next-request-cut", pool, time, &waited).await
-}
-
-fn delays(setup: &Setup<'_>, pool: usize, time: Duration) {
+    let time = BEFORE + BEHIND;
     setup.pools[pool].backends[0]
         .set_to(move |received| Act::Delay(time, Reply::ok(received.target.clone())));
+    tokio::time::sleep((limits.total - BEFORE).saturating_sub(setup.last_asked.elapsed())).await;
+    let waited = setup.waited(setup.request(pool, "POST"), time).await;
+    is_whole(setup, "next-request-cut", pool, time, &waited).await
 }
 
 /// Nobody has cut it off.

@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{self, Either};
+
 use super::ID;
-use crate::backends::recording::RecordingBackend;
+use crate::backends::recording::{Act, Gate, RecordingBackend, Reply};
 use crate::judge::client::{Cut, Trouble};
 use crate::judge::config_file::{ConfigFile, text};
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
-use crate::judge::stages::own::{Own, Tried, echo};
+use crate::judge::stages::own::{Own, Tried, at_once, echo};
 
 /// So long that no check sees the end of it.
 pub const LONG: Duration = Duration::from_secs(20);
@@ -24,6 +26,9 @@ pub const EARLY: Duration = Duration::from_millis(30);
 
 /// How long a client waits for what has a limit, behind the limit.
 const PATIENCE: Duration = Duration::from_millis(1300);
+
+/// How long requests that are to be at a backend at the same time are waited for.
+const TOGETHER: Duration = Duration::from_millis(300);
 
 /// The time limits of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +47,8 @@ pub struct Setup<'a> {
     pub running: Running<'a>,
     /// In the order in which they were asked for.
     pub pools: Vec<Pool>,
+    /// When the last of them was sent its first request.
+    pub last_asked: Instant,
 }
 
 /// A pool and the paths that come to it.
@@ -74,12 +81,12 @@ pub struct Waited {
 // === impl Setup ===
 
 impl<'a> Setup<'a> {
-    /// Starts it, with so many backends and these limits for each pool. The backends answer
-    /// each request with its target.
+    /// Starts it, with so many backends and these limits for each pool, and sends a request to
+    /// each. The backends answer each request with its target.
     ///
     /// # Errors
     ///
-    /// Why it does not listen.
+    /// Why it does not listen, or does not answer.
     pub async fn start(scene: &'a Scene, pools: &[(usize, Limits)]) -> Result<Self, Finding> {
         let pool = |(count, limits): &(usize, Limits)| -> Result<Pool, Finding> {
             let name = scene.draw.word();
@@ -94,7 +101,13 @@ impl<'a> Setup<'a> {
             "good-file-refused" => finding.map(|found| found.renamed("timeouts-not-known")),
             _ => finding,
         })?;
-        Ok(Self { scene, running, pools })
+        let mut setup = Self { scene, running, pools, last_asked: Instant::now() };
+        // A program's first request may take longer than any other.
+        for pool in 0..setup.pools.len() {
+            setup.last_asked = Instant::now();
+            setup.is_well(pool, "GET").await?;
+        }
+        Ok(setup)
     }
 
     /// A target that comes to this pool.
@@ -130,6 +143,39 @@ impl<'a> Setup<'a> {
         Err(tried.finding(self.scene, &self.running).await)
     }
 
+    /// Leaves so many connections to a pool's backends that may be used again, if the program
+    /// keeps any.
+    ///
+    /// # Errors
+    ///
+    /// A request was not answered.
+    pub async fn warms(&self, pool: usize, connections: usize) -> Outcome {
+        let gate = Gate::for_all_of(connections);
+        for backend in &self.pools[pool].backends {
+            let hold = gate.clone();
+            backend.set_to(move |received| {
+                Act::Hold(hold.clone(), Reply::ok(received.target.clone()))
+            });
+        }
+        let requests = (0..connections).map(|_| self.request(pool, "GET")).collect();
+        // Nothing is judged by it that they are not all there at the same time.
+        let open = async {
+            tokio::time::sleep(TOGETHER).await;
+            gate.open();
+        };
+        let answered = at_once(self.scene, &self.running, requests);
+        let all = match future::select(Box::pin(answered), Box::pin(open)).await {
+            Either::Left((all, _)) => all,
+            Either::Right(((), answered)) => answered.await,
+        };
+        for tried in all {
+            if !tried.served() {
+                return Err(tried.finding(self.scene, &self.running).await);
+            }
+        }
+        Ok(())
+    }
+
     /// The request was ended with 504, neither sooner nor later than its limit says.
     ///
     /// # Errors
@@ -139,9 +185,6 @@ impl<'a> Setup<'a> {
         let Waited { tried, took } = waited;
         let time = self.pools[pool].limits.of(limit);
         let received = tried.exchange.received.len();
-        if received == 0 {
-            return Err(tried.finding(self.scene, &self.running).await);
-        }
         let over = |trouble: &Trouble| {
             matches!(
                 trouble,
@@ -150,6 +193,7 @@ impl<'a> Setup<'a> {
             )
         };
         let id = match &tried.exchange.answer {
+            _ if received == 0 => return Err(tried.finding(self.scene, &self.running).await),
             _ if *took > time + LATE && received > 1 => "sent-again-after-timeout",
             Ok(answer) if answer.status == 504 => match *took {
                 took if took + EARLY < time => "ended-too-soon",

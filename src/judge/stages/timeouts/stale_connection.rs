@@ -16,12 +16,12 @@ const TIMES: usize = 6;
 /// then has not looked.
 const TO_BE_SEEN: Duration = Duration::from_millis(100);
 
-/// A backend that closes behind every answer without a word; one whose patience is over while
-/// nobody asks; one that closes when the next request comes.
+/// A backend whose patience is over while nobody asks; one that closes behind every answer
+/// without a word; one that closes when the next request comes.
 pub async fn stale_connection(scene: &Scene) -> Outcome {
     let setup = Setup::start(scene, &[(1, Limits::NONE); 3]).await?;
-    closed_behind_the_answer(&setup, 0).await?;
-    closed_while_idle(&setup, 1).await?;
+    closed_while_idle(&setup, 0).await?;
+    closed_behind_the_answer(&setup, 1).await?;
     let (running, backend) = (&setup.running, &setup.pools[2].backends[0]);
     let target = || setup.target(2);
     stale::gets_are_saved(scene, running, backend, &target).await
@@ -45,7 +45,7 @@ async fn closed_behind_the_answer(setup: &Setup<'_>, pool: usize) -> Outcome {
 async fn closed_while_idle(setup: &Setup<'_>, pool: usize) -> Outcome {
     let backend = &setup.pools[pool].backends[0];
     echo(&setup.pools[pool].backends);
-    for method in ["POST", "GET"] {
+    for method in ["GET", "POST"] {
         setup.is_well(pool, "GET").await?;
         let before = Instant::now();
         backend.close_connections();

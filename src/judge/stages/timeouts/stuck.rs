@@ -1,10 +1,9 @@
 //! An answer that stops in the middle of its body: it is ended, and does not look whole.
 
-use bytes::Bytes;
 use futures_util::future;
 
 use super::setup::{EARLY, LATE, LONG, Limit, Limits, Setup, Waited, drawn};
-use crate::backends::recording::{Act, Afterwards, Framing, Reply};
+use crate::backends::recording::{Act, Framing, Reply};
 use crate::judge::client::{Cut, Trouble};
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
@@ -17,9 +16,8 @@ pub async fn stuck_body(scene: &Scene) -> Outcome {
     let setup = Setup::start(scene, &framings.map(|_| (1, limits))).await?;
     for (pool, framing) in framings.into_iter().enumerate() {
         let reply = Reply::ok(scene.draw.bytes(400)).framing(framing);
-        let whole = reply.to_bytes("GET");
-        let part: Bytes = whole.slice(..whole.len() - 150);
-        setup.pools[pool].backends[0].always(Act::Raw(part, Afterwards::Keep));
+        let chunk = reply.to_bytes("GET").len() - 150;
+        setup.pools[pool].backends[0].always(Act::Drip { reply, chunk, every: LONG });
     }
     let sent =
         (0..framings.len()).map(|pool| setup.waited(setup.request(pool, "GET"), limits.read));

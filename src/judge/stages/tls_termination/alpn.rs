@@ -26,12 +26,14 @@ pub async fn alpn_h2(scene: &Scene) -> Outcome {
         };
         let request = get(&name, &scene.draw.path());
         let exchange = Exchange::sent(scene, request.clone(), http2.send(&request)).await;
-        if let Err(trouble @ Trouble::Http2(_)) = &exchange.answer
-            && exchange.received.is_empty()
-        {
-            return Err(other_language(&setup, &name, offer, trouble));
+        // What the answer is like, another check asks.
+        match &exchange.answer {
+            Ok(_) => {}
+            Err(trouble @ Trouble::Http2(_)) if exchange.received.is_empty() => {
+                return Err(other_language(&setup, &name, offer, trouble));
+            }
+            Err(trouble) => return Err(setup.no_tls(trouble, &Hello::to(&*name)).await),
         }
-        setup.answered(&exchange).await?;
     }
     for offer in [&["http/1.1"][..], &[]] {
         let secured = agreed(&setup, &name, offer, "http1-refused").await?;

@@ -56,18 +56,6 @@ pub const STAGE: Stage = Stage {
             run: |scene| http2_passes::http2_passes(scene).boxed(),
         },
         Check {
-            id: "forwarded-proto",
-            diagnoses: &[
-                "proto-missing",
-                "proto-twice",
-                "proto-of-the-client",
-                "proto-not-https",
-                "proto-always-https",
-                "proto-misspelt",
-            ],
-            run: |scene| forwarded_proto::forwarded_proto(scene).boxed(),
-        },
-        Check {
             id: "redirects",
             diagnoses: &[
                 "not-redirected",
@@ -83,6 +71,18 @@ pub const STAGE: Stage = Stage {
                 "location-target-changed",
             ],
             run: |scene| redirects::redirects(scene).boxed(),
+        },
+        Check {
+            id: "forwarded-proto",
+            diagnoses: &[
+                "proto-missing",
+                "proto-twice",
+                "proto-of-the-client",
+                "proto-not-https",
+                "proto-always-https",
+                "proto-misspelt",
+            ],
+            run: |scene| forwarded_proto::forwarded_proto(scene).boxed(),
         },
         Check {
             id: "plaintext",

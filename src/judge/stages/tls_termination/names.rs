@@ -61,6 +61,14 @@ pub async fn certificate_by_name(scene: &Scene) -> Outcome {
     Ok(())
 }
 
+// === impl Because ===
+
+impl Because {
+    /// Those first of which a mistake says most.
+    const ALL: [Self; 5] =
+        [Self::Own, Self::OwnBelowWildcard, Self::Second, Self::Wildcard, Self::Capitals];
+}
+
 // === impl Names ===
 
 impl Names {
@@ -101,35 +109,30 @@ impl Names {
 
     fn are_right(&self, setup: &Setup<'_>, all: &[(&String, usize, Because, Shown)]) -> Outcome {
         let place = |shown: &Shown| self.place(setup, shown);
-        let wrong: Vec<_> =
-            all.iter().filter(|(_, wanted, _, shown)| place(shown) != Some(*wanted)).collect();
-        let Some((name, wanted, because, shown)) = wrong.first() else { return Ok(()) };
+        let wrong = |because| {
+            let mut wrong =
+                all.iter().filter(|(_, wanted, _, shown)| place(shown) != Some(*wanted));
+            wrong.find(|(_, _, other, _)| *other == because)
+        };
+        // Those first that say most.
+        let first = Because::ALL.into_iter().find_map(wrong);
+        let Some((name, wanted, because, shown)) = first else { return Ok(()) };
         let got = place(shown);
-        let same = all.iter().all(|(_, _, _, shown)| place(shown) == got);
-        // What is wrong about most of them says more than what is wrong about one.
-        let kind = |wanted: Because| wrong.iter().find(|(_, _, because, _)| *because == wanted);
-        let (id, (name, wanted, shown)) = match because {
-            _ if same => ("one-certificate-for-all", (name, wanted, shown)),
-            _ if let Some((name, wanted, _, shown)) = kind(Because::Own) => {
-                ("wrong-certificate", (name, wanted, shown))
+        let id = match because {
+            _ if all.iter().all(|(_, _, _, shown)| place(shown) == got) => {
+                "one-certificate-for-all"
             }
-            _ if let Some((name, wanted, _, shown)) = kind(Because::OwnBelowWildcard) => {
-                let of_wildcard = place(shown) == Some(2) || place(shown) == Some(5);
-                let id = if of_wildcard { "wildcard-before-exact" } else { "wrong-certificate" };
-                (id, (name, wanted, shown))
-            }
-            _ if let Some((name, wanted, _, shown)) = kind(Because::Second) => {
-                ("second-name-forgotten", (name, wanted, shown))
-            }
-            Because::Capitals => ("case-of-a-name", (name, wanted, shown)),
-            Because::Wildcard => ("wildcard-not-known", (name, wanted, shown)),
-            _ => ("wrong-certificate", (name, wanted, shown)),
+            Because::OwnBelowWildcard if matches!(got, Some(2 | 5)) => "wildcard-before-exact",
+            Because::Own | Because::OwnBelowWildcard => "wrong-certificate",
+            Because::Second => "second-name-forgotten",
+            Because::Wildcard => "wildcard-not-known",
+            Because::Capitals => "case-of-a-name",
         };
         Err(self
             .found(setup, id, name)
-            .compared(self.of(Some(*wanted)), self.of(place(shown)))
+            .compared(self.of(Some(*wanted)), self.of(got))
             .with("wanted", self.of(Some(*wanted)))
-            .with("shown", self.of(place(shown)))
+            .with("shown", self.of(got))
             .fail())
     }
 
@@ -188,13 +191,10 @@ impl Names {
         all.iter().position(|issued| shown.chain.first() == Some(&issued.certificate))
     }
 
-    /// A certificate in words.
+    /// The names of a certificate of the file.
     fn of(&self, place: Option<usize>) -> String {
         let names = place.and_then(|place| self.certificates.get(place));
-        names.map_or_else(
-            || "a certificate that is not in the file".to_owned(),
-            |names| format!("the certificate of {}", names.join(", ")),
-        )
+        names.map_or_else(|| "?".to_owned(), |names| names.join(", "))
     }
 
     fn found(&self, setup: &Setup<'_>, id: &'static str, name: &str) -> Diagnosis {

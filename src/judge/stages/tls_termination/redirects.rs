@@ -1,13 +1,18 @@
 //! Who comes without TLS to a listener that says so is sent to the same place over TLS.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use super::setup::{HTTPS, Setup, Way, curl, get};
+use crate::backends::recording::Log;
 use crate::judge::client::{Answer, Client, Request};
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::exchange::Exchange;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
+
+/// How long is waited for a request that was answered and goes on all the same.
+const AFTERWARDS: Duration = Duration::from_millis(150);
 
 /// What a location says.
 struct Location<'a> {
@@ -39,7 +44,7 @@ pub async fn redirects(scene: &Scene) -> Outcome {
         draw.word()
     );
     let tls = setup.running.listen.port();
-    let mut cases = vec![
+    let mut cases = [
         (setup.away, tls, Request::new("GET", draw.path()).header("Host", &name), &name),
         (setup.away, tls, Request::new("GET", tricky).header("Host", &second), &second),
         (
@@ -67,10 +72,26 @@ pub async fn redirects(scene: &Scene) -> Outcome {
     ];
     // The simplest first.
     draw.shuffle(&mut cases[1..]);
-    for (address, port, request, host) in cases {
-        sent_on(&setup, address, port, request, host).await?;
+    for (address, port, request, host) in &cases {
+        sent_on(&setup, *address, *port, request.clone(), host).await?;
     }
-    Ok(())
+    nothing_forwarded(&setup, &cases.map(|(_, _, request, _)| request)).await
+}
+
+/// A request may reach a backend a moment after its answer has reached the client.
+async fn nothing_forwarded(setup: &Setup<'_>, requests: &[Request]) -> Outcome {
+    let of = |target: &str| requests.iter().find(|request| request.target == target);
+    let seen = |log: &Log| {
+        log.requests().find_map(|one| Some((of(&one.target)?.clone(), one.backend.to_string())))
+    };
+    let seen = setup.scene.recorder.wait_for(Instant::now() + AFTERWARDS, seen).await;
+    let Some((request, backend)) = seen else { return Ok(()) };
+    Err(Diagnosis::new("redirected-and-forwarded")
+        .compared("no backend asked", backend)
+        .with("request", format!("{} {}", request.method, request.target))
+        .with("status", 308)
+        .repeat(by_hand(setup, &request))
+        .fail())
 }
 
 async fn sent_on(

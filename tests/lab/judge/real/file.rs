@@ -21,6 +21,23 @@ pub struct File {
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     pub address: String,
+    /// The port to which everybody is sent.
+    pub redirect_to_https: Option<u16>,
+    pub tls: Option<Tls>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    pub certificates: Vec<Pair>,
+}
+
+/// The paths of a certificate and its key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,7 +116,7 @@ pub struct HealthCheck {
 pub struct Timeouts {
     /// Between two pieces of an answer.
     pub read: Option<String>,
-    /// For the head of an answer: neither server has such a limit.
+    /// For the head of an answer: neither server has a limit of its own for that.
     #[serde(rename = "total")]
     _total: Option<String>,
 }
@@ -114,6 +131,9 @@ pub struct Backend {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
+    /// For these hosts alone; for all others if there are none.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// The beginning of the path, in whole segments; any path if there is none.
     pub prefix: Option<String>,
     #[serde(default)]
@@ -140,7 +160,11 @@ impl File {
         let backends =
             backends.split(',').map(|one| Backend { address: one.to_owned(), weight: None });
         Self {
-            listener: vec![Listener { address: variable("LAB_LISTEN") }],
+            listener: vec![Listener {
+                address: variable("LAB_LISTEN"),
+                redirect_to_https: None,
+                tls: None,
+            }],
             rate_limit: BTreeMap::new(),
             auth: BTreeMap::new(),
             pool: vec![Pool {
@@ -152,6 +176,7 @@ impl File {
                 backend: backends.collect(),
             }],
             route: vec![Route {
+                hosts: Vec::new(),
                 prefix: None,
                 rate_limit: Vec::new(),
                 auth: None,

@@ -2,8 +2,10 @@
 //! there is `haproxy.sh`.)
 
 use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 
-use super::file::{Auth, File, Jwt, Limit, Pool};
+use super::file::{Auth, File, Jwt, Limit, Listener, Pool, Tls};
 
 /// By how many limits HAProxy can count a request, as it is built.
 const COUNTERS: usize = 3;
@@ -13,7 +15,7 @@ const COUNTERS: usize = 3;
 /// # Panics
 ///
 /// There is no such mistake, or the file asks for more than HAProxy can do.
-pub fn configuration(file: &File, fault: &str) -> String {
+pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
     let mistakes = [
         "right",
         "counts-refused",
@@ -26,6 +28,11 @@ pub fn configuration(file: &File, fault: &str) -> String {
         "no-limit",
         "retries-timeouts",
         "reuse-safe",
+        "one-certificate",
+        "strict-sni",
+        "no-alpn",
+        "always-https",
+        "drops-query",
         "alg-of-the-token",
         "no-exp",
         "only-its-own-field",
@@ -33,29 +40,39 @@ pub fn configuration(file: &File, fault: &str) -> String {
     ];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
     let mut text = "global\n  maxconn 2000\n  nbthread 1\n  spread-checks 0\n\
-         defaults\n  mode http\n  timeout connect 3s\n  timeout client 30s\n  timeout server 30s\n\
-         frontend lab\n"
+         defaults\n  mode http\n  timeout connect 3s\n  timeout client 30s\n  timeout server 30s\n"
         .to_owned();
-    for listener in &file.listener {
-        let _ = writeln!(text, "  bind {}", listener.address);
+    text += &file.listener.iter().filter_map(|one| away(one, fault)).collect::<String>();
+    let _ = writeln!(text, "frontend lab");
+    for listener in file.listener.iter().filter(|one| one.redirect_to_https.is_none()) {
+        let tls = listener.tls.as_ref().map_or(String::new(), |tls| bound(tls, fault, folder));
+        let _ = writeln!(text, "  bind {}{tls}", listener.address);
     }
-    // The one with the longest prefix that fits.
+    let tls = if fault == "always-https" { "" } else { " if { ssl_fc }" };
+    let _ = writeln!(
+        text,
+        "  http-request set-header X-Forwarded-Proto http\n  \
+         http-request set-header X-Forwarded-Proto https{tls}"
+    );
+    // Those for hosts first; then the one with the longest prefix that fits.
     let mut routes: Vec<_> = file.route.iter().enumerate().collect();
     routes.sort_by_key(|(_, route)| std::cmp::Reverse(route.prefix.clone().unwrap_or_default()));
+    routes.sort_by_key(|(_, route)| route.hosts.is_empty());
     for (number, route) in &routes {
         let prefix = route.prefix.as_deref().unwrap_or_default();
-        let _ = writeln!(
-            text,
+        let hosts = route.hosts.join(" ");
+        let of_host = match route.hosts.is_empty() {
+            true => String::new(),
+            false => format!("{{ req.hdr(host),host_only,lower -m str {hosts} }} "),
+        };
+        let takes = format!(
             "  http-request set-var(txn.route) int({number}) if !{{ var(txn.route) -m found }} \
-             {{ path -m str {prefix}/ }}\n  http-request set-var(txn.route) int({number}) if \
-             !{{ var(txn.route) -m found }} {{ path -m beg {prefix}/ }}"
+             {of_host}"
         );
+        let _ = writeln!(text, "{takes}{{ path -m str {prefix}/ }}");
+        let _ = writeln!(text, "{takes}{{ path -m beg {prefix}/ }}");
         if !prefix.is_empty() {
-            let _ = writeln!(
-                text,
-                "  http-request set-var(txn.route) int({number}) if \
-                 !{{ var(txn.route) -m found }} {{ path -m str {prefix} }}"
-            );
+            let _ = writeln!(text, "{takes}{{ path -m str {prefix} }}");
         }
     }
     for (number, route) in &routes {
@@ -99,6 +116,36 @@ pub fn configuration(file: &File, fault: &str) -> String {
         text += &users(name, auth);
     }
     text + &file.pool.iter().map(|pool| backend(pool, fault)).collect::<String>()
+}
+
+/// A listener that sends everybody away.
+fn away(listener: &Listener, fault: &str) -> Option<String> {
+    let port = listener.redirect_to_https?;
+    let suffix = if port == 443 { String::new() } else { format!(":{port}") };
+    let target = if fault == "drops-query" { "path" } else { "pathq" };
+    Some(format!(
+        "frontend away_{}\n  bind {}\n  http-request redirect code 308 location \
+         https://%[req.hdr(host),host_only]{suffix}%[{target}]\n",
+        listener.address.replace([':', '.'], "_"),
+        listener.address
+    ))
+}
+
+/// What stands behind the address of a listener with TLS. Certificates are in files with their
+/// keys, which are in a list: the first of it is for everybody else.
+fn bound(tls: &Tls, fault: &str, folder: &Path) -> String {
+    let pairs = tls.certificates.iter().enumerate();
+    let files = pairs.map(|(number, pair)| {
+        let path = folder.join(format!("{number}.pem"));
+        fs::write(&path, pair.joined()).expect("the certificate is written");
+        format!("{}\n", path.display())
+    });
+    let count = if fault == "one-certificate" { 1 } else { usize::MAX };
+    let list = folder.join("certificates");
+    fs::write(&list, files.take(count).collect::<String>()).expect("the list is written");
+    let alpn = if fault == "no-alpn" { "" } else { " alpn h2,http/1.1" };
+    let strict = if fault == "strict-sni" { " strict-sni" } else { "" };
+    format!(" ssl crt-list {}{alpn}{strict} ssl-min-ver TLSv1.2", list.display())
 }
 
 /// What is remembered of clients: how many of their requests were let through in the time in
