@@ -15,10 +15,10 @@ use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
 /// Hashes of these costs are there, each of which takes twice as long as the one before.
-const COSTS: std::ops::RangeInclusive<u32> = 4..=15;
+const COSTS: std::ops::RangeInclusive<u32> = 4..=13;
 
 /// One that takes so long is seen for sure, and does not take too long.
-const SEEN: Duration = Duration::from_millis(120);
+const SEEN: Duration = Duration::from_millis(80);
 
 /// Where a hash that should be seen takes less than this, nothing is hashed.
 const NOTHING: Duration = Duration::from_millis(30);
