@@ -150,9 +150,9 @@ pub async fn wrong_audience(scene: &Scene) -> Outcome {
 }
 
 /// The door is one, and these tokens do not open it.
-async fn shut<'a>(
+async fn shut(
     house: &House<'_>,
-    door: &'a TokenDoor,
+    door: &TokenDoor,
     bad: impl FnOnce(&str) -> Vec<Result<Bad, Finding>>,
 ) -> Outcome {
     house.token_opens(door).await?;

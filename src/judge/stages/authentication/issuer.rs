@@ -32,7 +32,7 @@ pub struct Issuer {
 /// What tokens are signed with.
 enum Key {
     Secret(EncodingKey),
-    Pair(KeyPair),
+    Pair(Box<KeyPair>),
 }
 
 /// What a token says.
@@ -56,7 +56,7 @@ impl Issuer {
     pub fn with_key(draw: &Draw) -> Result<Self, Finding> {
         let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256);
         let pair = pair.map_err(|error| common::our_error("no key could be made", &error))?;
-        Ok(Self::of(draw, Algorithm::ES256, pair.public_key_pem(), Key::Pair(pair)))
+        Ok(Self::of(draw, Algorithm::ES256, pair.public_key_pem(), Key::Pair(Box::new(pair))))
     }
 
     fn of(draw: &Draw, algorithm: Algorithm, verifier: String, key: Key) -> Self {
