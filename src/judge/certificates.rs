@@ -2,160 +2,179 @@
 //! nothing of the machine's own is used, and nothing is asked of the internet.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
-use rustls::pki_types::CertificateDer;
-use tempfile::TempDir;
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// A certificate for each of some names, by an authority that nobody else knows.
-///
-/// They lie in a folder of their own, as files in PEM: `NAME.pem` and `NAME.key` for
-/// each name, `authority.pem` for the authority. The folder goes when this is
-/// dropped.
+/// Certificates by an authority that nobody else knows. It does not sign them itself but has
+/// another do it, as authorities do: who is shown one must be shown that other's, too.
 #[derive(Debug)]
 pub struct Certificates {
-    folder: TempDir,
     authority: CertificateDer<'static>,
-    issued: Vec<(String, CertificateDer<'static>)>,
+    issued: Vec<Issued>,
+}
+
+/// A certificate, and the files that have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The names that it is for; `*.a.test` is for every name just below `a.test`.
+    pub names: Vec<String>,
+    /// Itself.
+    pub certificate: CertificateDer<'static>,
+    /// Where it is, and behind it that of whoever has signed it, in PEM.
+    pub certificate_file: PathBuf,
+    /// Where its key is, in PEM.
+    pub key_file: PathBuf,
 }
 
 // === impl Certificates ===
 
 impl Certificates {
-    /// Makes them, with new keys.
+    /// Makes a certificate for each of these lists of names, with new keys. The files are in
+    /// this folder, which must be there: `NAME.pem` and `NAME.key` for the first name of each,
+    /// with `_` in place of `*`.
     ///
     /// # Errors
     ///
     /// A name is none, or a file can't be written.
-    pub fn issue(names: &[&str]) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("pingora-lab-certificates-").tempdir()?;
-        let issuer = authority().map_err(io::Error::other)?;
-        std::fs::write(folder.path().join("authority.pem"), issuer.pem())?;
+    pub fn issue(folder: &Path, wanted: &[Vec<String>]) -> io::Result<Self> {
+        let root = authority("pingora-lab", None).map_err(io::Error::other)?;
+        let signer = authority("pingora-lab signs", Some(&root)).map_err(io::Error::other)?;
         let mut issued = Vec::new();
-        for name in names {
+        for names in wanted {
             let key = KeyPair::generate().map_err(io::Error::other)?;
-            let params = leaf(name).map_err(io::Error::other)?;
-            let certificate = params.signed_by(&key, &issuer).map_err(io::Error::other)?;
-            std::fs::write(folder.path().join(format!("{name}.pem")), certificate.pem())?;
-            std::fs::write(folder.path().join(format!("{name}.key")), key.serialize_pem())?;
-            issued.push(((*name).to_owned(), certificate.der().clone()));
+            let params = leaf(names).map_err(io::Error::other)?;
+            let certificate = params.signed_by(&key, &signer).map_err(io::Error::other)?;
+            let first = names.first().map_or_else(String::new, |name| name.replace('*', "_"));
+            let one = Issued {
+                names: names.clone(),
+                certificate: certificate.der().clone(),
+                certificate_file: folder.join(format!("{first}.pem")),
+                key_file: folder.join(format!("{first}.key")),
+            };
+            std::fs::write(&one.certificate_file, certificate.pem() + &signer.pem())?;
+            std::fs::write(&one.key_file, key.serialize_pem())?;
+            issued.push(one);
         }
-        Ok(Self { authority: issuer.der().clone(), folder, issued })
+        Ok(Self { authority: root.der().clone(), issued })
     }
 
-    /// What a client is to trust.
-    pub fn authority(&self) -> CertificateDer<'static> {
-        self.authority.clone()
+    /// All of them, in the order in which they were asked for.
+    pub fn all(&self) -> &[Issued] {
+        &self.issued
     }
 
-    /// The same as a file, for a client by hand: `curl --cacert`.
-    pub fn authority_file(&self) -> PathBuf {
-        self.folder.path().join("authority.pem")
-    }
-
-    /// What a client must be shown that asks for this name.
-    pub fn of(&self, name: &str) -> Option<&CertificateDer<'static>> {
-        self.issued.iter().find(|(other, _)| other == name).map(|(_, certificate)| certificate)
-    }
-
-    /// What tells a program where they are: the folder, and the names with commas
-    /// between.
-    pub fn settings(&self) -> [(&'static str, String); 2] {
-        let names: Vec<_> = self.issued.iter().map(|(name, _)| name.as_str()).collect();
-        let folder = self.folder.path().display().to_string();
-        [("LAB_TLS_FOLDER", folder), ("LAB_TLS_NAMES", names.join(","))]
+    /// Whether a client that trusts the authority takes this chain for a server of this name.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn vouch_for(
+        &self,
+        chain: &[CertificateDer<'static>],
+        name: &str,
+    ) -> Result<(), rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.clone())?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let other = |error: &dyn std::fmt::Display| rustls::Error::General(error.to_string());
+        let verifier = verifier.build().map_err(|error| other(&error))?;
+        let name = ServerName::try_from(name.to_owned()).map_err(|error| other(&error))?;
+        let (first, rest) = chain.split_first().ok_or(rustls::Error::NoCertificatesPresented)?;
+        verifier.verify_server_cert(first, rest, &name, &[], UnixTime::now()).map(|_| ())
     }
 }
 
-fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+/// One that stands for itself, or one that another stands for.
+fn authority(name: &str, by: Option<&Authority>) -> Result<Authority, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
-    params.distinguished_name.push(DnType::CommonName, "pingora-lab");
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    CertifiedIssuer::self_signed(params, KeyPair::generate()?)
+    let key = KeyPair::generate()?;
+    match by {
+        None => CertifiedIssuer::self_signed(params, key),
+        Some(by) => CertifiedIssuer::signed_by(params, key, by),
+    }
 }
 
-fn leaf(name: &str) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new(vec![name.to_owned()])?;
-    params.distinguished_name.push(DnType::CommonName, name);
+fn leaf(names: &[String]) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(names.to_vec())?;
+    if let Some(first) = names.first() {
+        params.distinguished_name.push(DnType::CommonName, first.as_str());
+    }
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     Ok(params)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use rustls::pki_types::PrivateKeyDer;
     use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{PrivateKeyDer, ServerName};
-    use rustls::{ClientConfig, RootCertStore, ServerConfig};
-    use tokio_rustls::{TlsAcceptor, TlsConnector};
 
     use super::*;
 
-    /// A server with the files of `name`, as a program would read them.
-    fn server(certificates: &Certificates, name: &str) -> TlsAcceptor {
-        let [(_, folder), _] = certificates.settings();
-        let chain = CertificateDer::pem_file_iter(format!("{folder}/{name}.pem")).unwrap();
-        let chain = chain.collect::<Result<_, _>>().unwrap();
-        let key = PrivateKeyDer::from_pem_file(format!("{folder}/{name}.key")).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config))
+    fn issue(folder: &Path, wanted: &[&[&str]]) -> Certificates {
+        let wanted: Vec<Vec<String>> = wanted
+            .iter()
+            .map(|names| names.iter().map(|name| (*name).to_owned()).collect())
+            .collect();
+        Certificates::issue(folder, &wanted).unwrap()
     }
 
-    /// The certificate that a client is shown who trusts these and asks for `name`.
-    async fn shown(
-        trusted: &Certificates,
-        server: TlsAcceptor,
-        name: &'static str,
-    ) -> io::Result<CertificateDer<'static>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(trusted.authority()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let (near, far) = tokio::io::duplex(1 << 16);
-        let client = TlsConnector::from(Arc::new(config));
-        let name = ServerName::try_from(name).unwrap();
-        let (client, _server) = tokio::join!(client.connect(name, near), server.accept(far));
-        let client = client?;
-        Ok(client.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned())
+    fn chain(issued: &Issued) -> Vec<CertificateDer<'static>> {
+        let chain = CertificateDer::pem_file_iter(&issued.certificate_file).unwrap();
+        chain.collect::<Result<_, _>>().unwrap()
     }
 
-    #[tokio::test]
-    async fn a_client_that_trusts_the_authority_is_shown_the_certificate_of_the_name() {
-        let certificates = Certificates::issue(&["a.test", "b.test"]).unwrap();
-        for name in ["a.test", "b.test"] {
-            let found = shown(&certificates, server(&certificates, name), name).await.unwrap();
-            assert_eq!(Some(&found), certificates.of(name), "{name}");
+    #[test]
+    fn a_client_that_trusts_the_authority_takes_the_certificate_of_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificates = issue(folder.path(), &[&["a.test", "B.test"], &["*.c.test"]]);
+        let [first, second] = certificates.all() else { panic!("two") };
+        for (issued, name, taken) in [
+            (first, "a.test", true),
+            (first, "b.test", true),
+            (first, "c.test", false),
+            (second, "x.c.test", true),
+            (second, "c.test", false),
+            (second, "x.y.c.test", false),
+        ] {
+            let chain = chain(issued);
+            assert_eq!(chain[0], issued.certificate);
+            assert_eq!(certificates.vouch_for(&chain, name).is_ok(), taken, "{name}");
+            // Without the one that has signed it nobody takes it.
+            assert!(certificates.vouch_for(&chain[..1], name).is_err(), "{name}");
         }
-        let other = shown(&certificates, server(&certificates, "a.test"), "b.test").await;
-        assert!(other.is_err(), "another name's");
-        let strangers = Certificates::issue(&["a.test"]).unwrap();
-        let unknown = shown(&strangers, server(&certificates, "a.test"), "a.test").await;
+        let other = tempfile::tempdir().unwrap();
+        let strangers = issue(other.path(), &[&["a.test"]]);
+        let unknown = strangers.vouch_for(&chain(first), "a.test");
         assert!(unknown.is_err(), "an authority that is not trusted");
     }
 
     #[test]
-    fn the_settings_name_the_folder_and_it_goes_with_them() {
-        let certificates = Certificates::issue(&["a.test", "b.test"]).unwrap();
-        let [(_, folder), (_, names)] = certificates.settings();
-        assert_eq!(names, "a.test,b.test");
-        assert!(certificates.authority_file().is_file());
-        drop(certificates);
-        assert!(!std::path::Path::new(&folder).exists());
+    fn the_key_is_that_of_the_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificates = issue(folder.path(), &[&["*.a.test"], &["b.test"]]);
+        assert!(folder.path().join("_.a.test.pem").is_file());
+        let [first, second] = certificates.all() else { panic!("two") };
+        let provider = rustls::crypto::ring::default_provider();
+        let pair = |certificate: &Issued, key: &Issued| {
+            let key = PrivateKeyDer::from_pem_file(&key.key_file).unwrap();
+            rustls::sign::CertifiedKey::from_der(chain(certificate), key, &provider)
+        };
+        assert!(pair(first, first).is_ok());
+        assert!(pair(first, second).is_err());
     }
 }

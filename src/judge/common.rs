@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::client::{Request, Trouble};
+use super::client::{NoTls, Request, Trouble, http2};
 use super::diagnosis::{Diagnosis, Finding};
 use super::program::{ExitKind, Output, PanicLine, StartFailure};
 
@@ -39,6 +39,8 @@ pub const DIAGNOSES: &[&str] = &[
     "incomplete-answer",
     "answer-not-http",
     "answer-framing",
+    "tls-handshake-failed",
+    "http2-failed",
     // It does not forward.
     "not-written-yet",
     "answered-without-backend",
@@ -160,8 +162,14 @@ fn with_panic(diagnosis: Diagnosis, panic: Option<PanicLine>) -> Diagnosis {
 /// The finding for a request that was not answered.
 pub fn trouble(trouble: &Trouble, request: &Request, output: &Output) -> Finding {
     let panic = PanicLine::find(&output.stderr.text());
-    let cut_off =
-        matches!(trouble, Trouble::EmptyReply | Trouble::Reset | Trouble::Incomplete { .. });
+    let cut_off = matches!(
+        trouble,
+        Trouble::EmptyReply
+            | Trouble::Reset
+            | Trouble::Incomplete { .. }
+            | Trouble::NoTls(NoTls::Ended)
+            | Trouble::Http2(_)
+    );
     let diagnosis = match (trouble, panic) {
         // The runtime catches the panic of a task: the program lives on, the
         // request does not.
@@ -176,6 +184,14 @@ pub fn trouble(trouble: &Trouble, request: &Request, output: &Output) -> Finding
         (Trouble::Incomplete { .. }, _) => Diagnosis::new("incomplete-answer").timed(),
         (Trouble::NotHttp { .. }, _) => Diagnosis::new("answer-not-http"),
         (Trouble::Framing { .. }, _) => Diagnosis::new("answer-framing"),
+        (Trouble::NoTls(why), _) => {
+            let found = Diagnosis::new("tls-handshake-failed").with("reason", why.to_string());
+            if matches!(why, NoTls::PatienceOver(_)) { found.timed() } else { found }
+        }
+        (Trouble::Http2(how), _) => {
+            let found = Diagnosis::new("http2-failed").with("reason", how.as_str());
+            if how == http2::PATIENCE_OVER { found.timed() } else { found }
+        }
         (Trouble::NoSuchAddress { from, reason }, _) => {
             return Diagnosis::new("no-such-address")
                 .with("address", from.to_string())

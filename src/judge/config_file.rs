@@ -6,6 +6,7 @@
 //! is in `docs/course.md`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::Value;
@@ -15,6 +16,9 @@ use toml::Value;
 pub struct ConfigFile {
     lines: Vec<String>,
 }
+
+/// The header of a certificate's table.
+pub const CERTIFICATE: &str = "[[listener.tls.certificates]]";
 
 // === impl ConfigFile ===
 
@@ -50,6 +54,22 @@ impl ConfigFile {
     #[must_use]
     pub fn listener(self, address: SocketAddr) -> Self {
         self.table("[[listener]]", [("address", text(address))])
+    }
+
+    /// With a listener that sends everybody on to this port, where TLS is spoken.
+    #[must_use]
+    pub fn redirecting_listener(self, address: SocketAddr, port: u16) -> Self {
+        self.listener(address).key("redirect_to_https", i64::from(port))
+    }
+
+    /// With TLS for the listener that was written last: each of these pairs is a certificate's
+    /// file and its key's.
+    #[must_use]
+    pub fn certificates<'a>(self, pairs: impl IntoIterator<Item = (&'a Path, &'a Path)>) -> Self {
+        pairs.into_iter().fold(self, |file, (certificate, key)| {
+            let keys = [("certificate", text(certificate.display())), ("key", text(key.display()))];
+            file.table(CERTIFICATE, keys)
+        })
     }
 
     /// With a pool of these backends, looked at this often, or as often as the program
@@ -198,6 +218,22 @@ mod tests {
         assert_eq!(table["pool"][0]["health_check"]["interval"].as_str(), Some("150ms"));
         assert_eq!(table["route"][0]["hosts"][0].as_str(), Some("a.test"));
         assert_eq!(table["route"][1].get("prefix"), None);
+    }
+
+    #[test]
+    fn certificates_are_those_of_the_listener_before() {
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let pair = (Path::new("/a.pem"), Path::new("/a.key"));
+        let file = ConfigFile::new()
+            .redirecting_listener(address(1), 443)
+            .listener(address(2))
+            .certificates([pair, pair]);
+        let table: toml::Table = file.text().parse().unwrap();
+        assert_eq!(table["listener"][0]["redirect_to_https"].as_integer(), Some(443));
+        let certificates = table["listener"][1]["tls"]["certificates"].as_array().unwrap();
+        assert_eq!(certificates.len(), 2);
+        assert_eq!(certificates[1]["key"].as_str(), Some("/a.key"));
+        assert_eq!(file.at(file.line_of(CERTIFICATE, 1, "").unwrap() + 2), "key = \"/a.key\"");
     }
 
     #[test]

@@ -32,16 +32,17 @@ impl Exchange {
     /// Sends a request. No other request may be under way in the scene, so that
     /// whatever the backends receive meanwhile is of this one.
     pub async fn of(scene: &Scene, client: Client, request: Request) -> Self {
-        let before = scene.recorder.read(|log| log.requests().count());
-        let answer = client.send(&request).await;
-        // The backend has entered the request before it answered; the body's last
-        // byte and the answer may be noted in either order.
-        let complete =
-            |log: &Log| log.requests().skip(before).all(|received| received.complete).then_some(());
-        if answer.is_ok() {
-            scene.recorder.wait_for(Instant::now() + LAG, complete).await;
-        }
-        let received = scene.recorder.read(|log| log.requests().skip(before).cloned().collect());
+        let (received, answer) = received_by(scene, client.send(&request)).await;
+        Self { request, received, answer }
+    }
+
+    /// The same, sent in another way: over TLS, for one.
+    pub async fn sent(
+        scene: &Scene,
+        request: Request,
+        sending: impl Future<Output = Result<Answer, Trouble>>,
+    ) -> Self {
+        let (received, answer) = received_by(scene, sending).await;
         Self { request, received, answer }
     }
 
@@ -120,6 +121,24 @@ impl Exchange {
         };
         json!({ "sent": sent(&self.request), "received": received, "answer": answer })
     }
+}
+
+/// What the backends receive until this request is answered, and the answer.
+async fn received_by(
+    scene: &Scene,
+    sending: impl Future<Output = Result<Answer, Trouble>>,
+) -> (Vec<Received>, Result<Answer, Trouble>) {
+    let before = scene.recorder.read(|log| log.requests().count());
+    let answer = sending.await;
+    // The backend has entered the request before it answered; the body's last
+    // byte and the answer may be noted in either order.
+    let complete =
+        |log: &Log| log.requests().skip(before).all(|received| received.complete).then_some(());
+    if answer.is_ok() {
+        scene.recorder.wait_for(Instant::now() + LAG, complete).await;
+    }
+    let received = scene.recorder.read(|log| log.requests().skip(before).cloned().collect());
+    (received, answer)
 }
 
 /// The first line of a request, without its version.

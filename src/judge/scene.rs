@@ -63,7 +63,7 @@ pub struct Scene {
     pub recorder: Recorder,
     plan: Mutex<Vec<String>>,
     programs: Mutex<Vec<Arc<Guarded>>>,
-    /// Where its configuration files are, once there is one.
+    /// Where its configuration files and certificates are, once there is one.
     folder: Mutex<Option<TempDir>>,
 }
 
@@ -127,15 +127,17 @@ impl Scene {
             .map_err(|error| common::our_error("a backend could not be opened", &error))
     }
 
-    /// Certificates for these names, to be told to the program by their
-    /// [`Certificates::settings`].
+    /// A certificate for each of these lists of names, in files beside those of the
+    /// configuration, which are there as long as the scene.
     ///
     /// # Errors
     ///
     /// They can't be made here, which is inconclusive.
-    pub fn certificates(&self, names: &[&str]) -> Result<Certificates, Finding> {
-        Certificates::issue(names)
-            .map_err(|error| common::our_error("no certificates could be made", &error))
+    pub fn certificates(&self, wanted: &[Vec<String>]) -> Result<Certificates, Finding> {
+        let folder = self.free_path("certificates-", "")?;
+        let issued =
+            std::fs::create_dir(&folder).and_then(|()| Certificates::issue(&folder, wanted));
+        issued.map_err(|error| common::our_error("no certificates could be made", &error))
     }
 
     /// Starts the program in front of these backends, and waits until it listens.
@@ -292,6 +294,11 @@ impl Scene {
     ///
     /// There can be no folder for it, which is inconclusive.
     pub fn config_path(&self) -> Result<PathBuf, Finding> {
+        self.free_path("lab-", ".toml")
+    }
+
+    /// A path in the scene's folder at which nothing is.
+    fn free_path(&self, before: &str, behind: &str) -> Result<PathBuf, Finding> {
         let mut folder = self.folder.lock();
         if folder.is_none() {
             let made = tempfile::Builder::new().prefix("pingora-lab-check-").tempdir();
@@ -299,8 +306,21 @@ impl Scene {
                 Some(made.map_err(|error| common::our_error("no folder could be made", &error))?);
         }
         let folder = folder.as_ref().map_or(Path::new("/"), TempDir::path);
-        let mut free = (1..).map(|number| folder.join(format!("lab-{number}.toml")));
+        let mut free = (1..).map(|number| folder.join(format!("{before}{number}{behind}")));
         Ok(free.find(|path| !path.exists()).unwrap_or_default())
+    }
+
+    /// Writes a file that a configuration file names, beside it. It is there as long as the
+    /// scene.
+    ///
+    /// # Errors
+    ///
+    /// It can't be written, which is inconclusive.
+    pub fn write_beside(&self, name: &str, content: &[u8]) -> Result<PathBuf, Finding> {
+        let path = self.config_path()?.with_file_name(name);
+        let written = std::fs::write(&path, content);
+        written.map_err(|error| common::our_error("a file could not be written", &error))?;
+        Ok(path)
     }
 
     /// Runs the program with a configuration file, and does not wait for anything.

@@ -116,13 +116,19 @@ impl TlsError {
         mut way: Vec<Step>,
         files: impl IntoIterator<Item = NamedFile<'a>>,
     ) -> Misfit {
-        let mut named = files.into_iter().filter(|named| Some(named.path) == self.file());
-        // A file may be named more than once, as a certificate and as a key.
-        let of_key = matches!(self, Self::NoKey(_) | Self::BadKey { .. } | Self::Mismatch { .. });
-        let first = named.next();
+        let files: Vec<_> = files.into_iter().collect();
         let is_key = |named: &NamedFile<'_>| named.at.last() == Some(&Step::from("key"));
-        let place = if of_key { first.into_iter().chain(named).find(is_key) } else { first };
-        way.extend(place.into_iter().flat_map(|named| named.at));
+        let of_key = matches!(self, Self::NoKey(_) | Self::BadKey { .. });
+        // A file may be named more than once, as a certificate and as a key, and as the key of
+        // several certificates.
+        let place = files.iter().enumerate().position(|(index, named)| match self {
+            Self::Mismatch { certificate, .. } => {
+                let before = index.checked_sub(1).map(|before| files[before].path);
+                Some(named.path) == self.file() && before == Some(certificate)
+            }
+            _ => Some(named.path) == self.file() && (!of_key || is_key(named)),
+        });
+        way.extend(place.into_iter().flat_map(|place| files[place].at.clone()));
         Misfit { message: self.to_string(), at: way }
     }
 }

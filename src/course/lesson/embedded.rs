@@ -69,6 +69,9 @@ const FILES: &[Files] = lessons! {
     "11-weighted" ["deadlines", "table"]
     "12-circuit-breaker" ["book", "packed"]
     "13-consistent-hashing" ["own_ring", "rendezvous"]
+    "14-timeouts-and-pooling" ["rounds", "select"]
+    "15-tls-termination" ["own_listener", "per_listener"]
+    "16-authentication" ["at_the_door", "step_by_step"]
     "17-metrics" ["by_hand", "own_page"]
 };
 

@@ -28,7 +28,14 @@ pub fn stage_line(report: &Report, language: Language, width: Option<usize>) -> 
     let widest = lesson::all().iter().map(|lesson| lesson.id().len()).max().unwrap_or(0);
     let (passed, of) = (report.passed().len(), report.lesson.checks.len());
     let took = seconds(took(report), language);
-    let start = format!("{:widest$}  {:>5}  {took}", report.lesson.id(), format!("{passed}/{of}"));
+    let columns = |gap: &str| {
+        let counts = format!("{passed}/{of}");
+        format!("{:widest$}{gap}{counts:>5}{gap}{took}", report.lesson.id())
+    };
+    let start = match (columns("  "), width) {
+        (start, Some(width)) if 2 + display_width(&start) > width => columns(" "),
+        (start, _) => start,
+    };
     let found = match &report.result {
         Outcome::Judged(verdict) => verdict.first_finding().map(|check| {
             let id = check.diagnosis().map_or("", |diagnosis| diagnosis.id);

@@ -18,12 +18,12 @@ pub struct Answer {
     pub status: u16,
     /// The reason phrase, as spelt; may be empty.
     pub reason: String,
-    /// The minor version: 1 for HTTP/1.1, 0 for HTTP/1.0.
+    /// The minor version: 1 for HTTP/1.1, 0 for HTTP/1.0; 0 for HTTP/2, which has none.
     pub minor_version: u8,
     /// The header fields in order, names as spelt. What is not UTF-8 in a value
     /// reads as U+FFFD here; `raw_head` has the bytes.
     pub headers: Vec<(String, String)>,
-    /// The head as it came, with the empty line that ends it.
+    /// The head as it came, with the empty line that ends it; nothing of HTTP/2.
     pub raw_head: Bytes,
     /// The body without its framing.
     pub body: Bytes,

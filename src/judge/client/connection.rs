@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::answer::{Answer, Reader};
@@ -14,8 +14,8 @@ use super::trouble::{Cut, Trouble};
 
 /// One connection, for as many requests as the server takes over it.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<S = TcpStream> {
+    stream: S,
     patience: Duration,
     input: BytesMut,
 }
@@ -23,10 +23,6 @@ pub struct Connection {
 // === impl Connection ===
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, patience, input: BytesMut::new() }
-    }
-
     /// Where the connection comes from.
     ///
     /// # Errors
@@ -34,6 +30,44 @@ impl Connection {
     /// The system's.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.stream.local_addr()
+    }
+
+    /// Ends the connection with a reset.
+    pub fn abort(self) {
+        // If it fails, the connection is over already.
+        let _ = self.stream.set_zero_linger();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(stream: S, patience: Duration) -> Self {
+        Self { stream, patience, input: BytesMut::new() }
+    }
+
+    /// The same, with this patience.
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// What it goes over, without what was read of it.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
+    /// Reads what comes next, until there is so much of it, or the server ends the connection,
+    /// or the client's patience does.
+    pub async fn read_some(&mut self, count: usize) -> Bytes {
+        let reading = async {
+            while self.input.len() < count {
+                match self.stream.read_buf(&mut self.input).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(_) => {}
+                }
+            }
+        };
+        // What has come by then is what there is.
+        let _ = tokio::time::timeout(self.patience, reading).await;
+        self.input.split().freeze()
     }
 
     /// Sends a request and reads its answer. An answer that comes before the
@@ -75,12 +109,6 @@ impl Connection {
         self.stream.shutdown().await
     }
 
-    /// Ends the connection with a reset.
-    pub fn abort(self) {
-        // If it fails, the connection is over already.
-        let _ = self.stream.set_zero_linger();
-    }
-
     /// Waits until the server ends the connection, and says how: in silence, or
     /// with what it sent before. `None` if it does not within the client's
     /// patience.
@@ -118,13 +146,13 @@ impl Connection {
 
 /// Writes what is `left` of a request and reads the answer at the same time:
 /// a server may answer, or leave, before it has the whole request.
-async fn exchange(
-    stream: &mut TcpStream,
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
     input: &mut BytesMut,
     left: &mut &[u8],
     reader: &mut Reader,
 ) -> Result<Answer, Trouble> {
-    let (mut receiving, mut sending) = stream.split();
+    let (mut receiving, mut sending) = tokio::io::split(stream);
     let (mut sends, mut ended) = (true, Cut::Closed);
     loop {
         if let Some(answer) = reader.take(input)? {
@@ -132,7 +160,13 @@ async fn exchange(
         }
         tokio::select! {
             written = sending.write(left), if sends && !left.is_empty() => match written {
-                Ok(count) => *left = &left[count..],
+                Ok(count) => {
+                    *left = &left[count..];
+                    // TLS may still hold it. What keeps it from going out is told by a read.
+                    if left.is_empty() {
+                        let _ = sending.flush().await;
+                    }
+                }
                 // The server takes no more; it may have answered before. That
                 // it reset the connection is told only once.
                 Err(error) => {

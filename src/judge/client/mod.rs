@@ -4,24 +4,35 @@
 //! [`Client::send`] sends one [`Request`] over a connection of its own; a
 //! [`Connection`] takes several, or parts of one, or ends in a reset. What comes
 //! back is an [`Answer`], or the [`Trouble`] that there was instead.
+//!
+//! Over TLS it says exactly the [`Hello`] that it is told to, trusts everybody, and
+//! reports what it was [`Shown`]; [`Http2`] is the same with frames.
 
 mod answer;
 mod connection;
+mod hello;
+pub(super) mod http2;
 mod kept;
+mod old_hello;
 mod request;
+mod secure;
 mod trouble;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 pub use answer::Answer;
 pub use connection::Connection;
+pub use hello::Hello;
+pub use http2::Http2;
 pub use kept::Kept;
+pub use old_hello::OldHello;
 pub use request::Request;
-pub use trouble::{Cut, Missing, Trouble};
+pub use secure::{Secured, Shown};
+pub use trouble::{Cut, Missing, NoTls, Trouble};
 
 /// A client of one server.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +96,10 @@ impl Client {
     /// [`Trouble::Refused`], [`Trouble::ConnectTimedOut`],
     /// [`Trouble::NoSuchAddress`], or [`Trouble::Connect`] for any other reason.
     pub async fn connect(&self) -> Result<Connection, Trouble> {
+        Ok(Connection::new(self.stream().await?, self.patience))
+    }
+
+    async fn stream(&self) -> Result<TcpStream, Trouble> {
         let other = |error: io::Error| Trouble::Connect(error.to_string());
         let socket = match self.target {
             SocketAddr::V4(_) => TcpSocket::new_v4().map_err(other)?,
@@ -109,7 +124,7 @@ impl Client {
         };
         // A request may go out in several pieces.
         let _ = stream.set_nodelay(true);
-        Ok(Connection::new(stream, self.patience))
+        Ok(stream)
     }
 }
 

@@ -79,6 +79,14 @@ impl Request {
         self.body.is_some()
     }
 
+    /// The body, without its framing.
+    pub(super) fn content(&self) -> Bytes {
+        match &self.body {
+            None => Bytes::new(),
+            Some(Body::ContentLength(body) | Body::Chunked(body, _)) => body.clone(),
+        }
+    }
+
     /// The head as it goes over the wire, with the empty line that ends it.
     pub fn head_bytes(&self) -> Bytes {
         let mut bytes = BytesMut::new();

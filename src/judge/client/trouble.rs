@@ -35,6 +35,12 @@ pub enum Trouble {
     /// The connection was reset without a byte of an answer.
     #[error("the connection was reset without an answer")]
     Reset,
+    /// No TLS came about.
+    #[error("no TLS: {0}")]
+    NoTls(NoTls),
+    /// HTTP/2 went wrong, of the connection or of the one request; the text says how.
+    #[error("HTTP/2 failed: {0}")]
+    Http2(String),
     /// The answer began, and did not end.
     #[error("the answer is incomplete: {missing}, then {because}")]
     Incomplete {
@@ -71,6 +77,23 @@ pub enum Trouble {
         /// The head as it came.
         raw_head: Bytes,
     },
+}
+
+/// Why no TLS came about.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NoTls {
+    /// The server said no, with this alert (RFC 8446, section 6).
+    #[error("the server sent the alert {0}")]
+    Alert(String),
+    /// The server ended the connection and did not say why.
+    #[error("the server ended the connection without an alert")]
+    Ended,
+    /// The handshake did not end.
+    #[error("the handshake was not done within {} ms", .0.as_millis())]
+    PatienceOver(Duration),
+    /// What the server sent is no TLS, or breaks its rules.
+    #[error("{0}")]
+    Broken(String),
 }
 
 /// What came of an answer that is not complete.

@@ -1,6 +1,7 @@
 //! The stages, each with its checks.
 
 mod access_log;
+mod authentication;
 mod circuit_breaker;
 mod configuration;
 mod consistent_hashing;
@@ -17,7 +18,10 @@ mod refused;
 mod request_headers;
 mod response_headers;
 mod round_robin;
+mod stale;
 mod starts;
+mod timeouts;
+mod tls_termination;
 mod together;
 mod turns;
 mod weighted;
@@ -39,6 +43,9 @@ pub const STAGES: &[&Stage] = &[
     &weighted::STAGE,
     &circuit_breaker::STAGE,
     &consistent_hashing::STAGE,
+    &timeouts::STAGE,
+    &tls_termination::STAGE,
+    &authentication::STAGE,
     &metrics::STAGE,
 ];
 

@@ -20,17 +20,26 @@ fn scene(script: &str) -> Scene {
 fn a_program_is_told_where_its_certificates_are() {
     block_on(async {
         let script = format!(
-            "for name in $(echo \"$LAB_TLS_NAMES\" | tr , ' '); do \
-             test -s \"$LAB_TLS_FOLDER/$name.pem\" && test -s \"$LAB_TLS_FOLDER/$name.key\" || exit 5; \
-             done; test \"$LAB_TLS_NAMES\" = a.test,b.test || exit 6; exec {}",
+            "folder=$(dirname \"$LAB_CONFIG\")/certificates-1; \
+             for name in a.test b.test; do \
+             test -s \"$folder/$name.pem\" && test -s \"$folder/$name.key\" || exit 5; \
+             grep -q \"certificate = .$folder/$name.pem\" \"$LAB_CONFIG\" || exit 6; \
+             done; LAB_LISTEN=$(sed -n 's/^address = \"\\(.*\\)\"/\\1/p' \"$LAB_CONFIG\") exec {}",
             relay()
         );
         let scene = scene(&script);
-        let certificates = scene.certificates(&["a.test", "b.test"]).expect("certificates");
-        let settings = certificates.settings();
-        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, &**value)).collect();
+        let names = ["a.test", "b.test"].map(|name| vec![name.to_owned()]);
+        let certificates = scene.certificates(&names).expect("certificates");
         let backends = scene.backends(1).expect("a backend");
-        let running = scene.start_with(&backends, &settings).await.expect("it found them");
+        let list = backends[0].address().to_string();
+        let write = |listen| {
+            let pairs = certificates.all().iter();
+            let pairs = pairs.map(|one| (&*one.certificate_file, &*one.key_file));
+            ConfigFile::new().listener(listen).certificates(pairs)
+        };
+        let settings = [("LAB_BACKENDS", list.as_str())];
+        let running =
+            scene.start_configured(&backends, &settings, &write).await.expect("it found them");
         assert_eq!(running.get("/").await.expect("an answer").status, 200);
         drop(running);
         scene.end().await;

@@ -526,6 +526,7 @@ fn files_that_cannot_be_used_are_errors_with_their_place() {
     let missing = place.path().join("missing.pem");
     for (files, column, said) in [
         (wrong(&a.certificate, &b.key), "key", "give the two that belong together"),
+        (wrong(&b.certificate, &a.key), "key", "give the two that belong together"),
         (wrong(&missing, &a.key), "certificate", "cannot read"),
         (wrong(&empty, &a.key), "certificate", "holds no certificate"),
         (wrong(&a.certificate, &empty), "key", "holds no private key"),

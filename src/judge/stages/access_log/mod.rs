@@ -3,7 +3,7 @@
 
 mod fields;
 mod forged;
-mod lines;
+pub mod lines;
 mod once;
 mod secrets;
 mod time;

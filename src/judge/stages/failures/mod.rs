@@ -6,18 +6,18 @@ mod backend_errors;
 mod client_abort;
 mod post_once;
 mod refusing;
-mod stale;
 
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
+use super::stale;
 use super::starts::STARTS;
 use crate::backends::recording::{Entry, Log, RecordingBackend};
 use crate::judge::diagnosis::Finding;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
-use crate::judge::stage::{Check, Stage};
+use crate::judge::stage::{Check, Outcome, Stage};
 
 /// The stage.
 pub const STAGE: Stage = Stage {
@@ -47,8 +47,8 @@ pub const STAGE: Stage = Stage {
         },
         Check {
             id: "stale-get",
-            diagnoses: &["stale-get-not-retried", "stale-blames-backend"],
-            run: |scene| stale::stale_get(scene).boxed(),
+            diagnoses: &[stale::NOT_RETRIED, stale::BLAMES_BACKEND],
+            run: |scene| stale_get(scene).boxed(),
         },
         Check {
             id: "all-down",
@@ -79,6 +79,13 @@ pub const STAGE: Stage = Stage {
 /// How long the program may take to look at every backend for the first time.
 /// Nothing is judged by it: a program without health checks does not look at all.
 const FIRST_LOOK: Duration = Duration::from_millis(300);
+
+async fn stale_get(scene: &Scene) -> Outcome {
+    let backends = scene.backends(1)?;
+    let running = start_unaware(scene, &backends).await?;
+    let target = || format!("{}?{}", scene.draw.path(), scene.draw.word());
+    stale::gets_are_saved(scene, &running, &backends[0], &target).await
+}
 
 /// Starts the program with health checks that come so seldom that nothing but a
 /// retry can save a request, and lets it find every backend well.

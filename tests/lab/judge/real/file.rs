@@ -11,6 +11,8 @@ pub struct File {
     pub listener: Vec<Listener>,
     #[serde(default)]
     pub rate_limit: BTreeMap<String, Limit>,
+    #[serde(default)]
+    pub auth: BTreeMap<String, Auth>,
     pub pool: Vec<Pool>,
     pub route: Vec<Route>,
 }
@@ -19,6 +21,23 @@ pub struct File {
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     pub address: String,
+    /// The port to which everybody is sent.
+    pub redirect_to_https: Option<u16>,
+    pub tls: Option<Tls>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    pub certificates: Vec<Pair>,
+}
+
+/// The paths of a certificate and its key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -27,6 +46,34 @@ pub struct Limit {
     pub requests: u32,
     burst: Option<u32>,
     pub clients: Option<u32>,
+}
+
+/// Who may, by passwords or by tokens.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    #[serde(default = "user_header")]
+    pub user_header: String,
+    pub basic: Option<Basic>,
+    pub jwt: Option<Jwt>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Basic {
+    pub file: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jwt {
+    pub algorithms: Vec<String>,
+    pub secret: Option<String>,
+    pub public_key: Option<String>,
+    pub issuer: Vec<String>,
+    pub audience: Vec<String>,
+    #[serde(default = "leeway")]
+    leeway: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,6 +85,8 @@ pub struct Pool {
     hash_by: Option<HashBy>,
     #[serde(default)]
     pub health_check: HealthCheck,
+    #[serde(default)]
+    pub timeouts: Timeouts,
     pub backend: Vec<Backend>,
 }
 
@@ -61,6 +110,17 @@ pub struct HealthCheck {
     pub interval: String,
 }
 
+/// Time limits, none where the file does not say them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// Between two pieces of an answer.
+    pub read: Option<String>,
+    /// For the head of an answer: neither server has a limit of its own for that.
+    #[serde(rename = "total")]
+    _total: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
@@ -71,10 +131,14 @@ pub struct Backend {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
+    /// For these hosts alone; for all others if there are none.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// The beginning of the path, in whole segments; any path if there is none.
     pub prefix: Option<String>,
     #[serde(default)]
     pub rate_limit: Vec<String>,
+    pub auth: Option<String>,
     pub pool: String,
 }
 
@@ -96,16 +160,28 @@ impl File {
         let backends =
             backends.split(',').map(|one| Backend { address: one.to_owned(), weight: None });
         Self {
-            listener: vec![Listener { address: variable("LAB_LISTEN") }],
+            listener: vec![Listener {
+                address: variable("LAB_LISTEN"),
+                redirect_to_https: None,
+                tls: None,
+            }],
             rate_limit: BTreeMap::new(),
+            auth: BTreeMap::new(),
             pool: vec![Pool {
                 name: "default".to_owned(),
                 balance: Balance::RoundRobin,
                 hash_by: None,
                 health_check: HealthCheck::default(),
+                timeouts: Timeouts::default(),
                 backend: backends.collect(),
             }],
-            route: vec![Route { prefix: None, rate_limit: Vec::new(), pool: "default".to_owned() }],
+            route: vec![Route {
+                hosts: Vec::new(),
+                prefix: None,
+                rate_limit: Vec::new(),
+                auth: None,
+                pool: "default".to_owned(),
+            }],
         }
     }
 }
@@ -115,6 +191,13 @@ impl Pool {
     pub fn key(&self) -> Option<&str> {
         let by_key = self.balance == Balance::ConsistentHash;
         self.hash_by.as_ref().filter(|_| by_key).map(|by| by.header.as_str())
+    }
+}
+
+impl Jwt {
+    /// By how much clocks may differ, in seconds.
+    pub fn leeway(&self) -> &str {
+        self.leeway.trim_end_matches('s')
     }
 }
 
@@ -129,4 +212,12 @@ impl Default for HealthCheck {
     fn default() -> Self {
         Self { interval: "1s".to_owned() }
     }
+}
+
+fn user_header() -> String {
+    "x-auth-user".to_owned()
+}
+
+fn leeway() -> String {
+    "30s".to_owned()
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::file::{File, Limit, Pool, Route};
+use super::file::{File, Limit, Listener, Pair, Pool, Route};
 
 /// Its configuration. `fault` is `right`, or a mistake that people make with nginx.
 ///
@@ -22,6 +22,18 @@ pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
         "by-chance",
         "by-uri",
         "not-consistent",
+        "no-limit",
+        "next-after-timeout",
+        "no-keepalive",
+        "one-certificate",
+        "wide-wildcard",
+        "old-versions",
+        "no-http2",
+        "believes-the-client",
+        "moved-301",
+        "only-its-own-field",
+        "underscores",
+        "credential-goes-on",
     ];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
     let mut text = String::new();
@@ -39,9 +51,74 @@ pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
         text += &zone(name, limit, fault);
     }
     text += &file.pool.iter().map(|pool| upstream(pool, fault)).collect::<String>();
-    let _ = writeln!(text, "server {{");
-    for listener in &file.listener {
-        let _ = writeln!(text, "listen {};", listener.address);
+    if fault == "believes-the-client" {
+        text += "map $http_x_forwarded_proto $proto { default $http_x_forwarded_proto; \"\" $scheme; }\n";
+    } else {
+        text += "map $scheme $proto { default $scheme; }\n";
+    }
+    text += "server_names_hash_bucket_size 128;\n";
+    text += &file.listener.iter().map(|one| servers(file, one, fault)).collect::<String>();
+    text + "}\n"
+}
+
+/// What is at one address: a server for all, and one for each name for which there is anything
+/// of its own, be it a certificate or a route.
+fn servers(file: &File, listener: &Listener, fault: &str) -> String {
+    let address = &listener.address;
+    if let Some(port) = listener.redirect_to_https {
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        let status = if fault == "moved-301" { 301 } else { 308 };
+        return format!(
+            "server {{\nlisten {address};\nreturn {status} https://$host{port}$request_uri;\n}}\n"
+        );
+    }
+    let pairs = listener.tls.iter().flat_map(|tls| &tls.certificates);
+    let named =
+        pairs.clone().flat_map(|pair| pair.names().into_iter().map(move |name| (name, Some(pair))));
+    let mut named: Vec<_> = named.collect();
+    for host in file.route.iter().flat_map(|route| &route.hosts) {
+        if !named.iter().any(|(name, _)| name == host) {
+            named.push((host.clone(), None));
+        }
+    }
+    let first = pairs.clone().next();
+    let all = server(file, listener, first, None, fault);
+    let each = named.iter().map(|(name, pair)| {
+        let pair = pair.filter(|_| fault != "one-certificate").or(first);
+        server(file, listener, pair, Some(name), fault)
+    });
+    all + &each.collect::<String>()
+}
+
+fn server(
+    file: &File,
+    listener: &Listener,
+    pair: Option<&Pair>,
+    name: Option<&str>,
+    fault: &str,
+) -> String {
+    let http2 = if fault == "no-http2" { "" } else { " http2" };
+    let tls = pair.map_or(String::new(), |_| format!(" ssl{http2}"));
+    let default = if name.is_none() { " default_server" } else { "" };
+    let mut text = format!("server {{\nlisten {}{tls}{default};\n", listener.address);
+    let _ = match (name, name.and_then(|name| name.strip_prefix("*."))) {
+        // Its own wildcards are for any number of labels.
+        (_, Some(domain)) if fault != "wide-wildcard" => {
+            let domain = domain.replace('.', "\\.");
+            writeln!(text, "server_name \"~^[^.]+\\.{domain}$\";")
+        }
+        (Some(name), _) => writeln!(text, "server_name {name};"),
+        (None, _) => Ok(()),
+    };
+    if let Some(Pair { certificate, key }) = pair {
+        let versions = match fault {
+            "old-versions" => "TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;\nssl_ciphers DEFAULT:@SECLEVEL=0",
+            _ => "TLSv1.2 TLSv1.3",
+        };
+        let _ = writeln!(
+            text,
+            "ssl_certificate {certificate};\nssl_certificate_key {key};\nssl_protocols {versions};"
+        );
     }
     if fault != "own-status" {
         // Its own is 503.
@@ -53,10 +130,19 @@ pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
         "error_page 429 @refused;\n\
          location @refused {{ add_header Retry-After 1 always; return 429; }}"
     );
-    for route in &file.route {
-        text += &locations(file, route, fault);
+    if fault == "underscores" {
+        // Of its own it drops such fields.
+        let _ = writeln!(text, "underscores_in_headers on;");
     }
-    text + "}\n}\n"
+    let is_for = |route: &&Route| route.hosts.iter().any(|host| Some(host.as_str()) == name);
+    let mut own = file.route.iter().filter(is_for).peekable();
+    if own.peek().is_some() {
+        own.for_each(|route| text += &locations(file, route, fault));
+    } else {
+        let for_all = file.route.iter().filter(|route| route.hosts.is_empty());
+        for_all.for_each(|route| text += &locations(file, route, fault));
+    }
+    text + "}\n"
 }
 
 /// What is remembered of clients: 1 MiB has room for 16,000.
@@ -92,16 +178,26 @@ fn upstream(pool: &Pool, fault: &str) -> String {
         (_, None) => String::new(),
     };
     let members = members.collect::<String>();
-    format!("upstream {} {{\n{balance}{members}keepalive 16;\n}}\n", pool.name)
+    let keepalive = if fault == "no-keepalive" { "" } else { "keepalive 16;\n" };
+    format!("upstream {} {{\n{balance}{members}{keepalive}}}\n", pool.name)
 }
 
 /// A prefix in whole segments is two locations.
 fn locations(file: &File, route: &Route, fault: &str) -> String {
     let mut inside = format!(
         "proxy_pass http://{};\nproxy_http_version 1.1;\nproxy_set_header Connection \"\";\n\
-         proxy_set_header Host $http_host;\n",
+         proxy_set_header Host $http_host;\nproxy_set_header X-Forwarded-Proto $proto;\n",
         route.pool
     );
+    let pool = file.pool.iter().find(|pool| pool.name == route.pool);
+    let read = pool.and_then(|pool| pool.timeouts.read.as_deref()).filter(|_| fault != "no-limit");
+    if let Some(read) = read {
+        let _ = writeln!(inside, "proxy_read_timeout {read};");
+    }
+    if fault == "next-after-timeout" {
+        let _ = writeln!(inside, "proxy_next_upstream error timeout non_idempotent;");
+    }
+    inside += &door(file, route, fault);
     for name in &route.rate_limit {
         // A first request has room without a burst.
         let burst = file.rate_limit[name].burst() - 1;
@@ -117,4 +213,34 @@ fn locations(file: &File, route: &Route, fault: &str) -> String {
             format!("location = {prefix} {{\n{inside}}}\nlocation {prefix}/ {{\n{inside}}}\n")
         }
     }
+}
+
+/// Who may, and how the backend is told. As it is given away it knows nothing of tokens.
+fn door(file: &File, route: &Route, fault: &str) -> String {
+    let mut inside = String::new();
+    let own = route.auth.as_ref().map(|name| &file.auth[name]);
+    let own_field = own.map(|own| own.user_header.as_str());
+    let mut others: Vec<_> = file.auth.values().map(|auth| auth.user_header.as_str()).collect();
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|field| fault != "only-its-own-field" && Some(*field) != own_field);
+    for field in others {
+        let _ = writeln!(inside, "proxy_set_header {field} \"\";");
+    }
+    let Some(own) = own else { return inside };
+    match &own.basic {
+        Some(basic) => {
+            let (users, field) = (&basic.file, &own.user_header);
+            let _ = writeln!(
+                inside,
+                "auth_basic lab;\nauth_basic_user_file {users};\n\
+                 proxy_set_header {field} $remote_user;"
+            );
+            if fault != "credential-goes-on" {
+                let _ = writeln!(inside, "proxy_set_header Authorization \"\";");
+            }
+        }
+        None => inside += "add_header WWW-Authenticate Bearer always;\nreturn 401;\n",
+    }
+    inside
 }

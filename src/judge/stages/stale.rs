@@ -1,35 +1,47 @@
 //! A connection from the pool that the backend closes under a GET: the backend is
 //! well, and a GET may be sent again, so the client gets its answer.
 
-use super::start_unaware;
-use crate::backends::recording::{Act, Reply};
+use super::own::{Own, Tried};
+use crate::backends::recording::{Act, RecordingBackend, Reply};
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
-use crate::judge::stages::own::{Own, Tried};
+
+/// The diagnoses that [`gets_are_saved`] can come to.
+pub const NOT_RETRIED: &str = "stale-get-not-retried";
+/// See [`NOT_RETRIED`].
+pub const BLAMES_BACKEND: &str = "stale-blames-backend";
 
 /// The first makes a connection; each of the others may come over that of the one
 /// before.
 const REQUESTS: usize = 7;
 
-/// One backend only: it must be asked again, or nobody can be. It serves one
+/// One backend only, which these targets come to: it must be asked again, or nobody can be. It serves one
 /// request of each connection and is gone with the next, as a backend whose
 /// patience ends at the moment at which the proxy uses the connection.
-pub async fn stale_get(scene: &Scene) -> Outcome {
-    let backends = scene.backends(1)?;
-    let running = start_unaware(scene, &backends).await?;
+///
+/// # Errors
+///
+/// A request is not answered.
+pub async fn gets_are_saved(
+    scene: &Scene,
+    running: &Running<'_>,
+    backend: &RecordingBackend,
+    target: &(dyn Fn() -> String + Sync),
+) -> Outcome {
     for _ in 0..REQUESTS {
         let (how, gone) = match scene.draw.number(0..2) {
             0 => ("closed", Act::CloseBeforeAnswer),
             _ => ("reset", Act::ResetBeforeAnswer),
         };
         scene.plan(format!("a connection that has served a request is {how} with the next"));
-        backends[0].set_to(move |received| match received.nth_on_connection {
+        backend.set_to(move |received| match received.nth_on_connection {
             1 => Act::Answer(Reply::ok(received.target.clone())),
             _ => gone.clone(),
         });
-        let tried = Own::drawn(scene, &running, "GET").send(scene, running.client()).await;
-        is_saved(scene, &running, &tried, how).await?;
+        let own = Own::drawn_to(scene, running, "GET", target());
+        let tried = own.send(scene, running.client()).await;
+        is_saved(scene, running, &tried, how).await?;
     }
     Ok(())
 }
@@ -50,8 +62,8 @@ async fn is_saved(
     let id = match (answered, stale, answer.status) {
         (1, _, 200) if answer.text() == tried.exchange.request.target => return Ok(()),
         // Nobody is left to ask.
-        (0, 1.., 503) => "stale-blames-backend",
-        (0, 1.., 500..) => "stale-get-not-retried",
+        (0, 1.., 503) => BLAMES_BACKEND,
+        (0, 1.., 500..) => NOT_RETRIED,
         _ => return Err(tried.finding(scene, running).await),
     };
     let found = tried.exchange.found(scene, id);
