@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future;
 
-use crate::backends::recording::{Act, Log, RecordingBackend, Reply};
+use crate::backends::recording::{Act, Log, Received, RecordingBackend, Reply};
 use crate::judge::client::{Answer, Client, Request, Trouble};
 use crate::judge::diagnosis::Finding;
 use crate::judge::exchange::{Exchange, preview};
@@ -163,6 +163,20 @@ pub async fn one_by_one(scene: &Scene, running: &Running<'_>, requests: Vec<Own>
 pub async fn at_once(scene: &Scene, running: &Running<'_>, requests: Vec<Own>) -> Vec<Tried> {
     let client = running.client();
     future::join_all(requests.into_iter().map(|request| request.send(scene, client))).await
+}
+
+/// How long a refused request may be on its way to a backend after its answer.
+const LATE: Duration = Duration::from_millis(300);
+
+/// The first of some requests that a backend has received though none should, and how many of
+/// them have come.
+pub async fn reached(
+    scene: &Scene,
+    is_one: impl Fn(&Received) -> bool,
+) -> Option<(Received, usize)> {
+    let first = |log: &Log| log.requests().find(|received| is_one(received)).cloned();
+    let first = scene.recorder.wait_for(Instant::now() + LATE, first).await?;
+    Some((first, scene.recorder.read(|log| log.requests().filter(|one| is_one(one)).count())))
 }
 
 // === impl Tried ===

@@ -46,6 +46,12 @@ pub async fn gets_are_saved(
     Ok(())
 }
 
+/// What is wrong where a GET that met with the end of its connection is answered so.
+pub fn not_saved(status: u16) -> &'static str {
+    // Nobody is left to ask.
+    if status == 503 { BLAMES_BACKEND } else { NOT_RETRIED }
+}
+
 /// The client has the backend's answer, over whichever connection it came.
 async fn is_saved(
     scene: &Scene,
@@ -61,9 +67,7 @@ async fn is_saved(
     };
     let id = match (answered, stale, answer.status) {
         (1, _, 200) if answer.text() == tried.exchange.request.target => return Ok(()),
-        // Nobody is left to ask.
-        (0, 1.., 503) => BLAMES_BACKEND,
-        (0, 1.., 500..) => NOT_RETRIED,
+        (0, 1.., status @ 500..) => not_saved(status),
         _ => return Err(tried.finding(scene, running).await),
     };
     let found = tried.exchange.found(scene, id);

@@ -17,7 +17,7 @@ pub async fn broken_credentials(scene: &Scene) -> Outcome {
     house.token_opens(&doors.web).await?;
 
     let user = doors.staff.user();
-    let latin = base64_of(&[user.name.as_bytes(), b":\xff\xfe"].concat());
+    let latin = encoded([user.name.as_bytes(), b":\xff\xfe"].concat());
     let passwords = [
         ("Basic".to_owned(), "no user and password"),
         (format!("Basic %{}%", draw.word()), "no base64"),
@@ -82,9 +82,4 @@ async fn refused(
     };
     let found = house.found(id, door, &exchange).compared("401 (or 400)", answer.status);
     Err(found.with("sent", what).fail())
-}
-
-fn base64_of(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
 }

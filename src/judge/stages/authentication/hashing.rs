@@ -37,10 +37,14 @@ pub async fn others_not_held_up(scene: &Scene) -> Outcome {
     let house = House::start(scene, users).await?;
     let door = &house.doors.staff.door;
     let users = &house.doors.staff.users[1..];
-    // How long the cheapest takes, at best, decides on which is taken.
-    let cheap = login(&house, door, &users[0]).await?.min(login(&house, door, &users[0]).await?);
+    // How long the cheapest takes, at best, says which is to be looked at first.
     let last = users.len() - ROUNDS.len();
-    let first = (0..last).find(|doublings| cheap * (1 << doublings) >= SEEN).unwrap_or(last);
+    let cheap = quickest(&house, door, &users[0]).await?;
+    let mut first = (0..last).find(|doublings| cheap * (1 << doublings) >= SEEN).unwrap_or(last);
+    // On a busy machine the cheapest may have taken its time for another reason.
+    while first < last && quickest(&house, door, &users[first]).await? < SEEN {
+        first += 1;
+    }
     let mut found = None;
     for (logins, user) in ROUNDS.into_iter().zip(&users[first..]) {
         let beside = Beside::of(&house, door, user, logins).await?;
@@ -109,7 +113,13 @@ impl Beside {
     }
 }
 
-/// How long a login takes that is of no use.
+/// How long a login takes that is of no use, at best.
+async fn quickest(house: &House<'_>, door: &Door, user: &User) -> Result<Duration, Finding> {
+    let one = login(house, door, user).await?;
+    Ok(one.min(login(house, door, user).await?))
+}
+
+/// How long it takes once.
 async fn login(house: &House<'_>, door: &Door, user: &User) -> Result<Duration, Finding> {
     let request = house.get_below(&door.prefix).header("Authorization", user.credential());
     let sent = Instant::now();

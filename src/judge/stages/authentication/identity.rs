@@ -29,7 +29,7 @@ pub async fn identity_stripped(scene: &Scene) -> Outcome {
     // Through no door, where nobody is asked.
     nobody_says(&house, house.get_below(&doors.open), &both, "spoofed-on-open-route").await?;
     // What is the backend's own affair is left to it.
-    let own = format!("Basic {}", super::users::encoded(&scene.draw.word()));
+    let own = format!("Basic {}", super::users::encoded(scene.draw.word()));
     let exchange = house.send(house.get_below(&doors.open).header("Authorization", &own)).await;
     let (received, _) = exchange.through(scene, &house.running).await?;
     if received.values("authorization") != [own.as_str()] {

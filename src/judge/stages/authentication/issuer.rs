@@ -1,12 +1,13 @@
 //! Tokens (RFC 7519), right ones and such as nobody may take.
 
-use std::fmt::Display;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, SigningKey};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::pki_types::SubjectPublicKeyInfoDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Map, Value, json};
 
 use crate::judge::common;
@@ -26,13 +27,7 @@ pub struct Issuer {
     pub algorithm: Algorithm,
     /// What a program verifies them with: a secret, or a public key in PEM.
     pub verifier: String,
-    key: Key,
-}
-
-/// What tokens are signed with.
-enum Key {
-    Secret(EncodingKey),
-    Pair(Box<KeyPair>),
+    key: EncodingKey,
 }
 
 /// What a token says.
@@ -44,7 +39,7 @@ impl Issuer {
     /// One who signs with a secret (HS256), of 32 letters and more.
     pub fn with_secret(draw: &Draw) -> Self {
         let secret: String = (0..8).map(|_| draw.word()).collect();
-        let key = Key::Secret(EncodingKey::from_secret(secret.as_bytes()));
+        let key = EncodingKey::from_secret(secret.as_bytes());
         Self::of(draw, Algorithm::HS256, secret, key)
     }
 
@@ -56,10 +51,11 @@ impl Issuer {
     pub fn with_key(draw: &Draw) -> Result<Self, Finding> {
         let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256);
         let pair = pair.map_err(|error| common::our_error("no key could be made", &error))?;
-        Ok(Self::of(draw, Algorithm::ES256, pair.public_key_pem(), Key::Pair(Box::new(pair))))
+        let key = EncodingKey::from_ec_der(&pair.serialize_der());
+        Ok(Self::of(draw, Algorithm::ES256, pair.public_key_pem(), key))
     }
 
-    fn of(draw: &Draw, algorithm: Algorithm, verifier: String, key: Key) -> Self {
+    fn of(draw: &Draw, algorithm: Algorithm, verifier: String, key: EncodingKey) -> Self {
         let name = format!("https://{}.test/", draw.word());
         Self { name, audience: draw.word(), algorithm, verifier, key }
     }
@@ -113,7 +109,7 @@ impl Issuer {
         secret: &[u8],
     ) -> Result<String, Finding> {
         let body = Value::Object(claims.clone()).to_string();
-        signed(algorithm, &Key::Secret(EncodingKey::from_secret(secret)), body.as_bytes())
+        signed(algorithm, &EncodingKey::from_secret(secret), body.as_bytes())
     }
 }
 
@@ -129,10 +125,15 @@ pub fn part(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The bytes of a key in PEM.
-pub fn der(pem: &str) -> Vec<u8> {
-    let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default()
+/// The bytes of a public key in PEM.
+///
+/// # Errors
+///
+/// It is none, which is inconclusive.
+pub fn der(pem: &str) -> Result<Vec<u8>, Finding> {
+    let key = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes());
+    let key = key.map_err(|error| common::our_error("no public key could be read", &error))?;
+    Ok(key.to_vec())
 }
 
 /// Seconds since 1970.
@@ -141,35 +142,12 @@ pub fn now() -> i64 {
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn signed(algorithm: Algorithm, key: &Key, claims: &[u8]) -> Result<String, Finding> {
+fn signed(algorithm: Algorithm, key: &EncodingKey, claims: &[u8]) -> Result<String, Finding> {
     let header = json!({ "alg": format!("{algorithm:?}"), "typ": "JWT" }).to_string();
     let message = format!("{}.{}", part(header.as_bytes()), part(claims));
-    let failed = |error: &dyn Display| common::our_error("a token could not be signed", error);
-    let signature = match key {
-        Key::Secret(secret) => jsonwebtoken::crypto::sign(message.as_bytes(), secret, algorithm)
-            .map_err(|error| failed(&error))?,
-        Key::Pair(pair) => {
-            let signature = pair.sign(message.as_bytes()).map_err(|error| failed(&error))?;
-            part(&both_numbers(&signature).ok_or_else(|| failed(&"it is no pair of numbers"))?)
-        }
-    };
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), key, algorithm)
+        .map_err(|error| common::our_error("a token could not be signed", &error))?;
     Ok(format!("{message}.{signature}"))
-}
-
-/// The two numbers of a signature as tokens have them, of 32 bytes each (RFC 7518, section 3.4).
-/// Certificates have them in DER: `30 LENGTH 02 LENGTH NUMBER 02 LENGTH NUMBER`.
-fn both_numbers(der: &[u8]) -> Option<[u8; 64]> {
-    let mut both = [0; 64];
-    let mut rest = der.get(2..)?;
-    for number in both.chunks_exact_mut(32) {
-        let (length, after) = rest.strip_prefix(&[2])?.split_first()?;
-        let (bytes, after) = after.split_at_checked(usize::from(*length))?;
-        // A byte of 0 says that it is not less than nothing.
-        let bytes = bytes.strip_prefix(&[0]).unwrap_or(bytes);
-        number.get_mut(32_usize.checked_sub(bytes.len())?..)?.copy_from_slice(bytes);
-        rest = after;
-    }
-    rest.is_empty().then_some(both)
 }
 
 #[cfg(test)]
@@ -199,7 +177,7 @@ mod tests {
             let unsigned = unsigned("none", &issuer.claims("ann"));
             assert!(jsonwebtoken::decode::<Claims>(&unsigned, key, &check).is_err());
         }
-        assert_eq!(der(&pair.verifier).len(), 91);
+        assert_eq!(der(&pair.verifier).unwrap().len(), 91);
         assert!(secret.verifier.len() >= 32);
     }
 }

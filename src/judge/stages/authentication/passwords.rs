@@ -55,7 +55,7 @@ pub async fn wrong_password(scene: &Scene) -> Outcome {
     let unknown = |name: &str, password: &str| Bad {
         id: "unknown-user-passes",
         what: format!("{name}:{password}"),
-        credential: format!("Basic {}", encoded(&format!("{name}:{password}"))),
+        credential: format!("Basic {}", encoded(format!("{name}:{password}"))),
     };
     let bad = vec![
         wrong("wrong-password-passes", &another, "another"),

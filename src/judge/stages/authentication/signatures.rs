@@ -84,7 +84,7 @@ pub async fn other_algorithm(scene: &Scene) -> Outcome {
 
     let issuer = &mobile.issuer;
     let claims = issuer.claims(&scene.draw.word());
-    let (pem, der) = (issuer.verifier.as_str(), der(&issuer.verifier));
+    let (pem, der) = (issuer.verifier.as_str(), der(&issuer.verifier)?);
     let mut bad = Vec::new();
     for (what, key) in
         [("PEM", pem.as_bytes()), ("PEM, trimmed", pem.trim().as_bytes()), ("DER", &*der)]

@@ -1,16 +1,12 @@
 //! Whoever is not let in troubles nobody behind the proxy.
 
-use std::time::{Duration, Instant};
-
 use super::house::House;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
+use crate::judge::stages::own::reached;
 
 /// How many of each kind are sent.
 const ROW: usize = 3;
-
-/// How long a refused request may be on its way to a backend after its answer.
-const LATE: Duration = Duration::from_millis(300);
 
 /// Without, with a wrong password, with bodies: none of it is received by a backend.
 pub async fn backend_untouched(scene: &Scene) -> Outcome {
@@ -35,13 +31,8 @@ pub async fn backend_untouched(scene: &Scene) -> Outcome {
         }
     }
     let is_one = |target: &str| refused.iter().find(|one| one.request.target == target);
-    let reached = scene.recorder.wait_for(Instant::now() + LATE, |log| {
-        log.requests().find(|received| is_one(&received.target).is_some()).cloned()
-    });
-    let Some(received) = reached.await else { return Ok(()) };
-    let came = scene
-        .recorder
-        .read(|log| log.requests().filter(|received| is_one(&received.target).is_some()).count());
+    let reached = reached(scene, |received| is_one(&received.target).is_some());
+    let Some((received, came)) = reached.await else { return Ok(()) };
     let exchange = is_one(&received.target).unwrap_or(&refused[0]);
     Err(house
         .found("backend-asked-all-the-same", &staff.door, exchange)

@@ -63,7 +63,7 @@ impl User {
 
     /// What it sends behind the scheme (RFC 7617, section 2).
     pub fn encoded(&self) -> String {
-        encoded(&format!("{}:{}", self.name, self.password))
+        encoded(format!("{}:{}", self.name, self.password))
     }
 
     /// Its `Authorization` field.
@@ -73,13 +73,13 @@ impl User {
 
     /// The field of somebody who tries another password.
     pub fn with(&self, password: &str) -> String {
-        format!("Basic {}", encoded(&format!("{}:{password}", self.name)))
+        format!("Basic {}", encoded(format!("{}:{password}", self.name)))
     }
 }
 
 /// In base64.
-pub fn encoded(text: &str) -> String {
-    STANDARD.encode(text)
+pub fn encoded(bytes: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(bytes)
 }
 
 #[cfg(test)]

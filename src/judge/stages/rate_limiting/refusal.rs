@@ -1,12 +1,14 @@
 //! How somebody is refused: with 429, a time after which it helps to come back, and
 //! nothing behind it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::limited::{Asked, Limited};
+use crate::backends::recording::Received;
 use crate::judge::diagnosis::Finding;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
+use crate::judge::stages::own::reached;
 
 /// Nobody has to wait for longer than this for a bucket that fills in a second: what counts
 /// in windows may look back at the one before.
@@ -14,9 +16,6 @@ const LONGEST_WAIT: u64 = 2;
 
 /// How many more are sent where one was refused.
 const MORE: u64 = 12;
-
-/// How long a refused request may be on its way to a backend after its answer.
-const LATE: Duration = Duration::from_millis(300);
 
 /// 429 (RFC 6585, section 4), and how many seconds to wait (RFC 9110, section 10.2.3).
 pub async fn answers_429(scene: &Scene) -> Outcome {
@@ -77,13 +76,8 @@ pub async fn backend_untouched(scene: &Scene) -> Outcome {
     row.extend(limited.row(from, MORE, slow).await?);
     let refused = row.iter().filter(|one| !one.passed());
     let refused: Vec<_> = refused.map(|one| one.request.target.as_str()).collect();
-    let reached = scene.recorder.wait_for(Instant::now() + LATE, |log| {
-        log.requests().find(|received| refused.contains(&received.path())).cloned()
-    });
-    let Some(received) = reached.await else { return Ok(()) };
-    let came = scene
-        .recorder
-        .read(|log| log.requests().filter(|received| refused.contains(&received.path())).count());
+    let is_one = |received: &Received| refused.contains(&received.path());
+    let Some((received, came)) = reached(scene, is_one).await else { return Ok(()) };
     Err(limited
         .found("backend-asked-all-the-same", limited.quota)
         .compared("none of the refused at a backend", format!("{came} of {}", refused.len()))

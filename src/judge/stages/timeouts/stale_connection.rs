@@ -35,7 +35,7 @@ async fn closed_behind_the_answer(setup: &Setup<'_>, pool: usize) -> Outcome {
     });
     for _ in 0..TIMES {
         let tried = setup.request(pool, "GET").send(setup.scene, setup.running.client()).await;
-        is_answered(setup, &tried, stale::NOT_RETRIED).await?;
+        is_answered(setup, &tried, stale::not_saved).await?;
     }
     Ok(())
 }
@@ -56,12 +56,12 @@ async fn closed_while_idle(setup: &Setup<'_>, pool: usize) -> Outcome {
         setup.scene.recorder.wait_for(before + TO_BE_SEEN, closed).await;
         tokio::time::sleep(TO_BE_SEEN).await;
         let tried = setup.request(pool, method).send(setup.scene, setup.running.client()).await;
-        is_answered(setup, &tried, "idle-close-costs-request").await?;
+        is_answered(setup, &tried, |_| "idle-close-costs-request").await?;
     }
     Ok(())
 }
 
-async fn is_answered(setup: &Setup<'_>, tried: &Tried, id: &'static str) -> Outcome {
+async fn is_answered(setup: &Setup<'_>, tried: &Tried, id: fn(u16) -> &'static str) -> Outcome {
     let status = match &tried.exchange.answer {
         Ok(answer) if answer.status == 200 && answer.text() == tried.exchange.request.target => {
             return Ok(());
@@ -71,7 +71,7 @@ async fn is_answered(setup: &Setup<'_>, tried: &Tried, id: &'static str) -> Outc
     };
     Err(tried
         .exchange
-        .found(setup.scene, id)
+        .found(setup.scene, id(status))
         .compared("the backend's answer, over a new connection", status)
         .with("status", status)
         // By hand the moment can't be met.

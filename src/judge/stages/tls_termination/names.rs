@@ -47,7 +47,7 @@ pub async fn certificate_by_name(scene: &Scene) -> Outcome {
         if let Err(error) = setup.certificates.vouch_for(&shown.chain, name) {
             let asked = format!("a chain that a client takes for {name}");
             return Err(names
-                .found(&setup, "chain-incomplete", name)
+                .found(&setup, "chain-incomplete", Some(name))
                 .compared(asked, format!("{} certificate: {error}", shown.chain.len()))
                 .with("count", shown.chain.len())
                 .with("reason", error.to_string())
@@ -129,7 +129,7 @@ impl Names {
             Because::Capitals => "case-of-a-name",
         };
         Err(self
-            .found(setup, id, name)
+            .found(setup, id, Some(name))
             .compared(self.of(Some(*wanted)), self.of(got))
             .with("wanted", self.of(Some(*wanted)))
             .with("shown", self.of(got))
@@ -138,7 +138,7 @@ impl Names {
 
     /// Who says no name gets the first.
     async fn nobody(&self, setup: &Setup<'_>) -> Outcome {
-        let found = |id| self.found(setup, id, "–");
+        let found = |id| self.found(setup, id, None);
         match setup.client().secure(&Hello::to_nobody()).await {
             Ok(secured) if self.place(setup, &secured.shown) == Some(0) => Ok(()),
             Ok(secured) => {
@@ -165,7 +165,7 @@ impl Names {
         let hello = Hello::to(name);
         let expected = format!("{}, or an alert", self.of(Some(0)));
         let found = |id, actual: String| -> Finding {
-            self.found(setup, id, name)
+            self.found(setup, id, Some(name))
                 .compared(&expected, &actual)
                 .with("wanted", self.of(Some(0)))
                 .with("shown", actual)
@@ -197,15 +197,17 @@ impl Names {
         names.map_or_else(|| "?".to_owned(), |names| names.join(", "))
     }
 
-    fn found(&self, setup: &Setup<'_>, id: &'static str, name: &str) -> Diagnosis {
-        let asking =
-            if name == "–" { "-noservername".to_owned() } else { format!("-servername {name}") };
+    fn found(&self, setup: &Setup<'_>, id: &'static str, name: Option<&str>) -> Diagnosis {
+        let asking = match name {
+            Some(name) => format!("-servername {name}"),
+            None => "-noservername".to_owned(),
+        };
         let show = format!(
             "openssl s_client -connect 127.0.0.1:6443 {asking} </dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName"
         );
         let file = self.certificates.iter().map(|names| names.join(" ")).collect::<Vec<_>>();
         Diagnosis::new(id)
-            .with("name", name)
+            .with("name", name.unwrap_or("–"))
             .with("file_has", file.join("; "))
             .repeat(setup.by_hand(&[&show]))
     }
