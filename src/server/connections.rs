@@ -18,6 +18,8 @@ use crate::proxy::source::Source;
 pub struct Connections(Arc<Counts>);
 
 struct Counts {
+    /// For how many there are descriptors.
+    most: u32,
     total: AtomicU32,
     accepted: AtomicU64,
     /// As there were too many in all, or from one address.
@@ -49,9 +51,11 @@ pub enum Full {
 
 // === impl Connections ===
 
-impl Default for Connections {
-    fn default() -> Self {
+impl Connections {
+    /// None yet, and never more than `most`, whatever the limits say.
+    pub fn new(most: u32) -> Self {
         Self(Arc::new(Counts {
+            most,
             total: AtomicU32::new(0),
             accepted: AtomicU64::new(0),
             refused: Default::default(),
@@ -60,9 +64,7 @@ impl Default for Connections {
             hasher: RandomState::new(),
         }))
     }
-}
 
-impl Connections {
     /// A place for a connection. One without an address (exempt, or unknown) counts
     /// in the total alone.
     ///
@@ -74,7 +76,7 @@ impl Connections {
         let before = counts.total.fetch_add(1, Relaxed);
         // From here on the drop of the place puts back what was counted.
         let mut place = Place { counts: Arc::clone(counts), source: None };
-        if before >= limits.connections.get() {
+        if before >= limits.connections.get().min(counts.most) {
             counts.refused[0].fetch_add(1, Relaxed);
             return Err(Full::Total);
         }
@@ -165,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_connection_ends_and_nothing_is_kept() {
-        let (connections, limits) = (Connections::default(), limits(3, 2));
+        let (connections, limits) = (Connections::new(u32::MAX), limits(3, 2));
         let places = [1, 2].map(|_| connections.enter(ip("192.0.2.1"), &limits).unwrap());
         assert_eq!(connections.enter(ip("::ffff:192.0.2.1"), &limits).err(), Some(Full::Address));
         let other = connections.enter(ip("192.0.2.2"), &limits).unwrap();
@@ -182,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_addresses_of_one_ipv6_network_count_together() {
-        let (connections, limits) = (Connections::default(), limits(10, 1));
+        let (connections, limits) = (Connections::new(u32::MAX), limits(10, 1));
         let _one = connections.enter(ip("2001:db8::1"), &limits).unwrap();
         assert_eq!(connections.enter(ip("2001:db8::ffff:2"), &limits).err(), Some(Full::Address));
         assert!(connections.enter(ip("2001:db8:0:1::1"), &limits).is_ok());
