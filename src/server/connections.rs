@@ -76,7 +76,7 @@ impl Connections {
         let before = counts.total.fetch_add(1, Relaxed);
         // From here on the drop of the place puts back what was counted.
         let mut place = Place { counts: Arc::clone(counts), source: None };
-        if before >= limits.connections.get().min(counts.most) {
+        if before >= self.most(limits.connections.get()) {
             counts.refused[0].fetch_add(1, Relaxed);
             return Err(Full::Total);
         }
@@ -92,6 +92,11 @@ impl Connections {
         }
         counts.accepted.fetch_add(1, Relaxed);
         Ok(place)
+    }
+
+    /// How many may be open where the limits allow so many.
+    pub fn most(&self, allowed: u32) -> u32 {
+        allowed.min(self.0.most)
     }
 
     /// A TLS handshake has failed; `in_time` if it was not because it took too long.
@@ -178,6 +183,7 @@ mod tests {
         assert!(again.is_ok());
         assert_eq!(connections.accepted(), 4);
         assert_eq!(connections.refused_by_reason(), [("total", 1), ("address", 1)]);
+        assert_eq!([1, 3].map(|allowed| Connections::new(2).most(allowed)), [1, 2]);
         drop((again, other));
         assert_eq!((connections.open(), sources(&connections)), (0, 0));
     }

@@ -11,7 +11,8 @@ const OTHERS: u64 = 256;
 /// Raises the limit as far as the system lets the process raise it, and says for how
 /// many clients that is enough. The soft limit that a process is given is often 1024,
 /// for programs that use `select`. Where even the hard limit is too low for the clients
-/// of `limits`, the log says so.
+/// of `limits`, the log says so, but not where nobody has named their number and it is
+/// nearly reached.
 pub fn raise_limit(limits: &Limits) -> u32 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -22,7 +23,8 @@ pub fn raise_limit(limits: &Limits) -> u32 {
     // `None` is no limit.
     let Some(allowed) = now else { return u32::MAX };
     let (clients, wanted) = (clients(allowed), limits.connections.get());
-    if clients < wanted {
+    let named = wanted != Limits::default().connections.get();
+    if clients < wanted && (named || allowed < u64::from(wanted) + OTHERS) {
         warn!(target: "server", allowed, clients, wanted,
             needed = 2 * u64::from(wanted) + OTHERS,
             "fewer clients are let in than limits.connections says, since too few file descriptors \
