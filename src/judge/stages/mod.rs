@@ -8,6 +8,7 @@ mod consistent_hashing;
 mod failures;
 mod first_proxy;
 mod health_checks;
+mod hot_reload;
 mod looks;
 mod named_proxy;
 mod own;
@@ -44,7 +45,8 @@ pub const STAGES: &[&Stage] = &[
     &consistent_hashing::STAGE,
     &timeouts::STAGE,
     &tls_termination::STAGE,
-    &authentication::STAGE,
+        &authentication::STAGE,
+    &hot_reload::STAGE,
 ];
 
 /// The stage of this id.
