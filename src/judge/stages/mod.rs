@@ -10,6 +10,7 @@ mod first_proxy;
 mod health_checks;
 mod hot_reload;
 mod looks;
+mod metrics;
 mod named_proxy;
 mod own;
 mod path_routing;
@@ -45,7 +46,8 @@ pub const STAGES: &[&Stage] = &[
     &consistent_hashing::STAGE,
     &timeouts::STAGE,
     &tls_termination::STAGE,
-        &authentication::STAGE,
+    &authentication::STAGE,
+    &metrics::STAGE,
     &hot_reload::STAGE,
 ];
 

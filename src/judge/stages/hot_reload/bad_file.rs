@@ -41,22 +41,29 @@ pub async fn bad_file(scene: &Scene) -> Outcome {
     };
     let live = Live::start(scene, &|listen| right(listen, &backends[0]).file).await?;
     live.served(PREFIX).await?;
-    for kind in KINDS {
+    let mut in_use = &backends[0];
+    for (nth, kind) in KINDS.iter().enumerate() {
         let Some(bad) = kind(&right(live.listen(), &backends[1])).into_iter().next() else {
             continue;
         };
         bad.plan(scene);
-        changes_nothing(&live, &bad, &backends).await?;
+        changes_nothing(&live, &bad, in_use, &backends[1]).await?;
+        // Behind the first, and behind all of them.
+        if nth == 0 || nth + 1 == KINDS.len() {
+            in_use = &backends[if nth == 0 { 2 } else { 0 }];
+            scene.plan("a good file");
+            live.replace(&right(live.listen(), in_use).file)?;
+            live.takes(PREFIX, in_use, "bad-file-stops-reloading").await?;
+        }
     }
-    scene.plan("a good file");
-    live.replace(&right(live.listen(), &backends[2]).file)?;
-    live.takes(PREFIX, &backends[2], "bad-file-stops-reloading").await
+    Ok(())
 }
 
 async fn changes_nothing(
     live: &Live<'_>,
     bad: &BadFile,
-    backends: &[RecordingBackend],
+    in_use: &RecordingBackend,
+    of_bad: &RecordingBackend,
 ) -> Outcome {
     let before = live.running.written().map(|(_, text)| text.len());
     live.replace(&bad.file)?;
@@ -90,16 +97,22 @@ async fn changes_nothing(
         .await
         .map_err(|finding| finding.map(|found| about(found, live, bad)))?;
     let id = match &answered {
-        _ if is_of(&answered, &backends[0]) => return reported,
-        _ if is_of(&answered, &backends[1]) => "bad-file-taken",
+        _ if is_of(&answered, in_use) => return reported,
+        _ if is_of(&answered, of_bad) => "bad-file-taken",
         Ok(_) => "bad-file-empties",
         Err(trouble) => {
-            return Err(live.running.trouble(trouble, &live.request(PREFIX)).await);
+            let finding = live.running.trouble(trouble, &live.request(PREFIX)).await;
+            return Err(match finding.diagnosis().id {
+                "program-ended" => {
+                    finding.map(|found| about(found.renamed("ends-on-bad-file"), live, bad))
+                }
+                _ => finding,
+            });
         }
     };
     let seen = in_words(&answered);
     Err(found(live, id, bad, "")
-        .compared(format!("an answer of {}", backends[0].name()), &seen)
+        .compared(format!("an answer of {}", in_use.name()), &seen)
         .with("seen", seen)
         .fail())
 }

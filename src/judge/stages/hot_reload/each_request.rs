@@ -50,10 +50,7 @@ pub async fn not_per_request(scene: &Scene) -> Outcome {
     let quiet = opened.load(Relaxed);
     if busy >= REQUESTS && busy > 2 * quiet {
         return Err(Diagnosis::new("read-for-each-request")
-            .compared(
-                format!("about {quiet}, as without requests"),
-                format!("opened {busy} times"),
-            )
+            .compared(format!("about {quiet}, as without requests"), format!("opened {busy} times"))
             .with("requests", REQUESTS)
             .with("opened", busy)
             .with("quiet", quiet)

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::future;
 
-use super::live::{ENDS, INTERVAL, Live, Part, SEEN, by_hand, in_words, is_of};
+use super::live::{ENDS, Live, Part, RESTARTS, SEEN, by_hand, in_words, is_of};
 use crate::backends::recording::{Act, Gate, Log, RecordingBackend, Reply};
-use crate::judge::client::{Answer, Trouble};
+use crate::judge::client::{Answer, Connection, Trouble};
 use crate::judge::config_file::ConfigFile;
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::scene::Scene;
@@ -19,6 +19,9 @@ const AFTERWARDS: usize = 6;
 /// The pieces of an answer that comes bit by bit, and the pause between two of them.
 const PIECES: usize = 12;
 const PAUSE: Duration = Duration::from_millis(30);
+
+/// By when the end of a connection is seen that has ended before.
+const TO_SEE_ITS_END: Duration = Duration::from_millis(200);
 
 /// What is under way.
 const KINDS: [&str; 4] = [
@@ -35,13 +38,13 @@ pub async fn in_flight(scene: &Scene) -> Outcome {
     let left = scene.backends_named(&gone.pool, 1)?;
     let fewer = scene.backends_named(&less.pool, 2)?;
     let file = |listen: SocketAddr, changed: usize| {
-        let file = sign.add(ConfigFile::new().listener(listen), &[&signs[changed]]);
         let pair = [&fewer[0], &fewer[1]];
-        let file = less.add(file, &pair[changed..]);
+        let file = less.add(ConfigFile::new().listener(listen), &pair[changed..]);
+        let file = sign.add(file, &[&signs[changed]]);
         if changed == 0 { gone.add(file, &[&left[0]]) } else { file }
     };
     let live = Live::start(scene, &|listen| file(listen, 0)).await?;
-    live.served(&sign.prefix).await?;
+    let mut idle = idle(&live, &sign.prefix).await?;
     let gate = Gate::closed();
     holds(&left[0], &gate);
     holds(&fewer[0], &gate);
@@ -86,7 +89,13 @@ pub async fn in_flight(scene: &Scene) -> Outcome {
         let whole = |answer: &Answer| answer.status == 200 && answer.text().starts_with(name);
         if !answered.as_ref().is_ok_and(whole) {
             live.lives(ENDS).await?;
-            return Err(cut(&live, kind, &answered));
+            // Who has begun anew has nobody of before.
+            let found = cut(&live, kind, &answered);
+            let gone = match &mut idle {
+                Some(idle) => idle.end().await.is_some(),
+                None => false,
+            };
+            return Err(if gone { found.map(|found| found.renamed(RESTARTS)) } else { found });
         }
     }
     let whole = scene.recorder.read(|log| {
@@ -108,6 +117,21 @@ pub async fn in_flight(scene: &Scene) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A connection over which nothing is under way; none where the program keeps none.
+async fn idle(live: &Live<'_>, prefix: &str) -> Result<Option<Connection>, Finding> {
+    let request = live.request(prefix);
+    let asked = async {
+        let mut connection = live.client().connect().await?;
+        let answer = connection.send(&request).await?;
+        Ok((connection, answer.reusable))
+    };
+    match asked.await {
+        Ok((connection, true)) => Ok(Some(connection.patience(TO_SEE_ITS_END))),
+        Ok((_, false)) => Ok(None),
+        Err(trouble) => Err(live.running.trouble(&trouble, &request).await),
+    }
 }
 
 /// Answers when the gate opens, but for what is to come bit by bit.
@@ -170,7 +194,6 @@ fn cut(live: &Live<'_>, kind: &str, answered: &Result<Answer, Trouble>) -> Findi
         .with("kind", kind)
         .with("seen", seen)
         .with("output", live.last_lines())
-        .with("interval_ms", u64::try_from(INTERVAL.as_millis()).unwrap_or(u64::MAX))
         .repeat(by_hand())
         .fail()
 }

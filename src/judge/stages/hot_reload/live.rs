@@ -20,6 +20,9 @@ use crate::judge::stage::Outcome;
 /// The program has ended when its file changed.
 pub const ENDS: &str = "ends-on-change";
 
+/// It begins anew when its file changes, and for a moment nobody listens.
+pub const RESTARTS: &str = "restarts-to-reload";
+
 /// By when a change is to be seen: within a second, and half of one more, since the machine
 /// may be busy.
 pub const SEEN: Duration = Duration::from_millis(1500);

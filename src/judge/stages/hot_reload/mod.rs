@@ -58,9 +58,21 @@ pub const STAGE: Stage = Stage {
             run: |scene| whole_file::whole_file(scene).boxed(),
         },
         Check {
+            id: "in-flight",
+            diagnoses: &[
+                "in-flight-cut",
+                live::RESTARTS,
+                "reload-waits-for-requests",
+                "removed-still-used",
+                "change-not-seen",
+                live::ENDS,
+            ],
+            run: |scene| in_flight::in_flight(scene).boxed(),
+        },
+        Check {
             id: "no-failures",
             diagnoses: &[
-                "restarts-to-reload",
+                live::RESTARTS,
                 "connections-dropped",
                 "no-route-for-a-moment",
                 "no-backend-for-a-moment",
@@ -74,17 +86,6 @@ pub const STAGE: Stage = Stage {
             id: "seen-whole",
             diagnoses: &["half-of-each", "change-not-seen", live::ENDS],
             run: |scene| seen_whole::seen_whole(scene).boxed(),
-        },
-        Check {
-            id: "in-flight",
-            diagnoses: &[
-                "in-flight-cut",
-                "reload-waits-for-requests",
-                "removed-still-used",
-                "change-not-seen",
-                live::ENDS,
-            ],
-            run: |scene| in_flight::in_flight(scene).boxed(),
         },
         Check {
             id: "bad-file",

@@ -1,6 +1,6 @@
 //! No request fails while the file changes fifty times, and the last change is taken.
 
-use super::live::{ENDS, Live, Part, by_hand, in_words};
+use super::live::{ENDS, Live, Part, RESTARTS, by_hand, in_words};
 use super::storm::{EVERY, Heard, storm};
 use crate::judge::client::Trouble;
 use crate::judge::diagnosis::Diagnosis;
@@ -29,12 +29,16 @@ pub async fn no_failures(scene: &Scene) -> Outcome {
     live.lives(ENDS).await?;
     let requests = heard.len();
     // The first of these that was met with anywhere: which request meets with what is chance.
-    let met = KINDS.iter().find_map(|(id, is)| heard.iter().find(|one| is(one)).map(|one| (*id, one)));
+    let met =
+        KINDS.iter().find_map(|(id, is)| heard.iter().find(|one| is(one)).map(|one| (*id, one)));
     let Some((id, one)) = met else { return seen };
     let failed = heard.iter().filter(|one| failed(one)).count();
-    let seen = in_words(&one.answered);
+    let seen = in_words(one);
     let found = Diagnosis::new(id)
-        .compared(format!("{requests} requests answered by a backend"), format!("{failed} were not: {seen}"))
+        .compared(
+            format!("{requests} requests answered by a backend"),
+            format!("{failed} were not: {seen}"),
+        )
         .with("requests", requests)
         .with("failed", failed)
         .with("changes", CHANGES)
@@ -50,27 +54,18 @@ type Kind = (&'static str, fn(&Heard) -> bool);
 
 /// What may become of a request that is not answered by a backend, what explains most first.
 const KINDS: &[Kind] = &[
-    ("restarts-to-reload", |one| {
-        let gone = |trouble: &Trouble| {
-            matches!(trouble, Trouble::Refused | Trouble::EmptyReply | Trouble::Reset)
-        };
-        !one.kept && one.answered.as_ref().is_err_and(gone)
-    }),
+    (RESTARTS, |one| matches!(one, Err(Trouble::Refused))),
     ("connections-dropped", |one| {
         let held = |trouble: &Trouble| {
             matches!(trouble, Trouble::NoAnswer { .. } | Trouble::ConnectTimedOut { .. })
         };
-        one.answered.as_ref().is_err_and(|trouble| !held(trouble))
+        one.as_ref().is_err_and(|trouble| !held(trouble))
     }),
-    ("no-route-for-a-moment", |one| {
-        one.answered.as_ref().is_ok_and(|answer| answer.status == 404)
-    }),
-    ("no-backend-for-a-moment", |one| {
-        one.answered.as_ref().is_ok_and(|answer| answer.status != 200)
-    }),
+    ("no-route-for-a-moment", |one| one.as_ref().is_ok_and(|answer| answer.status == 404)),
+    ("no-backend-for-a-moment", |one| one.as_ref().is_ok_and(|answer| answer.status != 200)),
     (HELD, failed),
 ];
 
 fn failed(one: &Heard) -> bool {
-    !one.answered.as_ref().is_ok_and(|answer| answer.status == 200)
+    !one.as_ref().is_ok_and(|answer| answer.status == 200)
 }

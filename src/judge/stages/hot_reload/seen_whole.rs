@@ -31,10 +31,10 @@ pub async fn seen_whole(scene: &Scene) -> Outcome {
     let backends = scene.backends_named("backend", 3)?;
     let file = |listen: SocketAddr, changed: usize| {
         let own = [[0, 2], [2, 1]][changed];
-        let file = pools.iter().zip(own).fold(
-            ConfigFile::new().listener(listen),
-            |file, (pool, own)| file.pool(pool, Some(INTERVAL), [backends[own].address()]),
-        );
+        let file =
+            pools.iter().zip(own).fold(ConfigFile::new().listener(listen), |file, (pool, own)| {
+                file.pool(pool, Some(INTERVAL), [backends[own].address()])
+            });
         let file = file.route(&[], Some(PREFIX), &pools[changed]);
         sign.add(file, &[&signs[changed]])
     };
@@ -72,8 +72,8 @@ pub async fn seen_whole(scene: &Scene) -> Outcome {
     scene.plan(format!("{CHANGES} changes of a route and its pools"));
     let files = (0..CHANGES).map(|nth| file(live.listen(), nth % 2));
     let (heard, _) = storm(&live, PREFIX, files, async { Ok(()) }).await?;
-    match heard.into_iter().find(|one| is_of(&one.answered, &backends[2])) {
-        Some(one) => found(&one.answered),
+    match heard.into_iter().find(|heard| is_of(heard, &backends[2])) {
+        Some(heard) => found(&heard),
         None => Ok(()),
     }
 }

@@ -22,13 +22,8 @@ pub const EVERY: Duration = Duration::from_millis(14);
 /// machine.
 const BREATH: Duration = Duration::from_millis(1);
 
-/// What came of one request.
-pub struct Heard {
-    /// The answer, or what there was instead.
-    pub answered: Result<Answer, Trouble>,
-    /// Whether the connection had been used before.
-    pub kept: bool,
-}
+/// What came of one request: the answer, or what there was instead.
+pub type Heard = Result<Answer, Trouble>;
 
 /// Puts these files in the place of the program's, one after the other, and waits for what
 /// `last` waits for. Says what became of all requests that came below the prefix meanwhile.
@@ -84,8 +79,7 @@ async fn client(live: &Live<'_>, prefix: &str, over: &AtomicBool) -> Vec<Heard> 
             }
             Ok(answer)
         };
-        let answered = answered.await;
-        heard.push(Heard { answered, kept });
+        heard.push(answered.await);
         tokio::time::sleep(BREATH).await;
     }
     heard

@@ -46,11 +46,7 @@ pub async fn whole_file(scene: &Scene) -> Outcome {
         let file = web.add(sign.add(file, &[&signs[changed]]), &[&webs[0]]);
         let file = file.route(&[], Some([old, new][changed]), &web.pool);
         let file = file.route(&[], Some(calm), &web.pool);
-        if changed == 1 {
-            file.key("rate_limit", Value::Array(vec![text("tight")]))
-        } else {
-            file
-        }
+        if changed == 1 { file.key("rate_limit", Value::Array(vec![text("tight")])) } else { file }
     };
     let live = Live::start(scene, &|listen| file(listen, 0)).await?;
     for prefix in [&sign.prefix, &web.prefix, &heavy.prefix, old, calm] {

@@ -38,7 +38,7 @@ pub async fn however_written(scene: &Scene) -> Outcome {
 
 /// Puts a link in the place of whatever is there, in one step.
 fn link(to: &Path, at: &Path) -> std::io::Result<()> {
-    let beside = at.with_extension("link");
+    let beside = at.with_file_name("new-link");
     std::os::unix::fs::symlink(to, &beside)?;
     std::fs::rename(&beside, at)
 }

@@ -161,9 +161,9 @@ impl Run {
     fn says_so(&self, lines: Option<&RangeInclusive<usize>>) -> Outcome {
         let (stderr, stdout) = (self.output.stderr.text(), self.output.stdout.text());
         let words = Words { stderr: &stderr, stdout: &stdout, path: &self.path };
-        words.name(lines).map_err(|unsaid| {
-            self.found(unsaid.id).compared(unsaid.expected, unsaid.actual).fail()
-        })
+        words
+            .name(lines)
+            .map_err(|unsaid| self.found(unsaid.id).compared(unsaid.expected, unsaid.actual).fail())
     }
 
     /// A diagnosis about this run.
