@@ -1672,7 +1672,11 @@ impl BackgroundService for Reloader {
         loop {
             tokio::select! {
                 _ = shutdown.changed() => return,
-                Some(config) = changes.recv() => {
+                Some(mut config) = changes.recv() => {
+                    // What it said in between matters to nobody.
+                    while let Ok(newer) = changes.try_recv() {
+                        config = newer;
+                    }
                     if self.needs_restart(&config) {
                         eprintln!("new listeners need a restart");
                     }
