@@ -101,13 +101,12 @@ async fn changes_nothing(
         _ if is_of(&answered, of_bad) => "bad-file-taken",
         Ok(_) => "bad-file-empties",
         Err(trouble) => {
+            // It waits for the word of its end.
             let finding = live.running.trouble(trouble, &live.request(PREFIX)).await;
-            return Err(match finding.diagnosis().id {
-                "program-ended" => {
-                    finding.map(|found| about(found.renamed("ends-on-bad-file"), live, bad))
-                }
-                _ => finding,
-            });
+            live.lives("ends-on-bad-file")
+                .await
+                .map_err(|ended| ended.map(|found| about(found, live, bad)))?;
+            return Err(finding);
         }
     };
     let seen = in_words(&answered);

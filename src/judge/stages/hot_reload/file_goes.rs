@@ -11,6 +11,9 @@ use crate::judge::stage::Outcome;
 /// How long it is away.
 const AWAY: Duration = Duration::from_millis(300);
 
+/// The program has ended meanwhile.
+const ENDS_WITHOUT: &str = "ends-without-file";
+
 /// The pause between two requests meanwhile.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -25,7 +28,12 @@ pub async fn file_goes(scene: &Scene) -> Outcome {
     let since = Instant::now();
     while since.elapsed() < AWAY {
         let answered = live.ask(&part.prefix).await;
-        live.lives("ends-without-file").await?;
+        if let Err(trouble) = &answered {
+            let finding = live.running.trouble(trouble, &live.request(&part.prefix)).await;
+            live.lives(ENDS_WITHOUT).await?;
+            return Err(finding);
+        }
+        live.lives(ENDS_WITHOUT).await?;
         if !is_of(&answered, &backends[0]) {
             let seen = in_words(&answered);
             return Err(Diagnosis::new("empty-without-file")

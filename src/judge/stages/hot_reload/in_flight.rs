@@ -189,11 +189,12 @@ async fn changes(
 
 fn cut(live: &Live<'_>, kind: &str, answered: &Result<Answer, Trouble>) -> Finding {
     let seen = in_words(answered);
-    Diagnosis::new("in-flight-cut")
+    let found = Diagnosis::new("in-flight-cut")
         .compared("the whole answer of the backend that it was sent to", &seen)
         .with("kind", kind)
         .with("seen", seen)
         .with("output", live.last_lines())
-        .repeat(by_hand())
-        .fail()
+        .repeat(by_hand());
+    let in_time = !matches!(answered, Err(Trouble::NoAnswer { .. }));
+    if in_time { found.fail() } else { found.timed().fail() }
 }

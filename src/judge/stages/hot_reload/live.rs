@@ -2,7 +2,7 @@
 //!
 //! Each backend answers with its name, so that a client sees where its request went.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -103,13 +103,21 @@ impl<'a> Live<'a> {
         self.running.listen
     }
 
-    /// Writes into the file that is there.
+    /// Writes over what is in the file that is there. It is at no time empty, or ends early:
+    /// what a program makes of half a file is chance.
     ///
     /// # Errors
     ///
     /// It can't be written, which is inconclusive.
     pub fn write(&self, file: &ConfigFile) -> Outcome {
-        self.ours(std::fs::write(&self.path, file.text()))
+        let written =
+            std::fs::OpenOptions::new().write(true).open(&self.path).and_then(|mut old| {
+                let mut text = file.text();
+                let before = usize::try_from(old.metadata()?.len()).unwrap_or_default();
+                text.extend(std::iter::repeat_n('\n', before.saturating_sub(text.len())));
+                old.write_all(text.as_bytes())
+            });
+        self.ours(written)
     }
 
     /// Puts another file in the place of the one that is there, as most editors do.

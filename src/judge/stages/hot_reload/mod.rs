@@ -76,7 +76,6 @@ pub const STAGE: Stage = Stage {
                 "connections-dropped",
                 "no-route-for-a-moment",
                 "no-backend-for-a-moment",
-                "held-up-by-reload",
                 "last-change-lost",
                 live::ENDS,
             ],

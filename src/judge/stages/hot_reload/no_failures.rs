@@ -31,10 +31,14 @@ pub async fn no_failures(scene: &Scene) -> Outcome {
     // The first of these that was met with anywhere: which request meets with what is chance.
     let met =
         KINDS.iter().find_map(|(id, is)| heard.iter().find(|one| is(one)).map(|one| (*id, one)));
-    let Some((id, one)) = met else { return seen };
+    let Some((id, one)) = met else {
+        // What is left was not answered in time.
+        let Some(Err(trouble)) = heard.iter().find(|one| failed(one)) else { return seen };
+        return Err(live.running.trouble(trouble, &live.request(&part.prefix)).await);
+    };
     let failed = heard.iter().filter(|one| failed(one)).count();
     let seen = in_words(one);
-    let found = Diagnosis::new(id)
+    Err(Diagnosis::new(id)
         .compared(
             format!("{requests} requests answered by a backend"),
             format!("{failed} were not: {seen}"),
@@ -44,15 +48,13 @@ pub async fn no_failures(scene: &Scene) -> Outcome {
         .with("changes", CHANGES)
         .with("seen", seen)
         .with("output", live.last_lines())
-        .repeat(by_hand());
-    Err(if id == HELD { found.timed().fail() } else { found.fail() })
+        .repeat(by_hand())
+        .fail())
 }
-
-const HELD: &str = "held-up-by-reload";
 
 type Kind = (&'static str, fn(&Heard) -> bool);
 
-/// What may become of a request that is not answered by a backend, what explains most first.
+/// What may become of a request that no backend answers, what explains most first.
 const KINDS: &[Kind] = &[
     (RESTARTS, |one| matches!(one, Err(Trouble::Refused))),
     ("connections-dropped", |one| {
@@ -63,7 +65,6 @@ const KINDS: &[Kind] = &[
     }),
     ("no-route-for-a-moment", |one| one.as_ref().is_ok_and(|answer| answer.status == 404)),
     ("no-backend-for-a-moment", |one| one.as_ref().is_ok_and(|answer| answer.status != 200)),
-    (HELD, failed),
 ];
 
 fn failed(one: &Heard) -> bool {
