@@ -20,6 +20,9 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// How long what is counted may lag behind an answer, and one listener behind the other.
 const LAG: Duration = Duration::from_secs(2);
 
+/// How many admin ports may be taken by somebody else before the program binds them.
+const PORT_TRIES: usize = 3;
+
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -35,8 +38,6 @@ pub struct Measured<'a> {
     pub backends: Vec<RecordingBackend>,
     /// The beginning of the paths of which it lets one through, and then none for long.
     pub limited: String,
-    /// When it listened, at its public address at least.
-    begun: Instant,
 }
 
 /// How many requests were counted, by backend and class.
@@ -54,14 +55,19 @@ impl<'a> Measured<'a> {
         let (pool, limit) = (scene.draw.word(), scene.draw.word());
         let limited = format!("/{}", scene.draw.word());
         let backends = scene.backends(count)?;
-        let admin = scene.free_address()?;
         scene.plan(format!("{pool} with {count} backends; one request at {limited}"));
         let addresses = || backends.iter().map(RecordingBackend::address);
-        let write = |listen| file(listen, admin, &pool, addresses(), (&limit, &limited));
-        let running = scene.start_configured(&backends, &[], &write).await?;
-        let measured = Self { scene, running, admin, backends, limited, begun: Instant::now() };
-        measured.answer_with(&Reply::ok("well"));
-        Ok(measured)
+        for _ in 0..PORT_TRIES {
+            let admin = scene.free_address()?;
+            let write = |listen| file(listen, admin, &pool, addresses(), (&limit, &limited));
+            let running = scene.start_configured(&backends, &[], &write).await?;
+            if !taken(&running, admin).await? {
+                let measured = Self { scene, running, admin, backends, limited };
+                measured.answer_with(&Reply::ok("well"));
+                return Ok(measured);
+            }
+        }
+        Err(scene.our_error("no admin port", &"each was taken by somebody else meanwhile"))
     }
 
     /// What all backends answer from now on.
@@ -140,7 +146,7 @@ impl<'a> Measured<'a> {
     async fn asked_for(&self) -> Result<Answer, Finding> {
         let client = Client::new(self.admin);
         let request = client.request("GET", "/metrics");
-        match self.answer(client, &request).await {
+        match client.send(&request).await {
             Ok(answer) => Ok(answer),
             Err(Trouble::Refused) => {
                 if let Some(ended) = self.running.ended().await {
@@ -153,17 +159,6 @@ impl<'a> Measured<'a> {
                 let finding = self.running.trouble(&trouble, &request).await;
                 Err(finding.map(|found| found.repeat(self.by_hand())))
             }
-        }
-    }
-
-    /// The listeners of a program need not all be there at once.
-    async fn answer(&self, client: Client, request: &Request) -> Result<Answer, Trouble> {
-        loop {
-            let answer = client.send(request).await;
-            if !matches!(answer, Err(Trouble::Refused)) || self.begun.elapsed() > LAG {
-                return answer;
-            }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -203,6 +198,22 @@ impl<'a> Measured<'a> {
             format!("curl -i 127.0.0.1:6189/metrics | grep -e '{REQUESTS}' -e '{DURATION}'"),
         ]
     }
+}
+
+/// Waits for the program to listen there, since its listeners need not all come at once;
+/// whether somebody else does, who was quicker at this port.
+async fn taken(running: &Running<'_>, admin: SocketAddr) -> Result<bool, Finding> {
+    let deadline = Instant::now() + LAG;
+    while !running.listens_on()?.iter().any(|one| one.port() == admin.port()) {
+        if let Some(ended) = running.ended().await {
+            return Err(ended);
+        }
+        if Instant::now() > deadline {
+            return Ok(!matches!(Client::new(admin).connect().await, Err(Trouble::Refused)));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(false)
 }
 
 /// A pool, routes with and without a limit, and the admin listener.
