@@ -8,6 +8,7 @@ mod consistent_hashing;
 mod failures;
 mod first_proxy;
 mod health_checks;
+mod hot_reload;
 mod looks;
 mod metrics;
 mod named_proxy;
@@ -47,6 +48,7 @@ pub const STAGES: &[&Stage] = &[
     &tls_termination::STAGE,
     &authentication::STAGE,
     &metrics::STAGE,
+    &hot_reload::STAGE,
 ];
 
 /// The stage of this id.
