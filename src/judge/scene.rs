@@ -343,6 +343,23 @@ impl Scene {
         self.run(at.listen, backends, &contract, settings).await
     }
 
+    /// Runs the program once more, beside one that runs already, with a file of its own that
+    /// names the same addresses. Nothing is waited for.
+    ///
+    /// # Errors
+    ///
+    /// It can't be run.
+    pub async fn run_beside(
+        &self,
+        first: &Running<'_>,
+        file: &ConfigFile,
+        settings: &[(&str, &str)],
+    ) -> Result<Running<'_>, Finding> {
+        let at = Addresses { listen: first.listen, ..self.addresses()? };
+        let program = self.run_configured(at, &self.write(file)?, &[], settings).await?;
+        Ok(Running::new(self, program, first.listen))
+    }
+
     /// Runs the program with these variables, the settings before the contract's where
     /// both have one.
     async fn run(

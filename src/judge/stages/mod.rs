@@ -7,6 +7,7 @@ mod configuration;
 mod consistent_hashing;
 mod failures;
 mod first_proxy;
+mod graceful_upgrade;
 mod health_checks;
 mod looks;
 mod named_proxy;
@@ -45,6 +46,7 @@ pub const STAGES: &[&Stage] = &[
     &timeouts::STAGE,
     &tls_termination::STAGE,
     &authentication::STAGE,
+    &graceful_upgrade::STAGE,
 ];
 
 /// The stage of this id.

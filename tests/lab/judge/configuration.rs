@@ -8,7 +8,8 @@ use crate::support::Program;
 
 /// `serve` behind `serve --check`. What it says of itself is thrown away after that, so
 /// that only `--check` can name the file and the line: a bad file that it let
-/// through would be one that nobody complains of.
+/// through would be one that nobody complains of. Of an upgrade it hears from its successor,
+/// and so needs no SIGQUIT.
 fn checked_serve() -> String {
     let program = env!("CARGO_BIN_EXE_pingora-lab");
     let script = format!(
@@ -16,7 +17,8 @@ fn checked_serve() -> String {
          exec {program} serve --listen \"$LAB_LISTEN\" --backends \"$LAB_BACKENDS\"\n\
          fi\n\
          {program} serve --config \"$LAB_CONFIG\" --check >/dev/null || exit 1\n\
-         exec {program} serve --config \"$LAB_CONFIG\" 2>/dev/null"
+         trap '' QUIT\n\
+         exec {program} serve --config \"$LAB_CONFIG\" ${{LAB_UPGRADE:+--upgrade}} 2>/dev/null"
     );
     shell_words::join(["sh", "-c", &script])
 }
