@@ -72,6 +72,7 @@ const FILES: &[Files] = lessons! {
     "14-timeouts-and-pooling" ["rounds", "select"]
     "15-tls-termination" ["own_listener", "per_listener"]
     "16-authentication" ["at_the_door", "step_by_step"]
+    "17-metrics" ["by_hand", "own_page"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

@@ -10,6 +10,7 @@ mod first_proxy;
 mod graceful_upgrade;
 mod health_checks;
 mod looks;
+mod metrics;
 mod named_proxy;
 mod own;
 mod path_routing;
@@ -46,6 +47,7 @@ pub const STAGES: &[&Stage] = &[
     &timeouts::STAGE,
     &tls_termination::STAGE,
     &authentication::STAGE,
+    &metrics::STAGE,
     &graceful_upgrade::STAGE,
 ];
 
