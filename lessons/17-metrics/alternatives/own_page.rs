@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::ops::Range;
-use std::path::Path;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,12 +18,20 @@ use governor::clock::{Clock, DefaultClock};
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use jsonwebtoken::{Algorithm, DecodingKey};
 use pingora::apps::http_app::{HttpServer, ServeHttp};
 use pingora::http::ResponseHeader;
+use pingora::listeners::tls::TlsSettings;
 use pingora::prelude::*;
+use pingora::protocols::Digest;
 use pingora::protocols::http::ServerSession;
 use pingora::services::background::GenBackgroundService;
 use pingora::services::listening::Service;
+use pingora::tls::sign::CertifiedKey;
+use pingora::tls::{
+    CertificateDer, ClientHello, CryptoProvider, ResolvesServerCert, load_certs_and_key_files,
+};
 use pingora_load_balancing::discovery::Static;
 use pingora_load_balancing::selection::consistent::{KetamaHashing, OwnedNodeIterator};
 use pingora_load_balancing::selection::{BackendIter, BackendSelection};
@@ -33,8 +42,16 @@ use pingora_prometheus::prometheus::{
 use pingora_proxy::FailToProxy;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
+use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_certificate;
 
+use auth::{Kind, Passwords, Policy, Tokens};
 use breaker::{Attempt, Breaker};
+use wait::Wait;
+
+/// How long an unused connection to a backend is kept: less than backends keep it, so that they
+/// seldom close it at the moment at which it is used.
+const IDLE: Duration = Duration::from_secs(4);
 
 /// All that the file says. What it does not know is an error: an unknown key is a
 /// misspelt one, and whoever wrote it believes that it does something.
@@ -46,14 +63,40 @@ struct Config {
     admin: Option<AdminConfig>,
     #[serde(default)]
     rate_limit: BTreeMap<String, RateLimitConfig>,
+    #[serde(default)]
+    auth: BTreeMap<String, AuthConfig>,
     pool: Vec<PoolConfig>,
     route: Vec<RouteConfig>,
+    /// What came of `auth`, with what is in its files.
+    #[serde(skip)]
+    policies: BTreeMap<String, Arc<Policy>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListenerConfig {
     address: SocketAddr,
+    /// The port at which the same is to be had over TLS: who comes here is sent there.
+    redirect_to_https: Option<NonZeroU16>,
+    tls: Option<TlsConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsConfig {
+    certificates: Spanned<Vec<CertificateConfig>>,
+    /// What is in the files, once it was checked.
+    #[serde(skip)]
+    loaded: Option<Arc<Certificates>>,
+}
+
+/// The paths of two files in PEM: a certificate, with those that vouch for it behind it,
+/// and its key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CertificateConfig {
+    certificate: Spanned<String>,
+    key: Spanned<String>,
 }
 
 /// Where those are who look after the proxy, and nobody else.
@@ -74,6 +117,8 @@ struct PoolConfig {
     hash_by: Option<HashBy>,
     #[serde(default)]
     health_check: HealthCheckConfig,
+    #[serde(default)]
+    timeouts: TimeoutsConfig,
     /// None if the file does not say it.
     circuit_breaker: Option<CircuitBreakerConfig>,
     backend: Spanned<Vec<BackendConfig>>,
@@ -105,6 +150,18 @@ struct HealthCheckConfig {
     interval: Duration,
 }
 
+/// How long a backend is waited for.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TimeoutsConfig {
+    /// Between two pieces of an answer, the first included.
+    #[serde(deserialize_with = "time")]
+    read: Duration,
+    /// For the head of the answer, over all tries, from the last of the request that has come.
+    #[serde(deserialize_with = "time")]
+    total: Duration,
+}
+
 /// When a backend is left alone, and for how long.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,6 +188,42 @@ struct RateLimitConfig {
     clients: NonZeroUsize,
 }
 
+/// How clients show who they are: by exactly one of `basic` and `jwt`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuthConfig {
+    /// The field by which backends are told.
+    #[serde(default = "user_header")]
+    user_header: Spanned<String>,
+    basic: Option<BasicConfig>,
+    jwt: Option<JwtConfig>,
+}
+
+/// Users and passwords, in a file as `htpasswd -B` writes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BasicConfig {
+    file: Spanned<PathBuf>,
+}
+
+/// Signed tokens. They are verified with the secret or with the public key (a file in PEM).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JwtConfig {
+    algorithms: Spanned<Vec<Algorithm>>,
+    secret: Option<Spanned<String>>,
+    public_key: Option<Spanned<PathBuf>>,
+    /// Whose tokens are taken; anybody's if there is none.
+    #[serde(default)]
+    issuer: Vec<String>,
+    /// For whom they must be.
+    #[serde(default)]
+    audience: Vec<String>,
+    /// By how much clocks may differ.
+    #[serde(default = "half_a_minute", deserialize_with = "time")]
+    leeway: Duration,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BackendConfig {
@@ -152,6 +245,8 @@ struct RouteConfig {
     /// The names of limits, which all must have room.
     #[serde(default)]
     rate_limit: Vec<Spanned<String>>,
+    /// The name of the policy that says who may; everybody if there is none.
+    auth: Option<Spanned<String>>,
     pool: Spanned<String>,
 }
 
@@ -194,6 +289,7 @@ struct Pool {
     breakers: HashMap<String, Arc<Breaker>>,
     /// The answers that are failures.
     statuses: Vec<u16>,
+    timeouts: TimeoutsConfig,
 }
 
 /// Smooth weighted round robin. With each turn every backend gains its weight; the one with
@@ -213,11 +309,25 @@ struct Turn {
 }
 
 /// What the proxy knows: which pool gets what, and the name by which it signs.
+#[derive(Clone)]
 struct LabProxy {
-    routes: Routes,
+    routes: Arc<Routes>,
     name: String,
-    ids: Ids,
+    ids: Arc<Ids>,
     metrics: Metrics,
+    /// The fields by which backends are told of users, of all policies.
+    user_headers: Vec<HeaderName>,
+    /// Where clients are sent that come without TLS, if they are.
+    redirect: Option<NonZeroU16>,
+}
+
+/// Certificates with their keys, by the names that they are for.
+#[derive(Debug)]
+struct Certificates {
+    /// In small letters; one that is for a whole domain as it stands there: `*.a.test`.
+    by_name: HashMap<String, Arc<CertifiedKey>>,
+    /// For clients that ask for another name, or for none.
+    first: Arc<CertifiedKey>,
 }
 
 /// Ids for requests: when the program began, and a number. No two are the same, be
@@ -236,6 +346,7 @@ struct Route {
     /// The segments of its prefix.
     prefix: Vec<Vec<u8>>,
     limits: Vec<Arc<Limit>>,
+    policy: Option<Arc<Policy>>,
     pool: Arc<Pool>,
 }
 
@@ -264,14 +375,20 @@ struct Halves {
 struct RequestContext {
     /// When its head had come.
     begun: Instant,
+    /// When the last of it had, so far.
+    came: Instant,
     /// By which it is found again, in this log and in the backend's.
     id: String,
     /// The route that it takes.
     route: Option<Arc<Route>>,
+    /// Who sent it, if its route asks for that.
+    user: Option<HeaderValue>,
     /// The backend that was chosen last.
     backend: Option<String>,
     /// What its breaker is still to hear of.
     attempt: Option<Attempt>,
+    /// As long as the head of the answer has not come.
+    wait: Option<Wait>,
     /// Those that could not be connected to.
     failed: Vec<String>,
 }
@@ -281,19 +398,29 @@ impl ProxyHttp for LabProxy {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> Self::CTX {
+        let now = Instant::now();
         RequestContext {
-            begun: Instant::now(),
+            begun: now,
+            came: now,
             id: self.ids.next(),
             route: None,
+            user: None,
             backend: None,
             attempt: None,
+            wait: None,
             failed: Vec::new(),
         }
     }
 
-    /// Before a backend is chosen. Who asks for too much is answered here, and `true`
-    /// says so: nothing more is to be done.
+    /// Before a backend is chosen. Who asks for too much, or does not show who it is, is
+    /// answered here, and `true` says so: nothing more is to be done.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
+        if let Some(port) = self.redirect {
+            let there = over_tls(session.req_header(), port)
+                .ok_or_else(|| Error::explain(HTTPStatus(400), "the request names no host"))?;
+            self.answer(session, 308, "this is served over TLS", Some(("location", there))).await?;
+            return Ok(true);
+        }
         let route = self
             .routes
             .find(session.req_header())
@@ -301,14 +428,23 @@ impl ProxyHttp for LabProxy {
         ctx.route = Some(Arc::clone(route));
         // Where the connection comes from, without its port, which is another for each
         // connection. What the request says of itself may be anything.
-        let Some(client) = session.client_addr().and_then(|address| address.as_inet()) else {
+        let client =
+            session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
+        let refuses = |client| route.limits.iter().find_map(|limit| limit.refuses(client));
+        // Before passwords, so that they can't be tried by the thousand.
+        if let Some(wait) = client.and_then(refuses) {
+            let wait = Some(("retry-after", wait.to_string()));
+            self.answer(session, 429, "too many requests, try again later", wait).await?;
+            return Ok(true);
+        }
+        let Some(policy) = &route.policy else { return Ok(false) };
+        ctx.user = policy.identify(&session.req_header().headers).await;
+        if ctx.user.is_some() {
             return Ok(false);
-        };
-        let client = client.ip();
-        let Some(wait) = route.limits.iter().find_map(|limit| limit.refuses(client)) else {
-            return Ok(false);
-        };
-        self.answer(session, 429, "too many requests, try again later", Some(wait)).await?;
+        }
+        // No word of why: it would help whoever tries.
+        let challenge = Some(("www-authenticate", policy.challenge()));
+        self.answer(session, 401, "show who you are", challenge).await?;
         Ok(true)
     }
 
@@ -321,13 +457,59 @@ impl ProxyHttp for LabProxy {
         // backend that has refused this request is as good as down for it.
         let route =
             ctx.route.as_ref().ok_or_else(|| Error::explain(HTTPStatus(404), "no route fits"))?;
+        // What earlier tries have taken is gone.
+        let limits = &route.pool.timeouts;
+        let left = (ctx.came + limits.total).saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(too_late());
+        }
         let (backend, attempt) = route
             .pool
             .choose(session, &ctx.failed)
             .ok_or_else(|| Error::explain(HTTPStatus(503), "no backend is left to try"))?;
         ctx.backend = Some(backend.addr.to_string());
         ctx.attempt = attempt;
-        Ok(Box::new(HttpPeer::new(backend, false, String::new())))
+        let mut peer = HttpPeer::new(backend, false, String::new());
+        peer.options.connection_timeout = Some(left);
+        peer.options.total_connection_timeout = Some(left);
+        // Of each read alone: whoever sends a byte now and then never comes near it.
+        peer.options.read_timeout = Some(limits.read);
+        peer.options.idle_timeout = Some(IDLE);
+        Ok(Box::new(peer))
+    }
+
+    /// The request is about to be sent, over a connection that is new or was pooled.
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        connection: RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        if let Some(route) = &ctx.route {
+            let until = ctx.came + route.pool.timeouts.total;
+            let wait = Wait::begin(connection, until);
+            ctx.wait = Some(wait.or_err(InternalError, "no wait for the backend")?);
+        }
+        Ok(())
+    }
+
+    /// More of the request's body has come. A client that takes its time is not the backend's
+    /// fault.
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        ctx.came = Instant::now();
+        if let (Some(wait), Some(route)) = (&ctx.wait, &ctx.route) {
+            wait.extend(ctx.came + route.pool.timeouts.total);
+        }
+        Ok(())
     }
 
     /// No connection was made, so no backend has seen anything of the request:
@@ -358,7 +540,15 @@ impl ProxyHttp for LabProxy {
         ctx: &mut Self::CTX,
         client_reused: bool,
     ) -> Box<Error> {
-        if *error.esource() == ErrorSource::Upstream && !client_reused {
+        let over = ctx.wait.take().is_some_and(Wait::end);
+        let by_backend = *error.esource() == ErrorSource::Upstream;
+        if by_backend && (over || *error.etype() == ReadTimedout) {
+            ctx.attempt.take().into_iter().for_each(Attempt::failed);
+            // The backend may be at work on it still: a second try would be a second order,
+            // and more load where there is too much.
+            return too_late();
+        }
+        if by_backend && !client_reused {
             ctx.attempt.take().into_iter().for_each(Attempt::failed);
         }
         // As Pingora's own: what is safe, and may have met with a closed connection.
@@ -378,9 +568,16 @@ impl ProxyHttp for LabProxy {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        let statuses = ctx.route.as_ref().map_or(&[][..], |route| &route.pool.statuses);
         // What comes before the answer (103) says nothing of it.
-        if let Some(attempt) = ctx.attempt.take_if(|_| !response.status.is_informational()) {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        // From here on the connection may be another request's before long.
+        if ctx.wait.take().is_some_and(Wait::end) {
+            return Err(too_late());
+        }
+        let statuses = ctx.route.as_ref().map_or(&[][..], |route| &route.pool.statuses);
+        if let Some(attempt) = ctx.attempt.take() {
             if statuses.contains(&response.status.as_u16()) {
                 attempt.failed();
             } else {
@@ -401,9 +598,20 @@ impl ProxyHttp for LabProxy {
         request.insert_header("x-forwarded-by", &self.name)?;
         // In place of what the client may have sent under this name.
         request.insert_header("x-request-id", &ctx.id)?;
+        self.strip(request);
+        if let Some(policy) = ctx.route.as_ref().and_then(|route| route.policy.as_ref()) {
+            // It has done its work here. Whoever has it can be the user anywhere.
+            request.remove_header(&AUTHORIZATION);
+            if let Some(user) = &ctx.user {
+                request.insert_header(policy.user_header.clone(), user.clone())?;
+            }
+        }
         if let Some(backend) = &ctx.backend {
             request.insert_header("host", backend)?;
         }
+        // How the client came is known from its connection, and from nowhere else.
+        let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        request.insert_header("x-forwarded-proto", if tls { "https" } else { "http" })?;
         match session.client_addr().and_then(|address| address.as_inet()) {
             Some(client) => request.insert_header("x-forwarded-for", ip(client))?,
             None => drop(request.remove_header("x-forwarded-for")),
@@ -603,6 +811,160 @@ impl BackendIter for Turn {
     }
 }
 
+/// A policy knows nothing of routes and answers: it is asked who sent a request.
+mod auth {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+    use serde::Deserialize;
+    use tokio::sync::Semaphore;
+
+    /// So many passwords are verified at a time, and never on a thread that serves requests.
+    const PLACES: usize = 2;
+
+    /// Who may, and how the backend is told.
+    pub struct Policy {
+        pub user_header: HeaderName,
+        pub kind: Kind,
+    }
+
+    /// How clients show who they are.
+    pub enum Kind {
+        Passwords(Passwords),
+        Tokens(Box<Tokens>),
+    }
+
+    /// Users, with the hashes of their passwords.
+    pub struct Passwords {
+        users: HashMap<String, String>,
+        places: Arc<Semaphore>,
+    }
+
+    /// What makes a token right.
+    pub struct Tokens {
+        key: DecodingKey,
+        check: Validation,
+    }
+
+    /// What is read of a token's claims; the library has looked at the others.
+    #[derive(Deserialize)]
+    struct Claims {
+        sub: String,
+    }
+
+    impl Policy {
+        /// Who sent a request, as the backend is told it; none if that was not shown.
+        pub async fn identify(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+            let shown = credential(headers, self.scheme())?;
+            let user = match &self.kind {
+                Kind::Passwords(passwords) => passwords.identify(shown).await?,
+                Kind::Tokens(tokens) => tokens.identify(shown)?,
+            };
+            HeaderValue::from_bytes(user.as_bytes()).ok()
+        }
+
+        /// What whoever is refused is told to come with (RFC 9110, section 11.6.1).
+        pub fn challenge(&self) -> String {
+            format!("{} realm=\"lab\"", self.scheme())
+        }
+
+        fn scheme(&self) -> &'static str {
+            match self.kind {
+                Kind::Passwords(_) => "Basic",
+                Kind::Tokens(_) => "Bearer",
+            }
+        }
+    }
+
+    /// What follows the scheme in the `Authorization` field.
+    fn credential<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        // Of two, whoever looks next may take the other.
+        let (Some(field), None) = (fields.next(), fields.next()) else { return None };
+        let (named, shown) = field.to_str().ok()?.split_once(' ')?;
+        named.eq_ignore_ascii_case(scheme).then(|| shown.trim())
+    }
+
+    impl Passwords {
+        /// Reads lines of `user:hash`. The error is the number of a line that is none.
+        pub fn parse(file: &str) -> Result<Self, usize> {
+            let mut users = HashMap::new();
+            for (number, line) in (1_usize..).zip(file.lines()) {
+                if line.trim().is_empty() || line.starts_with('#') {
+                    continue;
+                }
+                let (user, hash) = line.split_once(':').ok_or(number)?;
+                hash.parse::<bcrypt::HashParts>().map_err(|_| number)?;
+                users.insert(user.to_owned(), hash.to_owned());
+            }
+            // Nobody could pass.
+            if users.is_empty() {
+                return Err(1);
+            }
+            Ok(Self { users, places: Arc::new(Semaphore::new(PLACES)) })
+        }
+
+        async fn identify(&self, shown: &str) -> Option<String> {
+            let shown = String::from_utf8(STANDARD.decode(shown).ok()?).ok()?;
+            // The first colon ends the name; a password may have more.
+            let (user, password) = shown.split_once(':')?;
+            // Of somebody who is not there as much work is made, so that nobody can ask who is.
+            let known = self.users.get(user);
+            let hash = known.or(self.users.values().next())?.clone();
+            let password = password.to_owned();
+            let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+            let verified = tokio::task::spawn_blocking(move || {
+                let right = bcrypt::verify(password, &hash);
+                // Not before, whoever has gone away meanwhile.
+                drop(place);
+                right
+            });
+            let right = verified.await.ok()?.ok()?;
+            (right && known.is_some()).then(|| user.to_owned())
+        }
+    }
+
+    impl Tokens {
+        /// For tokens that are signed with one of these algorithms, of which there is one. What a
+        /// token says of itself only chooses among them.
+        pub fn new(
+            key: DecodingKey,
+            algorithms: &[Algorithm],
+            issuer: &[String],
+            audience: &[String],
+            leeway: Duration,
+        ) -> Self {
+            let mut check = Validation::new(algorithms[0]);
+            check.algorithms = algorithms.to_vec();
+            check.leeway = leeway.as_secs();
+            // Both are left out by the library where nobody asks for them.
+            check.validate_nbf = true;
+            let mut needed = vec!["exp"];
+            if !issuer.is_empty() {
+                check.set_issuer(issuer);
+                needed.push("iss");
+            }
+            // Where there is none, a token that is for somebody is not for us.
+            if !audience.is_empty() {
+                check.set_audience(audience);
+                needed.push("aud");
+            }
+            check.set_required_spec_claims(&needed);
+            Self { key, check }
+        }
+
+        fn identify(&self, token: &str) -> Option<String> {
+            let token = jsonwebtoken::decode::<Claims>(token, &self.key, &self.check).ok()?;
+            Some(token.claims.sub)
+        }
+    }
+}
+
 /// A breaker knows nothing of requests and backends: somebody asks whether to try, and says
 /// how that ended.
 mod breaker {
@@ -699,6 +1061,81 @@ mod breaker {
     }
 }
 
+/// A wait knows nothing of requests and backends: it ends a connection, unless somebody says in
+/// time that it need not.
+mod wait {
+    use std::io;
+    use std::net::{Shutdown, TcpStream};
+    use std::os::fd::{BorrowedFd, RawFd};
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::time::Instant;
+
+    use tokio::task::JoinHandle;
+
+    /// Somebody waits for something to come over a connection.
+    pub struct Wait {
+        state: Arc<Mutex<State>>,
+        timer: JoinHandle<()>,
+    }
+
+    struct State {
+        until: Instant,
+        /// Taken by whoever ends the wait: the one who waits, or the timer.
+        connection: Option<TcpStream>,
+    }
+
+    impl Wait {
+        /// Shuts the connection down at this time. It must be open now.
+        pub fn begin(connection: RawFd, until: Instant) -> io::Result<Self> {
+            // A second handle of the same connection: its number can't become another
+            // connection's as long as it is ours.
+            // SAFETY: the caller has the connection open.
+            let connection = unsafe { BorrowedFd::borrow_raw(connection) }.try_clone_to_owned()?;
+            let connection = Some(TcpStream::from(connection));
+            let state = Arc::new(Mutex::new(State { until, connection }));
+            let timer = tokio::spawn(end_in_time(Arc::clone(&state)));
+            Ok(Self { state, timer })
+        }
+
+        /// Waits until then.
+        pub fn extend(&self, until: Instant) {
+            locked(&self.state).until = until;
+        }
+
+        /// What was waited for has come, or won't. Whether the connection was shut down.
+        pub fn end(self) -> bool {
+            locked(&self.state).connection.take().is_none()
+        }
+    }
+
+    impl Drop for Wait {
+        fn drop(&mut self) {
+            self.timer.abort();
+        }
+    }
+
+    async fn end_in_time(state: Arc<Mutex<State>>) {
+        loop {
+            let until = locked(&state).until;
+            tokio::time::sleep_until(until.into()).await;
+            let mut state = locked(&state);
+            if state.until > Instant::now() {
+                continue;
+            }
+            // Under the lock: once the wait has ended otherwise, nothing is shut down.
+            if let Some(connection) = state.connection.take() {
+                // If it fails, the connection is over already.
+                let _ = connection.shutdown(Shutdown::Both);
+            }
+            return;
+        }
+    }
+
+    fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+        state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Pool {
     fn new(config: &PoolConfig, backing: Arc<Backing>) -> Self {
         let breaker = |rules: &CircuitBreakerConfig| {
@@ -713,6 +1150,7 @@ impl Pool {
                 addresses.map(|address| (address, breaker(rules))).collect()
             }),
             statuses: rules.map_or(Vec::new(), |rules| rules.statuses.clone()),
+            timeouts: config.timeouts,
         }
     }
 
@@ -768,21 +1206,33 @@ impl LabProxy {
         Ok(())
     }
 
-    /// Sends an answer of the proxy's own; if `wait` is there, in so many seconds it is
-    /// worth asking again.
+    /// Takes away what clients say of who they are, whatever the route: a backend cannot know who
+    /// has written the field. One that reads `-` as `_`, as CGI does, takes either for it.
+    fn strip(&self, request: &mut RequestHeader) {
+        let is_meant = |name: &HeaderName| {
+            let name = name.as_str().replace('_', "-");
+            self.user_headers.iter().any(|field| *field.as_str().replace('_', "-") == *name)
+        };
+        let said: Vec<_> = request.headers.keys().filter(|name| is_meant(name)).cloned().collect();
+        for name in &said {
+            request.remove_header(name);
+        }
+    }
+
+    /// Sends an answer of the proxy's own, with one field more if there is one.
     async fn answer(
         &self,
         session: &mut Session,
         status: u16,
         reason: &str,
-        wait: Option<u64>,
+        field: Option<(&'static str, String)>,
     ) -> Result<()> {
         let body = format!("{status}: {reason}\n");
         let mut response = ResponseHeader::build(status, None)?;
         response.insert_header("content-type", "text/plain; charset=utf-8")?;
         response.insert_header("content-length", body.len())?;
-        if let Some(seconds) = wait {
-            response.insert_header("retry-after", seconds)?;
+        if let Some((name, value)) = field {
+            response.insert_header(name, value)?;
         }
         self.sign(&mut response)?;
         // Does nothing where a backend's answer has begun: a page in the middle of
@@ -809,7 +1259,17 @@ impl Config {
             .map_err(|error| format!("cannot read the configuration {file}: {error}"))?;
         let config = toml::from_str::<Self>(&text)
             .map_err(|error| Misfit { what: error.message().to_owned(), place: error.span() });
-        let checked = config.and_then(|config| config.check().map(|()| config));
+        let checked = config.and_then(|mut config| {
+            config.check()?;
+            for (name, auth) in &config.auth {
+                config.policies.insert(name.clone(), Arc::new(auth.load(name)?));
+            }
+            config.listener.iter_mut().filter_map(|one| one.tls.as_mut()).try_for_each(|tls| {
+                tls.loaded = Some(Arc::new(Certificates::load(&tls.certificates)?));
+                Ok(())
+            })?;
+            Ok(config)
+        });
         checked.map_err(|misfit| match misfit.place {
             Some(place) => format!("{file}:{}: {}", line_of(&text, place.start), misfit.what),
             None => format!("{file}: {}", misfit.what),
@@ -835,6 +1295,7 @@ impl Config {
                 balance: Balance::RoundRobin,
                 hash_by: None,
                 health_check: HealthCheckConfig { interval },
+                timeouts: TimeoutsConfig::default(),
                 circuit_breaker: None,
                 backend: nowhere(backend.collect::<Result<_, String>>()?),
             })
@@ -843,13 +1304,20 @@ impl Config {
             hosts: host.into_iter().collect(),
             prefix: prefix.map(str::to_owned),
             rate_limit: Vec::new(),
+            auth: None,
             pool: nowhere(pool.to_owned()),
         };
         let listen = setting("LAB_LISTEN", "127.0.0.1:6188");
         Ok(Self {
-            listener: vec![ListenerConfig { address: address("LAB_LISTEN", &listen)? }],
+            listener: vec![ListenerConfig {
+                address: address("LAB_LISTEN", &listen)?,
+                redirect_to_https: None,
+                tls: None,
+            }],
             admin: None,
             rate_limit: BTreeMap::new(),
+            auth: BTreeMap::new(),
+            policies: BTreeMap::new(),
             pool: vec![
                 pool("LAB_BACKENDS", "127.0.0.1:6190,127.0.0.1:6191,127.0.0.1:6192")?,
                 pool("LAB_API_BACKENDS", "127.0.0.1:6190")?,
@@ -895,8 +1363,61 @@ impl Config {
                     return Err(misfit(limit, format!("there is no [rate_limit.{name}]")));
                 }
             }
+            if let Some(auth) = &route.auth
+                && !self.auth.contains_key(auth.get_ref())
+            {
+                return Err(misfit(auth, format!("there is no [auth.{}]", auth.get_ref())));
+            }
         }
         Ok(())
+    }
+}
+
+impl Certificates {
+    /// Reads the files, all of them. What is wrong with one is known before anybody could
+    /// connect.
+    fn load(pairs: &Spanned<Vec<CertificateConfig>>) -> Result<Self, Misfit> {
+        pingora::tls::install_default_crypto_provider();
+        let provider = CryptoProvider::get_default().expect("it was installed just now");
+        let (mut by_name, mut first) = (HashMap::new(), None);
+        for CertificateConfig { certificate, key } in pairs.get_ref() {
+            let found = load_certs_and_key_files(certificate.get_ref(), key.get_ref());
+            let (chain, private) = match found {
+                Ok(Some(found)) => found,
+                Ok(None) => {
+                    return Err(misfit(certificate, "no certificate, or no key".to_owned()));
+                }
+                Err(error) => return Err(misfit(certificate, error.to_string())),
+            };
+            let names = names(&chain[0]).map_err(|what| misfit(certificate, what))?;
+            // Sees that the two belong together.
+            let pair = CertifiedKey::from_der(chain, private, provider)
+                .map_err(|error| misfit(key, error.to_string()))?;
+            let pair = Arc::new(pair);
+            for name in names {
+                by_name.entry(name).or_insert_with(|| Arc::clone(&pair));
+            }
+            first.get_or_insert(pair);
+        }
+        let none = || misfit(pairs, "there is no certificate".to_owned());
+        Ok(Self { by_name, first: first.ok_or_else(none)? })
+    }
+
+    /// The one for this name: its own, or that of the domain just above it.
+    fn of(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        let name = name.to_ascii_lowercase();
+        self.by_name.get(&name).or_else(|| {
+            let (_, domain) = name.split_once('.')?;
+            self.by_name.get(&format!("*.{domain}"))
+        })
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    /// Asked in the middle of a handshake: the client has said whom it wants to talk to.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let named = hello.server_name().and_then(|name| self.of(name));
+        Some(Arc::clone(named.unwrap_or(&self.first)))
     }
 }
 
@@ -908,9 +1429,69 @@ impl PoolConfig {
     }
 }
 
+impl AuthConfig {
+    /// The policy, with what is in its files.
+    fn load(&self, name: &str) -> Result<Policy, Misfit> {
+        let user_header = self.user_header.get_ref().parse().map_err(|_| {
+            misfit(&self.user_header, "this is no name of a header field".to_owned())
+        })?;
+        let kind = match (&self.basic, &self.jwt) {
+            (Some(basic), None) => Kind::Passwords(basic.load()?),
+            (None, Some(jwt)) => Kind::Tokens(Box::new(jwt.load()?)),
+            _ => {
+                let what = format!("[auth.{name}] needs one of basic and jwt");
+                return Err(Misfit { what, place: None });
+            }
+        };
+        Ok(Policy { user_header, kind })
+    }
+}
+
+impl BasicConfig {
+    fn load(&self) -> Result<Passwords, Misfit> {
+        let wrong = |line| misfit(&self.file, format!("line {line} of it is not user:hash"));
+        Passwords::parse(&read(&self.file)?).map_err(wrong)
+    }
+}
+
+impl JwtConfig {
+    fn load(&self) -> Result<Tokens, Misfit> {
+        let algorithms = self.algorithms.get_ref();
+        let wrong = |what: &str| Err(misfit(&self.algorithms, what.to_owned()));
+        let all =
+            |fits: fn(&Algorithm) -> bool| !algorithms.is_empty() && algorithms.iter().all(fits);
+        let with_secret = |algorithm: &Algorithm| {
+            matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
+        };
+        let key = match (&self.secret, &self.public_key) {
+            (Some(secret), None) if all(with_secret) => {
+                // As long as the hash (RFC 7518, section 3.2): a word would be guessed.
+                if secret.get_ref().len() < 32 {
+                    return Err(misfit(secret, "a secret has 32 bytes at least".to_owned()));
+                }
+                DecodingKey::from_secret(secret.get_ref().as_bytes())
+            }
+            (None, Some(file)) if all(|algorithm| *algorithm == Algorithm::ES256) => {
+                DecodingKey::from_ec_pem(read(file)?.as_bytes())
+                    .map_err(|error| misfit(file, format!("no public key: {error}")))?
+            }
+            (Some(_), None) => return wrong("with a secret: HS256, HS384 or HS512"),
+            (None, Some(_)) => return wrong("with a public_key: ES256"),
+            _ => return wrong("these need one of secret and public_key"),
+        };
+        Ok(Tokens::new(key, algorithms, &self.issuer, &self.audience, self.leeway))
+    }
+}
+
 impl Default for HealthCheckConfig {
     fn default() -> Self {
         Self { interval: Duration::from_secs(1) }
+    }
+}
+
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        Self { read: Duration::from_secs(30), total: Duration::from_secs(60) }
     }
 }
 
@@ -932,11 +1513,15 @@ impl Routes {
         let limit_of = |name: &Spanned<String>| {
             Arc::clone(limits.get(name.get_ref().as_str()).expect("the configuration was checked"))
         };
+        let policy_of = |name: &Spanned<String>| {
+            Arc::clone(config.policies.get(name.get_ref()).expect("the configuration was checked"))
+        };
         let route = |route: &RouteConfig| {
             Arc::new(Route {
                 hosts: route.hosts.clone(),
                 prefix: segments(route.prefix.as_deref().unwrap_or_default()),
                 limits: route.rate_limit.iter().map(limit_of).collect(),
+                policy: route.auth.as_ref().map(policy_of),
                 pool: pool_of(route.pool.get_ref()),
             })
         };
@@ -969,6 +1554,27 @@ fn host(request: &RequestHeader) -> Option<&str> {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(host),
         _ => Some(authority),
     }
+}
+
+/// The same target over TLS, at this port.
+fn over_tls(request: &RequestHeader, port: NonZeroU16) -> Option<String> {
+    let (host, target) = (host(request)?, request.uri.path_and_query()?);
+    // 443 is what `https` means without a port.
+    let port = if port.get() == 443 { String::new() } else { format!(":{port}") };
+    Some(format!("https://{host}{port}{target}"))
+}
+
+/// The DNS names that a certificate is for, in small letters.
+fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, String> {
+    let (_, certificate) =
+        parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
+    let names = certificate.subject_alternative_name().map_err(|error| error.to_string())?;
+    let names = names.into_iter().flat_map(|names| &names.value.general_names);
+    let dns = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    Ok(dns.collect())
 }
 
 /// The segments of a path as its reader will understand them: decoded, once, and with
@@ -1009,12 +1615,18 @@ fn byte(digits: &[u8]) -> Option<u8> {
 fn status_of(error: &Error) -> (u16, &'static str) {
     match (error.esource(), error.etype()) {
         (_, HTTPStatus(503)) => (503, "no backend is available, try again later"),
+        (_, HTTPStatus(504)) => (504, "the backend took too long"),
         (_, HTTPStatus(status)) => (*status, "the proxy refused this request"),
         (ErrorSource::Upstream, _) => (502, "the backend failed before it had answered"),
         (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed) => (0, "client gone"),
         (ErrorSource::Downstream, _) => (400, "the request could not be read"),
         _ => (500, "the proxy failed"),
     }
+}
+
+/// The error of a request whose time is over.
+fn too_late() -> Box<Error> {
+    Error::explain(HTTPStatus(504), "the backend took too long").into_up()
 }
 
 /// What a status begins with. There are a thousand of them, and six of these.
@@ -1100,6 +1712,23 @@ fn ten_seconds() -> Duration {
     Duration::from_secs(10)
 }
 
+/// By which field backends are told of the user where the file does not say.
+fn user_header() -> Spanned<String> {
+    nowhere("x-auth-user".to_owned())
+}
+
+/// By how much clocks may differ where the file does not say.
+fn half_a_minute() -> Duration {
+    Duration::from_secs(30)
+}
+
+/// What is in a file that the configuration names.
+fn read(path: &Spanned<PathBuf>) -> Result<String, Misfit> {
+    let file = path.get_ref().display();
+    std::fs::read_to_string(path.get_ref())
+        .map_err(|error| misfit(path, format!("cannot read {file}: {error}")))
+}
+
 /// How many clients are remembered where the file does not say.
 fn many() -> NonZeroUsize {
     NonZeroUsize::new(100_000).expect("it is not 0")
@@ -1132,6 +1761,14 @@ fn backing(config: &PoolConfig) -> GenBackgroundService<Backing> {
     background_service(&format!("health checks of {}", config.name.get_ref()), backing)
 }
 
+/// TLS 1.2 and 1.3 with these certificates, and HTTP/2 for whoever can speak it.
+fn tls_settings(certificates: Arc<Certificates>) -> TlsSettings {
+    let mut settings = TlsSettings::intermediate("", "").expect("no file is read here");
+    settings.set_cert_resolver(certificates);
+    settings.enable_h2();
+    settings
+}
+
 fn main() {
     // Whatever can be wrong is known before a socket is opened.
     let config = Config::load().unwrap_or_else(|error| {
@@ -1147,22 +1784,42 @@ fn main() {
         Arc::new(Pool::new(config, backing.task()))
     };
     let pools: Vec<_> = config.pool.iter().zip(&backing).map(pool).collect();
-    let routes = Routes::new(&config, &pools);
+    let routes = Arc::new(Routes::new(&config, &pools));
     let name = setting("LAB_PROXY_NAME", "pingora-lab");
+    let user_headers: Vec<_> =
+        config.policies.values().map(|policy| policy.user_header.clone()).collect();
 
     let metrics = Metrics::new();
     let mut server = Server::new(None).expect("Pingora's default settings are valid");
     server.bootstrap();
 
-    let mut proxy = http_proxy_service(
-        &server.configuration,
-        LabProxy { routes, name, ids: Ids::new(), metrics: metrics.clone() },
-    );
-    for listener in &config.listener {
-        proxy.add_tcp(&listener.address.to_string());
-    }
-
+    let lab = LabProxy {
+        routes,
+        name,
+        ids: Arc::new(Ids::new()),
+        metrics: metrics.clone(),
+        user_headers,
+        redirect: None,
+    };
     let health: Vec<_> = backing.into_iter().map(|one| server.add_service(one)).collect();
+    // One service for all that is sent on, since the connections to backends are its.
+    let mut proxy = http_proxy_service(&server.configuration, lab.clone());
+    for listener in &config.listener {
+        let address = listener.address.to_string();
+        let certificates = listener.tls.as_ref().and_then(|tls| tls.loaded.clone());
+        match (certificates, listener.redirect_to_https) {
+            (Some(certificates), _) => {
+                proxy.add_tls_with_settings(&address, None, tls_settings(certificates));
+            }
+            (None, None) => proxy.add_tcp(&address),
+            (None, redirect) => {
+                let away = LabProxy { redirect, ..lab.clone() };
+                let mut away = http_proxy_service(&server.configuration, away);
+                away.add_tcp(&address);
+                server.add_service(away).add_dependencies(&health);
+            }
+        }
+    }
     if let Some(admin) = &config.admin {
         let page = HttpServer::new_app(metrics.clone());
         let mut metrics = Service::new("metrics".to_owned(), page);
