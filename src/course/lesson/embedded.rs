@@ -73,6 +73,7 @@ const FILES: &[Files] = lessons! {
     "15-tls-termination" ["own_listener", "per_listener"]
     "16-authentication" ["at_the_door", "step_by_step"]
     "17-metrics" ["by_hand", "own_page"]
+    "19-graceful-upgrade" ["own_signals", "phases"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {
