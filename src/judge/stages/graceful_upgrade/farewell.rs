@@ -89,6 +89,7 @@ async fn is_closed(setup: &Setup<'_>, connection: Connection) -> Outcome {
             .found("idle-kept-open")
             .compared("closed, or connection: close", "its next request was answered as before")
             .repeat(setup.by_hand("SIGTERM"))
+            .timed()
             .fail()),
         Err(trouble @ Trouble::NoAnswer { .. }) => Err(setup
             .found("idle-kept-open")

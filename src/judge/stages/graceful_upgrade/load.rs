@@ -9,7 +9,8 @@ use futures_util::future;
 use super::setup::{LONG, Plan, Setup};
 use super::successor::Successor;
 use crate::backends::recording::Log;
-use crate::judge::client::{Answer, Connection, Request, Trouble};
+use crate::judge::client::{Answer, Connection, Cut, Request, Trouble};
+use crate::judge::diagnosis::Finding;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
@@ -42,6 +43,8 @@ struct Failure {
     id: &'static str,
     asked: String,
     how: String,
+    /// Whether it only took too long.
+    timed: bool,
 }
 
 /// Clients of both kinds, from before until behind the upgrade.
@@ -64,18 +67,18 @@ pub async fn no_failures(scene: &Scene) -> Outcome {
         finding.map(|found| found.with("answered", answered).with("refused", refused))
     })?;
     let failure = tallies.into_iter().find_map(|tally| tally.first);
-    let Some(Failure { id, asked, how }) = failure else { return Ok(()) };
-    Err(successor
+    let Some(Failure { id, asked, how, timed }) = failure else { return Ok(()) };
+    let found = successor
         .found(&setup, id)
         .compared("an answer to every request", format!("{asked}: {how}"))
         .with("asked", asked)
         .with("how", how)
         .with("answered", answered)
-        .with("refused", refused)
-        .fail())
+        .with("refused", refused);
+    Err(if timed { found.timed().fail() } else { found.fail() })
 }
 
-async fn upgrade<'a>(setup: &Setup<'a>) -> Result<Successor<'a>, crate::judge::diagnosis::Finding> {
+async fn upgrade<'a>(setup: &Setup<'a>) -> Result<Successor<'a>, Finding> {
     let successor = Successor::takes_over(setup).await?;
     successor.first_lets_go(setup).await?;
     setup.running.exits_within(TO_END).await;
@@ -154,6 +157,12 @@ impl Tally {
             Err(trouble) => trouble.to_string(),
         };
         let asked = format!("{} {}", request.method, request.target);
-        self.first = Some(Failure { id, asked, how });
+        let timed = matches!(
+            answer,
+            Err(Trouble::NoAnswer { .. }
+                | Trouble::ConnectTimedOut { .. }
+                | Trouble::Incomplete { because: Cut::PatienceOver(_), .. })
+        );
+        self.first = Some(Failure { id, asked, how, timed });
     }
 }

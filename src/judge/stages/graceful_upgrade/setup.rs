@@ -18,7 +18,8 @@ use crate::judge::stages::own::{Own, echo};
 /// So long that no check sees the end of it.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// How long a request may take to come to a backend; nothing is judged by it.
+/// How long a request may take to come to a backend, by which nothing is judged, and a further
+/// listener to come up.
 const TO_COME: Duration = Duration::from_secs(2);
 
 /// How often to look whether something is so by now.
@@ -141,8 +142,28 @@ impl<'a> Setup<'a> {
             _ => finding,
         })?;
         let setup = Self { scene, running, backend, plan, gate };
+        setup.all_listen().await?;
         setup.is_well().await?;
         Ok(setup)
+    }
+
+    /// The listener for TLS, which is not waited for at the start, comes up a moment later, or
+    /// never.
+    async fn all_listen(&self) -> Outcome {
+        let Some((wanted, _)) = &self.plan.secure else { return Ok(()) };
+        let deadline = Instant::now() + TO_COME;
+        while !self.running.listens_at(*wanted)? {
+            if let Some(finding) = self.running.ended().await {
+                return Err(finding);
+            }
+            if Instant::now() >= deadline {
+                let there = self.running.listens_on()?;
+                let there = there.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                return Err(Diagnosis::new("listens-elsewhere").compared(wanted, there).fail());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
     }
 
     /// A request is answered.

@@ -102,7 +102,7 @@ impl<'a> Successor<'a> {
         };
         let other = addresses(setup).into_iter().find(|one| {
             let (old, new) = (number(before, one), number(&after, one));
-            new.is_some() && old != new
+            old.is_some() && new.is_some() && old != new
         });
         let Some(address) = other else { return Ok(()) };
         Err(self
