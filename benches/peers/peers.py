@@ -26,10 +26,10 @@ def target():
 
 def build():
     """Builds ours and the bare program, in one profile."""
-    command = ["cargo", "build", "--release", "--locked", "--bin", "pingora-lab", "--example", "bare"]
+    command = ["cargo", "build", "--release", "--locked", "--features", "peers", "--bins"]
     if subprocess.run(command, cwd=ROOT).returncode != 0:
         raise Trouble("the build failed: " + " ".join(command))
-    return target() / "pingora-lab", target() / "examples" / "bare"
+    return target() / "pingora-lab", target() / "bare"
 
 
 def free_ports(count):

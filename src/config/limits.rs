@@ -47,8 +47,9 @@ pub struct Limits {
     /// come, so this spares backends, not memory.
     pub body_size: Size,
     /// The number of connections at one time, over all listeners. Past it, new ones
-    /// are answered 503. 10000 by default. Each may need a second file descriptor,
-    /// for its backend.
+    /// are answered 503. 10000 by default. Each has a second file descriptor in
+    /// reserve, for its backend, so that fewer are let in where the system allows too
+    /// few descriptors.
     pub connections: Count,
     /// The number of connections at one time from one IPv4 address or one IPv6 /64
     /// network. Past it, new ones are answered 503. Peers in `trusted_proxies` are

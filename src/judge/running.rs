@@ -1,6 +1,7 @@
 //! A program under test that listens, and what a client says to it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,13 +25,20 @@ pub struct Running<'a> {
     program: Arc<Guarded>,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where its configuration file is, if it was given one.
+    pub config: Option<PathBuf>,
 }
 
 // === impl Running ===
 
 impl<'a> Running<'a> {
-    pub(super) fn new(scene: &'a Scene, program: Arc<Guarded>, listen: SocketAddr) -> Self {
-        Self { scene, program, listen }
+    pub(super) fn new(
+        scene: &'a Scene,
+        program: Arc<Guarded>,
+        listen: SocketAddr,
+        config: Option<PathBuf>,
+    ) -> Self {
+        Self { scene, program, listen, config }
     }
 
     /// A client of the program.

@@ -230,12 +230,12 @@ impl Scene {
     ) -> Result<Running<'_>, Finding> {
         let addresses: Vec<_> = backends.iter().map(RecordingBackend::address).collect();
         let mut elsewhere = String::new();
-        let (listen, program) = match write {
+        let (listen, config, program) = match write {
             None => {
                 let listen = self.free_address()?;
                 let list = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
                 let contract = [("LAB_LISTEN", listen.to_string()), ("LAB_BACKENDS", list)];
-                (listen, self.run(listen, &addresses, &contract, settings).await?)
+                (listen, None, self.run(listen, &addresses, &contract, settings).await?)
             }
             Some(write) => {
                 let at = self.addresses()?;
@@ -243,7 +243,8 @@ impl Scene {
                 let told = settings.iter().find(|(name, _)| *name == "LAB_LISTEN");
                 elsewhere =
                     told.map_or_else(|| at.elsewhere.to_string(), |(_, said)| (*said).into());
-                (at.listen, self.run_configured(at, &path, &addresses, settings).await?)
+                let program = self.run_configured(at, &path, &addresses, settings).await?;
+                (at.listen, Some(path), program)
             }
         };
         let listens = wait_until_listening(&program, listen, START).await;
@@ -254,7 +255,7 @@ impl Scene {
                 None => finding,
             }
         })?;
-        Ok(Running::new(self, program, listen))
+        Ok(Running::new(self, program, listen, config))
     }
 
     /// An address that nobody has.

@@ -60,7 +60,7 @@ impl Lab {
             }
         });
         let (metrics, in_flight) = (Metrics::on(), InFlight::default());
-        let (connections, lines) = (Connections::default(), Arc::<Queue>::default());
+        let (connections, lines) = (Connections::new(u32::MAX), Arc::<Queue>::default());
         let snapshot = Snapshot::prepare(&config, None, &metrics).unwrap();
         for pool in snapshot.pools() {
             pool.resolve().await.unwrap();

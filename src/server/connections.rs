@@ -18,6 +18,8 @@ use crate::proxy::source::Source;
 pub struct Connections(Arc<Counts>);
 
 struct Counts {
+    /// For how many there are descriptors.
+    most: u32,
     total: AtomicU32,
     accepted: AtomicU64,
     /// As there were too many in all, or from one address.
@@ -49,9 +51,11 @@ pub enum Full {
 
 // === impl Connections ===
 
-impl Default for Connections {
-    fn default() -> Self {
+impl Connections {
+    /// None yet, and never more than `most`, whatever the limits say.
+    pub fn new(most: u32) -> Self {
         Self(Arc::new(Counts {
+            most,
             total: AtomicU32::new(0),
             accepted: AtomicU64::new(0),
             refused: Default::default(),
@@ -60,9 +64,7 @@ impl Default for Connections {
             hasher: RandomState::new(),
         }))
     }
-}
 
-impl Connections {
     /// A place for a connection. One without an address (exempt, or unknown) counts
     /// in the total alone.
     ///
@@ -74,7 +76,7 @@ impl Connections {
         let before = counts.total.fetch_add(1, Relaxed);
         // From here on the drop of the place puts back what was counted.
         let mut place = Place { counts: Arc::clone(counts), source: None };
-        if before >= limits.connections.get() {
+        if before >= self.most(limits.connections.get()) {
             counts.refused[0].fetch_add(1, Relaxed);
             return Err(Full::Total);
         }
@@ -90,6 +92,11 @@ impl Connections {
         }
         counts.accepted.fetch_add(1, Relaxed);
         Ok(place)
+    }
+
+    /// How many may be open where the limits allow so many.
+    pub fn most(&self, allowed: u32) -> u32 {
+        allowed.min(self.0.most)
     }
 
     /// A TLS handshake has failed; `in_time` if it was not because it took too long.
@@ -165,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_connection_ends_and_nothing_is_kept() {
-        let (connections, limits) = (Connections::default(), limits(3, 2));
+        let (connections, limits) = (Connections::new(u32::MAX), limits(3, 2));
         let places = [1, 2].map(|_| connections.enter(ip("192.0.2.1"), &limits).unwrap());
         assert_eq!(connections.enter(ip("::ffff:192.0.2.1"), &limits).err(), Some(Full::Address));
         let other = connections.enter(ip("192.0.2.2"), &limits).unwrap();
@@ -176,13 +183,14 @@ mod tests {
         assert!(again.is_ok());
         assert_eq!(connections.accepted(), 4);
         assert_eq!(connections.refused_by_reason(), [("total", 1), ("address", 1)]);
+        assert_eq!([1, 3].map(|allowed| Connections::new(2).most(allowed)), [1, 2]);
         drop((again, other));
         assert_eq!((connections.open(), sources(&connections)), (0, 0));
     }
 
     #[test]
     fn the_addresses_of_one_ipv6_network_count_together() {
-        let (connections, limits) = (Connections::default(), limits(10, 1));
+        let (connections, limits) = (Connections::new(u32::MAX), limits(10, 1));
         let _one = connections.enter(ip("2001:db8::1"), &limits).unwrap();
         assert_eq!(connections.enter(ip("2001:db8::ffff:2"), &limits).err(), Some(Full::Address));
         assert!(connections.enter(ip("2001:db8:0:1::1"), &limits).is_ok());

@@ -40,10 +40,11 @@ pub(super) async fn serve(
     access_log: Option<AccessLog>,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
-    let Bound { config, mut origin, mut signals, sockets, entrances, admin, taker } = bound;
+    let Bound { config, mut origin, mut signals, sockets, entrances, admin, taker, clients } =
+        bound;
     let drain_limit = config.shutdown.drain;
     let mut watches = origin.take_watches();
-    let (in_flight, connections) = (InFlight::default(), Connections::default());
+    let (in_flight, connections) = (InFlight::default(), Connections::new(clients));
     // Nobody else could show what is counted.
     let counts = config.metrics.enabled && admin.is_some();
     let metrics = if counts { Metrics::on() } else { Metrics::off() };

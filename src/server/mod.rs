@@ -82,6 +82,8 @@ struct Bound {
     entrances: Vec<Arc<Entrance>>,
     admin: Option<listener::Sockets>,
     taker: Option<Taker>,
+    /// How many there are descriptors for.
+    clients: u32,
 }
 
 /// What a load balancer does when it begins to answer.
@@ -125,7 +127,7 @@ impl Server {
             ),
             (None, false) => None,
         };
-        descriptors::raise_limit(&config.limits);
+        let clients = descriptors::raise_limit(&config.limits);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.get())
             .thread_name("proxy")
@@ -158,7 +160,7 @@ impl Server {
         if let Some(taker) = &mut taker {
             taker.close_the_rest();
         }
-        let bound = Bound { config, origin, signals, sockets, entrances, admin, taker };
+        let bound = Bound { config, origin, signals, sockets, entrances, admin, taker, clients };
         Ok(Self { runtime, bound, access_log })
     }
 

@@ -65,6 +65,8 @@ pub struct Loaded {
     pub sha256: String,
     /// What of it takes effect after a restart only.
     pub needs_restart: Vec<&'static str>,
+    /// How many connections it allows.
+    pub connections: u32,
 }
 
 /// How the last reload went.
@@ -368,6 +370,7 @@ impl Loaded {
             at: jiff::Timestamp::now(),
             sha256: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
             needs_restart,
+            connections: config.limits.connections.get(),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::ops::Range;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use governor::clock::{Clock, DefaultClock};
@@ -28,6 +30,7 @@ use pingora::protocols::Digest;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{ListenFds, RunArgs, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora::services::Service;
+use pingora::services::ServiceReadyNotifier;
 use pingora::services::background::{BackgroundService, GenBackgroundService};
 use pingora::tls::sign::CertifiedKey;
 use pingora::tls::{
@@ -43,6 +46,7 @@ use pingora_prometheus::prometheus::{
 use pingora_proxy::FailToProxy;
 use serde::{Deserialize, Deserializer, de};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use toml::Spanned;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
@@ -57,6 +61,10 @@ const IDLE: Duration = Duration::from_secs(4);
 
 /// How often it is looked whether all requests have ended.
 const SETTLE: Duration = Duration::from_millis(20);
+
+/// How often it is looked whether the file says something else: a few kilobytes that the system
+/// has in its memory.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// All that the file says. What it does not know is an error: an unknown key is a
 /// misspelt one, and whoever wrote it believes that it does something.
@@ -134,7 +142,7 @@ struct UpgradeConfig {
 
 /// Names and lists come with their place in the file, since what is wrong with them
 /// is seen only when all is read.
-#[derive(Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PoolConfig {
     name: Spanned<String>,
@@ -162,14 +170,14 @@ enum Balance {
 }
 
 /// Where the key of a request is.
-#[derive(Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HashBy {
     /// The value of this field is the key.
     header: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HealthCheckConfig {
     #[serde(deserialize_with = "time")]
@@ -177,7 +185,7 @@ struct HealthCheckConfig {
 }
 
 /// How long a backend is waited for.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct TimeoutsConfig {
     /// Between two pieces of an answer, the first included.
@@ -189,7 +197,7 @@ struct TimeoutsConfig {
 }
 
 /// When a backend is left alone, and for how long.
-#[derive(Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CircuitBreakerConfig {
     /// So many failures in a row.
@@ -203,7 +211,7 @@ struct CircuitBreakerConfig {
 }
 
 /// So many requests a second for each client address.
-#[derive(Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RateLimitConfig {
     requests: NonZeroU32,
@@ -250,7 +258,7 @@ struct JwtConfig {
     leeway: Duration,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BackendConfig {
     address: SocketAddr,
@@ -341,6 +349,34 @@ struct Turn {
     offered: Vec<usize>,
 }
 
+/// All that the file says, made ready for requests. It is never changed: another is put in its
+/// place. Pools and limits come with what they were made of, by which the next one sees which of
+/// them may stay, with all that they know.
+#[derive(Default)]
+struct Snapshot {
+    routes: Routes,
+    pools: Vec<(PoolConfig, Arc<Checked>)>,
+    limits: BTreeMap<String, (RateLimitConfig, Arc<Limit>)>,
+    /// By the address of the listener.
+    certificates: HashMap<SocketAddr, Arc<Certificates>>,
+}
+
+/// A pool whose backends are looked at for as long as this is there.
+struct Checked {
+    pool: Arc<Pool>,
+    checks: JoinHandle<()>,
+}
+
+/// Prepares what the file says at the beginning, and again whenever it says something else.
+struct Reloader {
+    current: Arc<ArcSwap<Snapshot>>,
+    /// What is served first, and the file's words for it.
+    first: Config,
+    text: String,
+    /// None where the environment says it all, which does not change.
+    path: Option<PathBuf>,
+}
+
 /// Takes the sockets on which this process listens: Pingora shows them to each service.
 struct Sockets(Arc<OnceLock<ListenFds>>);
 
@@ -359,17 +395,21 @@ struct End {
     drain: Duration,
 }
 
-/// What the proxy knows: which pool gets what, and the name by which it signs.
+/// What the proxy knows: what requests go by now, and the name by which it signs.
 #[derive(Clone)]
 struct LabProxy {
     under_way: Arc<AtomicUsize>,
-    routes: Arc<Routes>,
+    current: Arc<ArcSwap<Snapshot>>,
     name: String,
     ids: Arc<Ids>,
-    /// The fields by which backends are told of users, of all policies.
-    user_headers: Vec<HeaderName>,
     /// Where clients are sent that come without TLS, if they are.
     redirect: Option<NonZeroU16>,
+}
+
+/// The certificates of one listener, as they are now.
+struct Shown {
+    listener: SocketAddr,
+    current: Arc<ArcSwap<Snapshot>>,
 }
 
 /// Certificates with their keys, by the names that they are for.
@@ -389,15 +429,19 @@ struct Ids {
 }
 
 /// What decides what becomes of a request: the first that fits.
+#[derive(Default)]
 struct Routes(Vec<Arc<Route>>);
 
-/// Requests for these hosts, or for any, whose path begins so.
+/// Requests for these hosts, or for any, whose path begins so. A request that has it needs nothing
+/// else of the snapshot, which may be gone by then.
 struct Route {
     hosts: Vec<String>,
     /// The segments of its prefix.
     prefix: Vec<Vec<u8>>,
     limits: Vec<Arc<Limit>>,
     policy: Option<Arc<Policy>>,
+    /// The fields by which backends are told of users, of all policies.
+    user_headers: Arc<[HeaderName]>,
     pool: Arc<Pool>,
 }
 
@@ -475,11 +519,10 @@ impl ProxyHttp for LabProxy {
             self.answer(session, 308, "this is served over TLS", Some(("location", there))).await?;
             return Ok(true);
         }
-        let route = self
-            .routes
-            .find(session.req_header())
-            .ok_or_else(|| Error::explain(HTTPStatus(404), "no route fits"))?;
-        ctx.route = Some(Arc::clone(route));
+        // Once: whatever comes of this request, it goes by what the file says now.
+        let found = self.current.load().routes.find(session.req_header()).map(Arc::clone);
+        let route = found.ok_or_else(|| Error::explain(HTTPStatus(404), "no route fits"))?;
+        ctx.route = Some(Arc::clone(&route));
         // Where the connection comes from, without its port, which is another for each
         // connection. What the request says of itself may be anything.
         let client =
@@ -652,7 +695,7 @@ impl ProxyHttp for LabProxy {
         request.insert_header("x-forwarded-by", &self.name)?;
         // In place of what the client may have sent under this name.
         request.insert_header("x-request-id", &ctx.id)?;
-        self.strip(request);
+        strip(request, ctx.route.as_ref().map_or(&[][..], |route| &route.user_headers));
         if let Some(policy) = ctx.route.as_ref().and_then(|route| route.policy.as_ref()) {
             // It has done its work here. Whoever has it can be the user anywhere.
             request.remove_header(&AUTHORIZATION);
@@ -1360,19 +1403,6 @@ impl LabProxy {
         Ok(())
     }
 
-    /// Takes away what clients say of who they are, whatever the route: a backend cannot know who
-    /// has written the field. One that reads `-` as `_`, as CGI does, takes either for it.
-    fn strip(&self, request: &mut RequestHeader) {
-        let is_meant = |name: &HeaderName| {
-            let name = name.as_str().replace('_', "-");
-            self.user_headers.iter().any(|field| *field.as_str().replace('_', "-") == *name)
-        };
-        let said: Vec<_> = request.headers.keys().filter(|name| is_meant(name)).cloned().collect();
-        for name in &said {
-            request.remove_header(name);
-        }
-    }
-
     /// Sends an answer of the proxy's own, with one field more if there is one.
     async fn answer(
         &self,
@@ -1397,21 +1427,21 @@ impl LabProxy {
 }
 
 impl Config {
-    /// What the file says, or what the environment does where there is none.
-    fn load() -> Result<Self, String> {
-        match std::env::var_os("LAB_CONFIG") {
-            Some(path) => Self::from_file(Path::new(&path)),
-            None => Self::from_environment(),
-        }
+    /// What the file says, or what the environment does where there is none; and the file's
+    /// words for it.
+    fn load(path: Option<&Path>) -> Result<(Self, String), String> {
+        let Some(path) = path else { return Ok((Self::from_environment()?, String::new())) };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            format!("cannot read the configuration {}: {error}", path.display())
+        })?;
+        Ok((Self::parse(path, &text)?, text))
     }
 
-    /// Reads a file whole, before anything of it is used. The error is fit to be
+    /// Reads what a file says whole, before anything of it is used. The error is fit to be
     /// shown: file, line, and what is wrong there.
-    fn from_file(path: &Path) -> Result<Self, String> {
+    fn parse(path: &Path, text: &str) -> Result<Self, String> {
         let file = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read the configuration {file}: {error}"))?;
-        let config = toml::from_str::<Self>(&text)
+        let config = toml::from_str::<Self>(text)
             .map_err(|error| Misfit { what: error.message().to_owned(), place: error.span() });
         let checked = config.and_then(|mut config| {
             config.check()?;
@@ -1425,7 +1455,7 @@ impl Config {
             Ok(config)
         });
         checked.map_err(|misfit| match misfit.place {
-            Some(place) => format!("{file}:{}: {}", line_of(&text, place.start), misfit.what),
+            Some(place) => format!("{file}:{}: {}", line_of(text, place.start), misfit.what),
             None => format!("{file}: {}", misfit.what),
         })
     }
@@ -1569,11 +1599,19 @@ impl Certificates {
     }
 }
 
-impl ResolvesServerCert for Certificates {
+impl ResolvesServerCert for Shown {
     /// Asked in the middle of a handshake: the client has said whom it wants to talk to.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let named = hello.server_name().and_then(|name| self.of(name));
-        Some(Arc::clone(named.unwrap_or(&self.first)))
+        let current = self.current.load();
+        let certificates = current.certificates.get(&self.listener)?;
+        let named = hello.server_name().and_then(|name| certificates.of(name));
+        Some(Arc::clone(named.unwrap_or(&certificates.first)))
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the certificates of {}", self.listener)
     }
 }
 
@@ -1657,33 +1695,147 @@ impl Default for TimeoutsConfig {
     }
 }
 
+impl Snapshot {
+    /// Makes ready what a configuration says. What is as it was before stays, with all that it
+    /// knows; what is new has looked at its backends when this is done.
+    async fn prepare(config: &Config, earlier: &Self) -> Self {
+        let mut pools = Vec::new();
+        for written in &config.pool {
+            let same = earlier.pools.iter().find(|(before, _)| before == written);
+            let pool = match same {
+                Some((_, pool)) => Arc::clone(pool),
+                None => Arc::new(Checked::begin(written).await),
+            };
+            pools.push((written.clone(), pool));
+        }
+        let limit = |(name, written): (&String, &RateLimitConfig)| {
+            let same = earlier.limits.get(name).filter(|(before, _)| before == written);
+            let limit = match same {
+                Some((_, limit)) => Arc::clone(limit),
+                None => Arc::new(Limit::new(written)),
+            };
+            (name.clone(), (written.clone(), limit))
+        };
+        let limits = config.rate_limit.iter().map(limit).collect();
+        let loaded = |listener: &ListenerConfig| {
+            let certificates = listener.tls.as_ref()?.loaded.clone()?;
+            Some((listener.address, certificates))
+        };
+        let certificates = config.listener.iter().filter_map(loaded).collect();
+        Self { routes: Routes::new(config, &pools, &limits), pools, limits, certificates }
+    }
+}
+
+impl Checked {
+    /// Looks at the backends for the first time, and from then on until it is dropped.
+    async fn begin(config: &PoolConfig) -> Self {
+        let backing = Arc::new(backing(config));
+        // Without this it has none of them.
+        if let Err(error) = backing.update().await {
+            eprintln!("the backends of {} were not listed: {error}", config.name.get_ref());
+        }
+        backing.backends().run_health_check(true).await;
+        let pool = Arc::new(Pool::new(config, Arc::clone(&backing)));
+        let every = config.health_check.interval;
+        let checks = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                backing.backends().run_health_check(true).await;
+            }
+        });
+        Self { pool, checks }
+    }
+}
+
+impl Drop for Checked {
+    fn drop(&mut self) {
+        self.checks.abort();
+    }
+}
+
+impl Reloader {
+    /// Puts what a configuration says in the place of what requests go by, in one step.
+    async fn take(&self, config: &Config) {
+        let earlier = self.current.load_full();
+        let snapshot = Snapshot::prepare(config, &earlier).await;
+        self.current.store(Arc::new(snapshot));
+    }
+
+    /// What can't be changed while the program runs.
+    fn needs_restart(&self, config: &Config) -> bool {
+        let sockets = |config: &Config| {
+            let listeners = config.listener.iter().map(|one| (one.address, one.redirect_to_https));
+            let admin = config.admin.as_ref().map(|admin| admin.address);
+            (listeners.collect::<Vec<_>>(), admin)
+        };
+        sockets(config) != sockets(&self.first)
+    }
+}
+
+#[async_trait]
+impl BackgroundService for Reloader {
+    async fn start_with_ready_notifier(
+        &self,
+        mut shutdown: ShutdownWatch,
+        ready: ServiceReadyNotifier,
+    ) {
+        self.take(&self.first).await;
+        ready.notify_ready();
+        let mut known = self.text.clone();
+        loop {
+            tokio::select! {
+                _ = shutdown.changed() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let Some(path) = &self.path else { continue };
+            // By its name each time: most editors put another file in the place of the old one.
+            // One that is away for a moment is about to come back.
+            let Ok(text) = tokio::fs::read_to_string(path).await else { continue };
+            if text == known {
+                continue;
+            }
+            match Config::parse(path, &text) {
+                Ok(config) => {
+                    if self.needs_restart(&config) {
+                        eprintln!("{}: new listeners need a restart", path.display());
+                    }
+                    self.take(&config).await;
+                }
+                Err(error) => eprintln!("error: {error}; what was there before stays"),
+            }
+            known = text;
+        }
+    }
+}
+
 impl Routes {
-    /// The routes of a configuration that was checked, with these pools, which are in
-    /// its order. First those with hosts, then those with the longer prefix: where
+    /// The routes of a configuration that was checked, with these pools and limits. First those with hosts, then those with the longer prefix: where
     /// they stand in the file does not matter.
-    fn new(config: &Config, pools: &[Arc<Pool>]) -> Self {
+    fn new(
+        config: &Config,
+        pools: &[(PoolConfig, Arc<Checked>)],
+        limits: &BTreeMap<String, (RateLimitConfig, Arc<Limit>)>,
+    ) -> Self {
         let pool_of = |name: &str| {
-            let place = config.pool.iter().position(|pool| pool.name.get_ref() == name);
-            Arc::clone(&pools[place.expect("the configuration was checked")])
+            let named = pools.iter().find(|(written, _)| written.name.get_ref() == name);
+            Arc::clone(&named.expect("the configuration was checked").1.pool)
         };
         // Routes that name the same limit have the same buckets.
-        let limits: BTreeMap<_, _> = config
-            .rate_limit
-            .iter()
-            .map(|(name, config)| (name.as_str(), Arc::new(Limit::new(config))))
-            .collect();
         let limit_of = |name: &Spanned<String>| {
-            Arc::clone(limits.get(name.get_ref().as_str()).expect("the configuration was checked"))
+            Arc::clone(&limits.get(name.get_ref()).expect("the configuration was checked").1)
         };
         let policy_of = |name: &Spanned<String>| {
             Arc::clone(config.policies.get(name.get_ref()).expect("the configuration was checked"))
         };
+        let user_headers: Arc<[_]> =
+            config.policies.values().map(|policy| policy.user_header.clone()).collect();
         let route = |route: &RouteConfig| {
             Arc::new(Route {
                 hosts: route.hosts.clone(),
                 prefix: segments(route.prefix.as_deref().unwrap_or_default()),
                 limits: route.rate_limit.iter().map(limit_of).collect(),
                 policy: route.auth.as_ref().map(policy_of),
+                user_headers: Arc::clone(&user_headers),
                 pool: pool_of(route.pool.get_ref()),
             })
         };
@@ -1701,6 +1853,19 @@ impl Routes {
                 && path.starts_with(&route.prefix)
         };
         self.0.iter().find(fits)
+    }
+}
+
+/// Takes away what clients say of who they are, whatever the route: a backend cannot know who has
+/// written the field. One that reads `-` as `_`, as CGI does, takes either for it.
+fn strip(request: &mut RequestHeader, user_headers: &[HeaderName]) {
+    let is_meant = |name: &HeaderName| {
+        let name = name.as_str().replace('_', "-");
+        user_headers.iter().any(|field| *field.as_str().replace('_', "-") == *name)
+    };
+    let said: Vec<_> = request.headers.keys().filter(|name| is_meant(name)).cloned().collect();
+    for name in &said {
+        request.remove_header(name);
     }
 }
 
@@ -1869,28 +2034,24 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
     time.ok_or_else(|| de::Error::custom(format!("\"{text}\" is no time: write 500ms or 2s")))
 }
 
-/// A pool with its health checks.
-fn backing(config: &PoolConfig) -> GenBackgroundService<Backing> {
+/// What a pool chooses from, and how it looks at it.
+fn backing(config: &PoolConfig) -> Backing {
     let backend = |backend: &BackendConfig| {
         Backend::new_with_weight(&backend.address.to_string(), backend.weight.get().into())
             .expect("an address need not be resolved")
     };
     let backends = config.backend.get_ref().iter().map(backend).collect();
-    // It has none of them before its service has run for the first time, and the proxy
-    // begins after that.
     let backends = Backends::new(Static::new(backends));
     let mut backing: Backing =
         LoadBalancer::from_backends_with_config(backends, Some(config.balance));
     backing.set_health_check(TcpHealthCheck::new());
-    backing.health_check_frequency = Some(config.health_check.interval);
-    backing.parallel_health_check = true;
-    background_service(&format!("health checks of {}", config.name.get_ref()), backing)
+    backing
 }
 
 /// TLS 1.2 and 1.3 with these certificates, and HTTP/2 for whoever can speak it.
-fn tls_settings(certificates: Arc<Certificates>) -> TlsSettings {
+fn tls_settings(certificates: Shown) -> TlsSettings {
     let mut settings = TlsSettings::intermediate("", "").expect("no file is read here");
-    settings.set_cert_resolver(certificates);
+    settings.set_cert_resolver(Arc::new(certificates));
     settings.enable_h2();
     settings
 }
@@ -1916,7 +2077,8 @@ fn settings(config: &Config) -> ServerConf {
 
 fn main() {
     // Whatever can be wrong is known before a socket is opened.
-    let config = Config::load().unwrap_or_else(|error| {
+    let path = std::env::var_os("LAB_CONFIG").map(PathBuf::from);
+    let (config, text) = Config::load(path.as_deref()).unwrap_or_else(|error| {
         eprintln!("error: {error}");
         std::process::exit(1)
     });
@@ -1924,15 +2086,9 @@ fn main() {
     // The fields of an event beside each other, and not in an object of their own.
     tracing_subscriber::fmt().json().flatten_event(true).with_target(false).init();
 
-    let backing: Vec<_> = config.pool.iter().map(backing).collect();
-    let pool = |(config, backing): (_, &GenBackgroundService<_>)| {
-        Arc::new(Pool::new(config, backing.task()))
-    };
-    let pools: Vec<_> = config.pool.iter().zip(&backing).map(pool).collect();
-    let routes = Arc::new(Routes::new(&config, &pools));
+    // Nothing yet: the reloader prepares the first one, and nobody listens before.
+    let current = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
     let name = setting("LAB_PROXY_NAME", "pingora-lab");
-    let user_headers: Vec<_> =
-        config.policies.values().map(|policy| policy.user_header.clone()).collect();
 
     let mut server = Server::new_with_opt_and_conf(options(), settings(&config));
     // With `upgrade` this waits for the sockets of the process that is to be relieved.
@@ -1945,30 +2101,25 @@ fn main() {
     server.add_service(Sockets(Arc::clone(&sockets)));
     let signals = Signals { sockets, meet: config.upgrade.socket.clone() };
 
-    let lab = LabProxy {
-        under_way,
-        routes,
-        name,
-        ids: Arc::new(Ids::new()),
-        user_headers,
-        redirect: None,
-    };
-    let health: Vec<_> = backing.into_iter().map(|one| server.add_service(one)).collect();
+    let ids = Arc::new(Ids::new());
+    let lab = LabProxy { under_way, current: Arc::clone(&current), name, ids, redirect: None };
     // One service for all that is sent on, since the connections to backends are its.
     let mut proxy = http_proxy_service(&server.configuration, lab.clone());
+    let mut listeners = Vec::new();
     for listener in &config.listener {
         let address = listener.address.to_string();
-        let certificates = listener.tls.as_ref().and_then(|tls| tls.loaded.clone());
-        match (certificates, listener.redirect_to_https) {
-            (Some(certificates), _) => {
-                proxy.add_tls_with_settings(&address, None, tls_settings(certificates));
+        match (&listener.tls, listener.redirect_to_https) {
+            (Some(_), _) => {
+                let current = Arc::clone(&current);
+                let shown = Shown { listener: listener.address, current };
+                proxy.add_tls_with_settings(&address, None, tls_settings(shown));
             }
             (None, None) => proxy.add_tcp(&address),
             (None, redirect) => {
                 let away = LabProxy { redirect, ..lab.clone() };
                 let mut away = http_proxy_service(&server.configuration, away);
                 away.add_tcp(&address);
-                server.add_service(away).add_dependencies(&health);
+                listeners.push(server.add_service(away));
             }
         }
     }
@@ -1977,6 +2128,12 @@ fn main() {
         metrics.add_tcp(&admin.address.to_string());
         server.add_service(metrics);
     }
-    server.add_service(proxy).add_dependencies(&health);
+    listeners.push(server.add_service(proxy));
+    // Services are fixed once the server runs, and this is the one for all that changes.
+    let reloader = Reloader { current, first: config, text, path };
+    let reloader = server.add_service(background_service("reload", reloader));
+    for listener in listeners {
+        listener.add_dependency(&reloader);
+    }
     server.run(RunArgs { shutdown_signal: Box::new(signals) });
 }

@@ -9,6 +9,7 @@ mod failures;
 mod first_proxy;
 mod graceful_upgrade;
 mod health_checks;
+mod hot_reload;
 mod looks;
 mod metrics;
 mod named_proxy;
@@ -48,6 +49,7 @@ pub const STAGES: &[&Stage] = &[
     &tls_termination::STAGE,
     &authentication::STAGE,
     &metrics::STAGE,
+    &hot_reload::STAGE,
     &graceful_upgrade::STAGE,
 ];
 

@@ -29,6 +29,8 @@ pub fn of(desk: &Desk) -> Value {
     });
     if let (Some(running), Some(known)) = (desk.running.get(), status.as_object_mut()) {
         let snapshot = running.operator.current().load();
+        let allowed = running.operator.loaded().connections;
+        known["connections"]["limit"] = desk.connections.most(allowed).into();
         known.extend([
             ("configuration".to_owned(), configuration(running)),
             ("last_reload".to_owned(), running.operator.last_reload().map_or(Value::Null, reload)),

@@ -69,6 +69,9 @@ fn the_first_screen_and_the_pages() {
     assert_eq!(at["address"], upstream.address.to_string());
     assert_eq!((&at["healthy"], &at["breaker"]), (&true.into(), &"closed".into()));
     assert!(status["last_reload"].is_null());
+    // Or fewer, where the system allows too few descriptors.
+    let limit = status["connections"]["limit"].as_u64().expect("a number");
+    assert!((1..=10_000).contains(&limit), "{limit}");
     // Methods that a page does not have, and pages that are not there.
     let answer = admin.get("/reload");
     assert_eq!(reason(&answer), (405, "method_not_allowed".to_owned()));

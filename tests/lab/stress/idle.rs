@@ -1,14 +1,13 @@
 //! Connections that nobody uses cost little, and nothing once they are closed.
 
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
 
 use tokio::net::TcpStream;
 
 use super::load::{Load, exchange};
 use super::process::{Process, raise_own_limit};
 use super::{alone, count, is_full, measured};
-use crate::support::{Balancer, Program, Upstream, get};
+use crate::support::{Balancer, Upstream};
 
 /// What may stay of three rounds, in KiB: far less than one round of a few hundred
 /// connections has.
@@ -89,50 +88,4 @@ fn five_thousand_idle_connections_are_borne_and_leave_nothing_behind() {
     assert!(growth <= KEPT, "{early} KiB have become {late} KiB");
     assert!(each <= EACH, "{each} KiB for each");
     assert!(is_full() || many < 5000);
-}
-
-/// A load balancer with no more descriptors than these, by `ulimit`.
-fn with_descriptors(ulimit: &str, backend: &str) -> (Program, SocketAddr) {
-    let binary = env!("CARGO_BIN_EXE_pingora-lab");
-    let serve = "exec \"$0\" serve --listen 127.0.0.1:0 --log json --backends";
-    let program = Program::start_with(["unused"], |command| {
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", &format!("ulimit {ulimit} && {serve} {backend}"), binary]);
-        shell.stdin(std::process::Stdio::null()).env_remove("RUST_LOG").process_group(0);
-        shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-        *command = shell;
-    });
-    let address = program.stderr_line(|line| {
-        let event: serde_json::Value = serde_json::from_str(line).ok()?;
-        (event["message"] == "listening").then(|| event["address"].as_str()?.parse().ok())?
-    });
-    (program, address)
-}
-
-#[test]
-fn as_many_descriptors_are_used_as_the_system_allows() {
-    let upstream = Upstream::named("one");
-    let (program, address) = with_descriptors("-S -n 64", &upstream.address.to_string());
-    let (soft, hard) = Process(program.id()).descriptor_limits();
-    assert_eq!(soft, hard);
-    let held: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
-    assert_eq!(get(address, "/", &[]).status, 200);
-    drop(held);
-}
-
-#[test]
-fn clients_that_come_when_descriptors_have_run_out_are_served_when_there_are_some() {
-    let upstream = Upstream::named("one");
-    let (program, address) = with_descriptors("-n 40", &upstream.address.to_string());
-    let held: Vec<_> = (0..60).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
-    program.stderr_line(|line| {
-        let event: serde_json::Value = serde_json::from_str(line).ok()?;
-        (event["message"] == "no connection can be accepted").then_some(())
-    });
-    // It waits in the queue of the socket, as those do that are held.
-    let waiting = std::thread::spawn(move || get(address, "/", &[]).status);
-    drop(held);
-    assert_eq!(waiting.join().unwrap(), 200);
-    let said = program.stderr().iter().filter(|line| line.contains("no connection can be")).count();
-    assert!(said < 100, "it does not turn in circles: {said} lines");
 }

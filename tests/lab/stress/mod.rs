@@ -5,6 +5,7 @@
 //! number of clients, and prints what was measured.
 
 mod deaths;
+mod descriptors;
 mod idle;
 mod load;
 mod process;

@@ -51,7 +51,7 @@ pub enum Rule {
     /// A line is `# HELP`, `# TYPE`, a comment, empty, or a sample: a name, labels in
     /// braces, a number. Each ends with a line feed.
     Line,
-    /// `# TYPE` stands before the first sample of its metric, and once.
+    /// `# TYPE` stands before the first sample of its metric, and once; `# HELP` once, too.
     Type,
     /// All lines of a metric stand together.
     Together,
@@ -80,8 +80,11 @@ impl Exposition {
             let Some(line) = piece.strip_suffix('\n') else { return Err(fault(Rule::Line)) };
             if let Some(rest) = line.strip_prefix("# HELP ") {
                 let name = rest.split(' ').next().unwrap_or_default();
-                if !is_name(name, true) || !helped.insert(name.to_owned()) {
+                if !is_name(name, true) {
                     return Err(fault(Rule::Line));
+                }
+                if !helped.insert(name.to_owned()) {
+                    return Err(fault(Rule::Type));
                 }
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let Some((name, kind)) = rest.split_once(' ') else {
@@ -282,6 +285,7 @@ mod tests {
             ("a 1\n# TYPE a counter\n".to_owned(), Rule::Type, 1),
             (typed("# TYPE a counter\n"), Rule::Type, 2),
             (typed("a_sum 1\n"), Rule::Type, 2),
+            ("# HELP a b\n# HELP a b\n".to_owned(), Rule::Type, 2),
             (typed("a 1\n# TYPE b gauge\nb 1\na{c=\"d\"} 1\n"), Rule::Together, 5),
             (typed("a{b=\"c\"} 1\na{b=\"c\"} 2\n"), Rule::Once, 3),
         ] {

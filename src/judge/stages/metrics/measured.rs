@@ -17,7 +17,7 @@ use crate::judge::scene::Scene;
 /// How often backends are looked at: never, as far as these checks go.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long what is counted may lag behind an answer.
+/// How long what is counted may lag behind an answer, and one listener behind the other.
 const LAG: Duration = Duration::from_secs(2);
 
 /// The pause between two looks.
@@ -35,6 +35,8 @@ pub struct Measured<'a> {
     pub backends: Vec<RecordingBackend>,
     /// The beginning of the paths of which it lets one through, and then none for long.
     pub limited: String,
+    /// When it listened, at its public address at least.
+    begun: Instant,
 }
 
 /// How many requests were counted, by backend and class.
@@ -57,7 +59,7 @@ impl<'a> Measured<'a> {
         let addresses = || backends.iter().map(RecordingBackend::address);
         let write = |listen| file(listen, admin, &pool, addresses(), (&limit, &limited));
         let running = scene.start_configured(&backends, &[], &write).await?;
-        let measured = Self { scene, running, admin, backends, limited };
+        let measured = Self { scene, running, admin, backends, limited, begun: Instant::now() };
         measured.answer_with(&Reply::ok("well"));
         Ok(measured)
     }
@@ -138,18 +140,30 @@ impl<'a> Measured<'a> {
     async fn asked_for(&self) -> Result<Answer, Finding> {
         let client = Client::new(self.admin);
         let request = client.request("GET", "/metrics");
-        match client.send(&request).await {
+        match self.answer(client, &request).await {
             Ok(answer) => Ok(answer),
             Err(Trouble::Refused) => {
                 if let Some(ended) = self.running.ended().await {
                     return Err(ended);
                 }
-                Err(self.found("no-admin-port").with("address", self.admin.to_string()).fail())
+                let found = self.found("no-admin-port").with("address", self.admin.to_string());
+                Err(found.timed().fail())
             }
             Err(trouble) => {
                 let finding = self.running.trouble(&trouble, &request).await;
                 Err(finding.map(|found| found.repeat(self.by_hand())))
             }
+        }
+    }
+
+    /// The listeners of a program need not all be there at once.
+    async fn answer(&self, client: Client, request: &Request) -> Result<Answer, Trouble> {
+        loop {
+            let answer = client.send(request).await;
+            if !matches!(answer, Err(Trouble::Refused)) || self.begun.elapsed() > LAG {
+                return answer;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

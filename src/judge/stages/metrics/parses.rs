@@ -26,6 +26,7 @@ pub async fn parses(scene: &Scene) -> Outcome {
                 .found("metric-missing")
                 .compared(name, names)
                 .with("metric", name)
+                .timed()
                 .fail());
         };
         if family.kind != kind {

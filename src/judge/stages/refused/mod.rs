@@ -4,9 +4,11 @@
 mod right_file;
 mod unheard;
 mod watch;
+mod words;
 
 pub use right_file::RightFile;
 pub use unheard::{Heard, Kind, unheard};
+pub use words::{Words, first_of};
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -158,24 +160,10 @@ impl Run {
     /// The message names the file, and one of the lines.
     fn says_so(&self, lines: Option<&RangeInclusive<usize>>) -> Outcome {
         let (stderr, stdout) = (self.output.stderr.text(), self.output.stdout.text());
-        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let fail = |id: &'static str, expected: String, actual: String| {
-            Err(self.found(id).compared(expected, actual).fail())
-        };
-        if !stderr.contains(name) {
-            let id = if stdout.contains(name) { "message-on-stdout" } else { "file-not-named" };
-            return fail(id, format!("{name} on its standard error"), self.said());
-        }
-        let Some(lines) = lines else { return Ok(()) };
-        // Whatever digits the path may have say nothing of a line.
-        let text = stderr.replace(&*self.path.to_string_lossy(), "FILE").replace(name, "FILE");
-        let named = numbers(&text).any(|number| lines.contains(&number));
-        let expected = format!("line {}", lines.start());
-        match (named, line_named(&text)) {
-            (true, _) => Ok(()),
-            (false, Some(other)) => fail("wrong-line", expected, format!("line {other}")),
-            (false, None) => fail("line-not-named", expected, self.said()),
-        }
+        let words = Words { stderr: &stderr, stdout: &stdout, path: &self.path };
+        words
+            .name(lines)
+            .map_err(|unsaid| self.found(unsaid.id).compared(unsaid.expected, unsaid.actual).fail())
     }
 
     /// A diagnosis about this run.
@@ -193,46 +181,10 @@ impl Run {
 
     /// The first thing that it wrote to its standard error, or that there is nothing.
     pub fn said(&self) -> String {
-        let text = self.output.stderr.text();
-        let first = text.lines().find(|line| !line.trim().is_empty());
-        first.map_or_else(|| "nothing".to_owned(), |line| line.chars().take(240).collect())
+        words::first_of(&self.output.stderr.text())
     }
 }
 
 fn list(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// All whole numbers of a text.
-fn numbers(text: &str) -> impl Iterator<Item = usize> {
-    text.split(|letter: char| !letter.is_ascii_digit()).filter_map(|digits| digits.parse().ok())
-}
-
-/// The line that a message speaks of, as the usual forms have it: `FILE:7`, `line 7`.
-fn line_named(text: &str) -> Option<usize> {
-    ["FILE:", "line "].iter().find_map(|before| {
-        let mut after = text.split(before).skip(1);
-        after.find_map(|after| {
-            let end = after.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(after.len());
-            after[..end].parse().ok()
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_line_of_a_message_is_found_in_its_usual_forms() {
-        for (text, line) in [
-            ("error: FILE:12:3: unknown key", Some(12)),
-            ("FILE: TOML parse error at line 12, column 3\n   |\n12 | x", Some(12)),
-            ("FILE is wrong", None),
-            ("in FILE: a line is wrong, line x", None),
-        ] {
-            assert_eq!(line_named(text), line, "{text}");
-        }
-        assert!(numbers("FILE:12:3, 127.0.0.1").eq([12, 3, 127, 0, 0, 1]));
-    }
 }

@@ -1,0 +1,87 @@
+//! No request goes by a route of one file and a pool of another.
+//!
+//! Two pools change places together with the route: whoever follows the route of either file to
+//! a pool of the same file never comes to the third backend.
+
+use std::net::SocketAddr;
+
+use futures_util::future;
+
+use super::live::{INTERVAL, Live, Part, by_hand, in_words, is_of};
+use super::storm::storm;
+use crate::backends::recording::{Act, Gate, RecordingBackend, Reply};
+use crate::judge::client::{Answer, Trouble};
+use crate::judge::config_file::ConfigFile;
+use crate::judge::diagnosis::Diagnosis;
+use crate::judge::scene::Scene;
+use crate::judge::stage::Outcome;
+
+/// How often the file changes while requests come.
+const CHANGES: usize = 20;
+
+/// The prefix of the route.
+const PREFIX: &str = "/anything/either";
+
+/// A request that is tried again behind a change, and then many while it changes.
+pub async fn seen_whole(scene: &Scene) -> Outcome {
+    let sign = Part::drawn(scene);
+    let pools = [scene.draw.word(), scene.draw.word()];
+    let signs = scene.backends_named(&sign.pool, 2)?;
+    // The first is right by the first file, the second by the other; the third by neither.
+    let backends = scene.backends_named("backend", 3)?;
+    let file = |listen: SocketAddr, changed: usize| {
+        let own = [[0, 2], [2, 1]][changed];
+        let file =
+            pools.iter().zip(own).fold(ConfigFile::new().listener(listen), |file, (pool, own)| {
+                file.pool(pool, Some(INTERVAL), [backends[own].address()])
+            });
+        let file = file.route(&[], Some(PREFIX), &pools[changed]);
+        sign.add(file, &[&signs[changed]])
+    };
+    let live = Live::start(scene, &|listen| file(listen, 0)).await?;
+    live.served(PREFIX).await?;
+    let found = |answered: &Result<Answer, Trouble>| {
+        let seen = in_words(answered);
+        Err(Diagnosis::new("half-of-each")
+            .compared("a backend to which the route of one file leads", &seen)
+            .with("first", &*pools[0])
+            .with("second", &*pools[1])
+            .with("seen", seen)
+            .repeat(by_hand())
+            .fail())
+    };
+
+    // The connection breaks when the file has changed: a GET over a pooled one is tried again.
+    scene.plan("a change while a request waits, which is then tried again");
+    let gate = breaks(&backends[0]);
+    let waits = live.ask(PREFIX);
+    let changes = async {
+        live.replace(&file(live.listen(), 1))?;
+        let taken = live.takes(&sign.prefix, &signs[1], "change-not-seen").await;
+        backends[0].set_to(|_| Act::Answer(Reply::ok("backend 1")));
+        backends[0].close_connections();
+        gate.open();
+        taken
+    };
+    let (answered, changed) = future::join(waits, changes).await;
+    changed?;
+    if is_of(&answered, &backends[2]) {
+        return found(&answered);
+    }
+
+    scene.plan(format!("{CHANGES} changes of a route and its pools"));
+    let files = (0..CHANGES).map(|nth| file(live.listen(), nth % 2));
+    let (heard, _) = storm(&live, PREFIX, files, async { Ok(()) }).await?;
+    match heard.into_iter().find(|heard| is_of(heard, &backends[2])) {
+        Some(heard) => found(&heard),
+        None => Ok(()),
+    }
+}
+
+/// Has the backend keep requests until the gate opens.
+fn breaks(backend: &RecordingBackend) -> Gate {
+    let gate = Gate::closed();
+    let hold = gate.clone();
+    backend.set_to(move |_| Act::Hold(hold.clone(), Reply::ok("too late")));
+    gate
+}

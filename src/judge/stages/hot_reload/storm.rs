@@ -1,0 +1,86 @@
+//! Requests without a pause while the file changes again and again.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::future;
+
+use super::live::Live;
+use crate::judge::client::{Answer, Connection, Trouble};
+use crate::judge::config_file::ConfigFile;
+use crate::judge::diagnosis::Finding;
+use crate::judge::stage::Outcome;
+
+/// How many clients there are. Every other request of each goes over a connection that it has
+/// used before.
+const CLIENTS: usize = 4;
+
+/// The pause between two changes.
+pub const EVERY: Duration = Duration::from_millis(14);
+
+/// The pause between two requests of one client: the program is to be busy, and not the
+/// machine.
+const BREATH: Duration = Duration::from_millis(1);
+
+/// What came of one request: the answer, or what there was instead.
+pub type Heard = Result<Answer, Trouble>;
+
+/// Puts these files in the place of the program's, one after the other, and waits for what
+/// `last` waits for. Says what became of all requests that came below the prefix meanwhile.
+///
+/// # Errors
+///
+/// A file could not be changed, or what `last` finds.
+pub async fn storm(
+    live: &Live<'_>,
+    prefix: &str,
+    files: impl Iterator<Item = ConfigFile>,
+    last: impl Future<Output = Outcome>,
+) -> Result<(Vec<Heard>, Outcome), Finding> {
+    let over = AtomicBool::new(false);
+    let changes = async {
+        let changed = async {
+            for file in files {
+                live.replace(&file)?;
+                tokio::time::sleep(EVERY).await;
+            }
+            Ok(())
+        };
+        let done = changed.await;
+        let seen = match done {
+            Ok(()) => Ok(last.await),
+            Err(finding) => Err(finding),
+        };
+        over.store(true, Relaxed);
+        seen
+    };
+    let clients = future::join_all((0..CLIENTS).map(|_| client(live, prefix, &over)));
+    let (seen, heard) = future::join(changes, clients).await;
+    Ok((heard.into_iter().flatten().collect(), seen?))
+}
+
+async fn client(live: &Live<'_>, prefix: &str, over: &AtomicBool) -> Vec<Heard> {
+    let client = live.client();
+    let mut connection: Option<Connection> = None;
+    let mut heard = Vec::new();
+    while !over.load(Relaxed) {
+        let request = live.request(prefix);
+        let used = connection.take();
+        let kept = used.is_some();
+        let answered = async {
+            let mut open = match used {
+                Some(open) => open,
+                None => client.connect().await?,
+            };
+            let answer = open.send(&request).await?;
+            // Used twice.
+            if answer.reusable && !kept {
+                connection = Some(open);
+            }
+            Ok(answer)
+        };
+        heard.push(answered.await);
+        tokio::time::sleep(BREATH).await;
+    }
+    heard
+}
