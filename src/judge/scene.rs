@@ -357,8 +357,9 @@ impl Scene {
         settings: &[(&str, &str)],
     ) -> Result<Running<'_>, Finding> {
         let at = Addresses { listen: first.listen, ..self.addresses()? };
-        let program = self.run_configured(at, &self.write(file)?, &[], settings).await?;
-        Ok(Running::new(self, program, first.listen))
+        let path = self.write(file)?;
+        let program = self.run_configured(at, &path, &[], settings).await?;
+        Ok(Running::new(self, program, first.listen, Some(path)))
     }
 
     /// Runs the program with these variables, the settings before the contract's where
