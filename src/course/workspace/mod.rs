@@ -5,6 +5,7 @@
 
 mod carry;
 mod init;
+mod manifest;
 pub(super) mod template;
 mod trouble;
 
@@ -62,7 +63,7 @@ impl Workspace {
     }
 
     /// Adds what stages of this version of the course need and the workspace
-    /// lacks: their files, and their binaries in `Cargo.toml`. Returns the files
+    /// lacks: their files, and their binaries and dependencies in `Cargo.toml`. Returns the files
     /// added. Quick where there is nothing to add.
     ///
     /// # Errors
@@ -80,7 +81,7 @@ impl Workspace {
         let manifest = self.root.join("Cargo.toml");
         let text = std::fs::read_to_string(&manifest).map_err(|cause| at(&manifest, cause))?;
         let wanted = lesson::all().iter().map(|lesson| (lesson.id(), stage_path(lesson)));
-        let more = template::missing_binaries(&text, wanted)
+        let more = manifest::with_stages(&text, wanted)
             .map_err(|reason| WorkspaceError::Manifest { path: manifest.clone(), reason })?;
         if let Some(more) = more {
             replace(&manifest, more.as_bytes()).map_err(|cause| at(&manifest, cause))?;

@@ -5,6 +5,9 @@ use std::fmt::Write;
 use crate::course::lesson::{self, Lesson};
 use crate::language::Language;
 
+/// `Cargo.toml` without binaries.
+pub(super) const MANIFEST: &str = include_str!("template/Cargo.toml.in");
+
 /// A file of a new workspace that is the same for everyone: its path, its text,
 /// its permissions.
 pub(in crate::course) const FIXED: &[(&str, &str, u32)] = &[
@@ -29,41 +32,13 @@ pub(super) fn readme(language: Language) -> &'static str {
 pub(in crate::course) fn manifest<'a>(
     stages: impl IntoIterator<Item = (&'a str, String)>,
 ) -> String {
-    let mut text = include_str!("template/Cargo.toml.in").to_owned();
+    let mut text = MANIFEST.to_owned();
     stages.into_iter().for_each(|(name, path)| add_binary(&mut text, name, &path));
     text
 }
 
 fn add_binary(manifest: &mut String, name: &str, path: &str) {
     let _ = write!(manifest, "\n[[bin]]\nname = \"{name}\"\npath = \"{path}\"\n");
-}
-
-/// A learner's `Cargo.toml` with the binaries that it lacks at its end, or none
-/// where it lacks none. The rest stays as it is, letter for letter.
-pub(super) fn missing_binaries<'a>(
-    manifest: &str,
-    stages: impl IntoIterator<Item = (&'a str, String)>,
-) -> Result<Option<String>, String> {
-    let has = |table: &toml::Table, name: &str| {
-        let binaries = table.get("bin").and_then(toml::Value::as_array);
-        let mut names = binaries.into_iter().flatten().filter_map(|binary| binary.get("name"));
-        names.any(|other| other.as_str() == Some(name))
-    };
-    let parse = |text: &str| text.parse::<toml::Table>().map_err(|error| error.to_string());
-    let table = parse(manifest)?;
-    let mut text = manifest.to_owned();
-    let stages = stages.into_iter().filter(|(name, _)| !has(&table, name));
-    let mut missing = stages.peekable();
-    if missing.peek().is_none() {
-        return Ok(None);
-    }
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    missing.for_each(|(name, path)| add_binary(&mut text, name, &path));
-    // `bin = [..]`, for one, can't be added to in this way.
-    parse(&text)?;
-    Ok(Some(text))
 }
 
 /// The guide: the course's own in Chinese; in English a list of the stages that

@@ -224,14 +224,21 @@ fn a_workspace_of_an_older_version_gets_the_new_stages_and_keeps_the_rest() {
     let text = fs::read_to_string(&manifest).unwrap();
     let block = format!("\n[[bin]]\nname = \"{0}\"\npath = \"stages/{0}/main.rs\"\n", last.id());
     assert!(text.contains(&block));
-    let older = text.replace(&block, "# mine, without a newline");
-    fs::write(&manifest, &older).unwrap();
+    let line = "bcrypt = \"0.19\"\n";
+    assert!(text.contains(line));
+    let comment = "# mine, without a newline";
+    let older = text.replace(&block, comment);
+    fs::write(&manifest, older.replace(line, "")).unwrap();
     fs::remove_dir_all(workspace.stage_file(last).parent().unwrap()).unwrap();
 
     assert_eq!(workspace.add_missing_stages().unwrap(), [workspace.stage_file(last)]);
-    assert_eq!(fs::read_to_string(&manifest).unwrap(), format!("{older}\n{block}"));
+    // A dependency that was missing is the last of them now.
+    let (before, after) = text.split_once("\n\n# Tuned").unwrap();
+    let before = before.replace(line, "");
+    let newer = format!("{before}\n{line}\n# Tuned{after}{comment}");
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), newer);
     assert!(workspace.add_missing_stages().unwrap().is_empty());
-    assert_eq!(fs::read_to_string(&manifest).unwrap(), format!("{older}\n{block}"));
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), newer);
 
     for broken in ["[package", "bin = []\n"] {
         fs::write(&manifest, broken).unwrap();

@@ -1,7 +1,7 @@
 //! New backends are used within a second after the file was written, and it does not need a
 //! request for that.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::live::{ENDS, Live, Part, SEEN, by_hand};
 use crate::backends::recording::{Log, RecordingBackend};
@@ -15,10 +15,13 @@ pub async fn applies(scene: &Scene) -> Outcome {
     let backends = scene.backends_named(&part.pool, 3)?;
     let live = Live::start(scene, &|listen| part.alone(listen, &[&backends[0]])).await?;
     live.served(&part.prefix).await?;
+    let asked = Instant::now();
+    live.served(&part.prefix).await?;
+    let request = asked.elapsed();
     scene.plan(format!("{} has another backend", part.pool));
     live.write(&part.alone(live.listen(), &[&backends[1]]))?;
     // Nobody asks for anything meanwhile, so whoever comes looks at its health.
-    if !is_looked_at(scene, &backends[1]).await {
+    if !is_looked_at(scene, &backends[1], request).await {
         return Err(unasked(&live, &part.prefix, &backends[1]).await);
     }
     live.takes(&part.prefix, &backends[1], "change-not-seen").await?;
@@ -27,9 +30,15 @@ pub async fn applies(scene: &Scene) -> Outcome {
     live.takes(&part.prefix, &backends[2], "later-change-not-seen").await
 }
 
-async fn is_looked_at(scene: &Scene, backend: &RecordingBackend) -> bool {
+async fn is_looked_at(scene: &Scene, backend: &RecordingBackend, request: Duration) -> bool {
     let looked = |log: &Log| log.connections_to(backend.name()).next().map(|_| ());
-    scene.recorder.wait_for(Instant::now() + SEEN, looked).await.is_some()
+    let since = Instant::now();
+    while scene.recorder.wait_for(Instant::now() + SEEN, looked).await.is_none() {
+        if Live::is_late(since, request) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Nothing has come to the new backend: either nothing was seen, or it is a request that makes

@@ -79,7 +79,7 @@ async fn changes_nothing(
         let words = Words { stderr, stdout, path: &live.path };
         match words.name(bad.lines.as_ref()) {
             Ok(()) => break Ok(()),
-            Err(unsaid) if written.elapsed() > SEEN => {
+            Err(unsaid) if written.elapsed() > SEEN && is_late(live, written).await => {
                 let nothing = stderr.trim().is_empty() && unsaid.id == "file-not-named";
                 let id = if nothing { "bad-file-not-reported" } else { unsaid.id };
                 let found = found(live, id, bad, stderr);
@@ -115,6 +115,14 @@ async fn changes_nothing(
         .compared(format!("an answer of {}", in_use.name()), &seen)
         .with("seen", seen)
         .fail())
+}
+
+/// Whether the report should have come by now.
+async fn is_late(live: &Live<'_>, since: Instant) -> bool {
+    let asked = Instant::now();
+    // What comes of it is looked at afterwards.
+    let _ = live.ask(PREFIX).await;
+    Live::is_late(since, asked.elapsed())
 }
 
 /// What came behind what was there before.

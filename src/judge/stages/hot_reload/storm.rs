@@ -16,11 +16,11 @@ use crate::judge::stage::Outcome;
 const CLIENTS: usize = 4;
 
 /// The pause between two changes.
-pub const EVERY: Duration = Duration::from_millis(14);
+pub const EVERY: Duration = Duration::from_millis(12);
 
 /// The pause between two requests of one client: the program is to be busy, and not the
 /// machine.
-const BREATH: Duration = Duration::from_millis(1);
+const BREATH: Duration = Duration::from_millis(2);
 
 /// What came of one request: the answer, or what there was instead.
 pub type Heard = Result<Answer, Trouble>;
