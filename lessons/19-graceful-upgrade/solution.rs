@@ -30,7 +30,7 @@ use pingora::protocols::Digest;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::{Opt, ServerConf};
 use pingora::services::ServiceReadyNotifier;
-use pingora::services::background::{BackgroundService, GenBackgroundService};
+use pingora::services::background::BackgroundService;
 use pingora::tls::sign::CertifiedKey;
 use pingora::tls::{
     CertificateDer, ClientHello, CryptoProvider, ResolvesServerCert, load_certs_and_key_files,

@@ -31,7 +31,7 @@ use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{ListenFds, RunArgs, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora::services::Service;
 use pingora::services::ServiceReadyNotifier;
-use pingora::services::background::{BackgroundService, GenBackgroundService};
+use pingora::services::background::BackgroundService;
 use pingora::tls::sign::CertifiedKey;
 use pingora::tls::{
     CertificateDer, ClientHello, CryptoProvider, ResolvesServerCert, load_certs_and_key_files,

@@ -227,12 +227,7 @@ const NGINX: Server = Server {
         },
         Stage {
             id: "19-graceful-upgrade",
-            cannot: &[
-                ("keepalive-closed", "nginx promises to keep a connection that it closes"),
-                HAND_OVER,
-                NO_FAILURES,
-                BAD_SHUTDOWN,
-            ],
+            cannot: &[HAND_OVER, NO_FAILURES, BAD_SHUTDOWN],
             mistakes: &[
                 mistake("fast-stop", "slow-answers-finish", "exits-at-once"),
                 mistake("no-shutdown-timeout", "exits-in-time", "waits-past-limit"),
