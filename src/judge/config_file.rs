@@ -164,6 +164,11 @@ impl ConfigFile {
         self
     }
 
+    /// All lines, as they stand.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
     /// How many lines there are.
     pub fn len(&self) -> usize {
         self.lines.len()

@@ -8,12 +8,15 @@ use std::time::Duration;
 use super::client::{Answer, Client, Request, Trouble};
 use super::common;
 use super::diagnosis::Finding;
-use super::program::{Guarded, StartFailure, listening, why_ended};
+use super::program::{ExitKind, Guarded, StartFailure, listening, serves, sockets, why_ended};
 use super::scene::Scene;
 
 /// How long the word of a program's end may take to reach us after its sockets
 /// have closed.
 const WORD_OF_ITS_END: Duration = Duration::from_millis(200);
+
+/// How many lines of its output are shown.
+const LINES: usize = 12;
 
 /// A program that listens.
 #[derive(Debug)]
@@ -100,6 +103,55 @@ impl<'a> Running<'a> {
     /// The system does not say, which is inconclusive.
     pub fn listens_on(&self) -> Result<Vec<SocketAddr>, Finding> {
         listening(&self.program).map_err(|reason| common::our_error("no listeners", &reason))
+    }
+
+    /// Whether it listens at this address now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Running::listens_on`].
+    pub fn listens_at(&self, address: SocketAddr) -> Result<bool, Finding> {
+        Ok(self.listens_on()?.iter().any(|&own| serves(own, address)))
+    }
+
+    /// Every socket on which the program listens now: its address, and its number, which is
+    /// the same in two processes that listen on one socket; none where the system does not
+    /// say it.
+    pub fn sockets(&self) -> Option<Vec<(SocketAddr, u32)>> {
+        sockets(self.program.guard_pid())
+    }
+
+    /// Sends SIGTERM to the program's own process.
+    ///
+    /// # Errors
+    ///
+    /// Its guard is gone, which is inconclusive.
+    pub async fn terminate(&self) -> Result<(), Finding> {
+        self.program.terminate().await.map_err(|error| common::our_error("no guard", &error))
+    }
+
+    /// Sends SIGQUIT to the program's own process.
+    ///
+    /// # Errors
+    ///
+    /// As [`Running::terminate`].
+    pub async fn quit(&self) -> Result<(), Finding> {
+        self.program.quit().await.map_err(|error| common::our_error("no guard", &error))
+    }
+
+    /// How the program's own process has ended, if it has.
+    pub fn exit(&self) -> Option<ExitKind> {
+        self.program.exited()
+    }
+
+    /// How it ends within this time; none if it does not.
+    pub async fn exits_within(&self, patience: Duration) -> Option<ExitKind> {
+        tokio::time::timeout(patience, self.program.wait_exited()).await.ok().flatten()
+    }
+
+    /// The last lines that the program has written.
+    pub fn last_lines(&self) -> Vec<String> {
+        self.program.output().last_lines(LINES)
     }
 
     /// The memory that all processes of the program take up, in bytes (`VmRSS`); none where

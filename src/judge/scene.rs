@@ -344,6 +344,24 @@ impl Scene {
         self.run(at.listen, backends, &contract, settings).await
     }
 
+    /// Runs the program once more, beside one that runs already, with a file of its own that
+    /// names the same addresses. Nothing is waited for.
+    ///
+    /// # Errors
+    ///
+    /// It can't be run.
+    pub async fn run_beside(
+        &self,
+        first: &Running<'_>,
+        file: &ConfigFile,
+        settings: &[(&str, &str)],
+    ) -> Result<Running<'_>, Finding> {
+        let at = Addresses { listen: first.listen, ..self.addresses()? };
+        let path = self.write(file)?;
+        let program = self.run_configured(at, &path, &[], settings).await?;
+        Ok(Running::new(self, program, first.listen, Some(path)))
+    }
+
     /// Runs the program with these variables, the settings before the contract's where
     /// both have one.
     async fn run(

@@ -74,6 +74,7 @@ const FILES: &[Files] = lessons! {
     "16-authentication" ["at_the_door", "step_by_step"]
     "17-metrics" ["by_hand", "own_page"]
     "18-hot-reload" ["channel_and_register", "thread_and_lock"]
+    "19-graceful-upgrade" ["own_signals", "phases"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

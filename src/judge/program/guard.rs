@@ -179,6 +179,8 @@ impl Guard {
             };
             match event {
                 Ok(Event::Said(Word::Interrupt)) => self.signal_group(Signal::INT),
+                Ok(Event::Said(Word::Terminate)) => self.signal_program(Signal::TERM),
+                Ok(Event::Said(Word::Quit)) => self.signal_program(Signal::QUIT),
                 Ok(Event::Said(Word::End) | Event::JudgeGone)
                 | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(Event::Reaped(pid, status)) => self.note_exit(pid, status),
@@ -248,6 +250,13 @@ impl Guard {
             frozen.extend(fresh);
         }
         frozen
+    }
+
+    /// Signals the program's own process: what it has started is its to tell.
+    fn signal_program(&self, signal: Signal) {
+        if !self.exited {
+            let _ = kill_process(self.program, signal);
+        }
     }
 
     /// Signals the program's group, in one step for all its members.

@@ -149,7 +149,7 @@ impl Guarded {
     }
 
     /// The process of the guard: the ancestor of all that the program starts.
-    pub(super) fn guard_pid(&self) -> Pid {
+    pub(in crate::judge) fn guard_pid(&self) -> Pid {
         self.guard
     }
 
@@ -207,6 +207,24 @@ impl Guarded {
     /// The guard is gone.
     pub async fn interrupt(&self) -> io::Result<()> {
         write_line(&mut *self.to_guard.lock().await, &Word::Interrupt).await
+    }
+
+    /// Sends SIGTERM to the program's own process, as whoever stops a service does.
+    ///
+    /// # Errors
+    ///
+    /// The guard is gone.
+    pub async fn terminate(&self) -> io::Result<()> {
+        write_line(&mut *self.to_guard.lock().await, &Word::Terminate).await
+    }
+
+    /// Sends SIGQUIT to the program's own process: another one takes over.
+    ///
+    /// # Errors
+    ///
+    /// The guard is gone.
+    pub async fn quit(&self) -> io::Result<()> {
+        write_line(&mut *self.to_guard.lock().await, &Word::Quit).await
     }
 
     /// Ends the program and all that it has started, and waits until none is

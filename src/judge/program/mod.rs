@@ -28,5 +28,6 @@ pub use order::{ExitKind, Order};
 pub use output::{Output, Tail};
 pub use panic_line::PanicLine;
 pub use refusal::{Stay, listening, wait_until_ended};
+pub(super) use sockets::{serves, sockets};
 pub(super) use start::why_ended;
 pub use start::{Holder, StartFailure, wait_until_listening};

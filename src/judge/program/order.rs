@@ -26,6 +26,10 @@ pub struct Order {
 pub(super) enum Word {
     /// SIGINT to the program's process group.
     Interrupt,
+    /// SIGTERM to the program's own process.
+    Terminate,
+    /// SIGQUIT to the program's own process.
+    Quit,
     /// End the program and every process that it has started.
     End,
 }

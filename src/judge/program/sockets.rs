@@ -77,6 +77,24 @@ impl Listeners {
     }
 }
 
+/// Every socket on which the program listens now: its address, and its number, which is the
+/// same in two processes that listen on one socket. The program is every descendant of `guard`.
+/// None where the system does not say it.
+#[cfg(target_os = "linux")]
+pub fn sockets(guard: Pid) -> Option<Vec<(SocketAddr, u32)>> {
+    let mut listening = super::sock_diag::listening().ok()?;
+    let descendants = super::descendants::descendants(guard);
+    let own: Vec<u32> = descendants.into_iter().flat_map(sockets_of).collect();
+    listening.retain(|(_, inode)| own.contains(inode));
+    Some(listening)
+}
+
+/// The system does not say it.
+#[cfg(not(target_os = "linux"))]
+pub fn sockets(_: Pid) -> Option<Vec<(SocketAddr, u32)>> {
+    None
+}
+
 /// Whether one who connects to `address` reaches a listener on `listener`: the
 /// same address, or the wildcard of its port. (The one of IPv6 takes
 /// IPv4 too unless told otherwise.)

@@ -7,6 +7,7 @@ mod configuration;
 mod consistent_hashing;
 mod failures;
 mod first_proxy;
+mod graceful_upgrade;
 mod health_checks;
 mod hot_reload;
 mod looks;
@@ -49,6 +50,7 @@ pub const STAGES: &[&Stage] = &[
     &authentication::STAGE,
     &metrics::STAGE,
     &hot_reload::STAGE,
+    &graceful_upgrade::STAGE,
 ];
 
 /// The stage of this id.

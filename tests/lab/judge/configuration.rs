@@ -9,7 +9,7 @@ use crate::support::Program;
 /// `serve` behind `serve --check`. What it says of itself is thrown away after that, so
 /// that only `--check` can name the file and the line: a bad file that it let
 /// through would be one that nobody complains of. Where files change while it runs, it is
-/// `serve` itself that complains.
+/// `serve` itself that complains. Of an upgrade it hears from its successor, and so needs no SIGQUIT.
 fn checked_serve(stage: &str) -> String {
     let program = env!("CARGO_BIN_EXE_pingora-lab");
     let silent = if stage >= "18" { "" } else { " 2>/dev/null" };
@@ -18,7 +18,8 @@ fn checked_serve(stage: &str) -> String {
          exec {program} serve --listen \"$LAB_LISTEN\" --backends \"$LAB_BACKENDS\"\n\
          fi\n\
          {program} serve --config \"$LAB_CONFIG\" --check >/dev/null || exit 1\n\
-         exec {program} serve --config \"$LAB_CONFIG\"{silent}"
+         trap '' QUIT\n\
+         exec {program} serve --config \"$LAB_CONFIG\" ${{LAB_UPGRADE:+--upgrade}}{silent}"
     );
     shell_words::join(["sh", "-c", &script])
 }

