@@ -1,5 +1,5 @@
-//! Many stages on one screen of 80 columns and 24 lines: a line for each, then
-//! the first that is not passed.
+//! Many stages: a line for each, then the sum and the first that is not passed, on one
+//! screen of 80 columns and 24 lines.
 
 use std::time::Duration;
 
@@ -50,10 +50,10 @@ pub fn stage_line(report: &Report, language: Language, width: Option<usize>) -> 
     }
 }
 
-/// What stands below the lines of the stages: the sum, and of the first stage that
-/// failed (else was inconclusive) what was found, why, and what to do next. The
-/// whole fits a screen, at least where that is 80 columns wide; what has no room is
-/// told by the command at its end.
+/// What stands below the lines of the stages, which may have left the screen by then:
+/// the sum, which stages are not passed, and of the first that failed (else was
+/// inconclusive) what was found, why, and what to do next. It fits a screen of 80
+/// columns; what has no room is told by the command at its end.
 pub fn summary(
     reports: &[Report],
     language: Language,
@@ -61,34 +61,43 @@ pub fn summary(
     invocation: &str,
 ) -> Vec<String> {
     let mut page = Page::new(width, language);
+    page.blank();
     page.text("", &sum(reports, language));
+    page.text("", &others(reports, language));
     let with = |state| reports.iter().find(move |report| report.state() == state);
     let Some(first) = with(State::Fail).or_else(|| with(State::Inconclusive)) else {
-        return framed(page, reports.len());
+        return page.lines;
     };
-    let above = page.lines.len();
+    page.blank();
     title(&mut page, first);
-    let head = page.lines.len() - above;
     // The command is not wrapped by us, but it is by the terminal.
     let command = format!("    {}", again(first, invocation));
     let command_rows = width.map_or(1, |width| display_width(&command).div_ceil(width.max(1)));
-    let taken = reports.len() + above + head + command_rows;
-    let room = ROWS.saturating_sub(taken).max(1);
+    let room = ROWS.saturating_sub(page.lines.len() + command_rows).max(1);
     let body = body(first, language, width, room);
     page.lines.extend(body);
     page.lines.push(command);
-    framed(page, reports.len())
+    page.lines
 }
 
-/// Blank lines around the sum, as long as there is room for them.
-fn framed(mut page: Page, stages: usize) -> Vec<String> {
-    if stages + page.lines.len() < ROWS {
-        page.lines.insert(0, String::new());
+/// Which stages failed and which were inconclusive, where there are several.
+fn others(reports: &[Report], language: Language) -> String {
+    let between = if language == Language::En { ", " } else { "、" };
+    let numbers = |state| -> Vec<String> {
+        let with = reports.iter().filter(|report| report.state() == state);
+        with.map(|report| format!("{:02}", report.lesson.number())).collect()
+    };
+    let (failed, inconclusive) = (numbers(State::Fail), numbers(State::Inconclusive));
+    if failed.len() + inconclusive.len() < 2 {
+        return String::new();
     }
-    if page.lines.len() > 2 && stages + page.lines.len() < ROWS {
-        page.lines.insert(2, String::new());
-    }
-    page.lines
+    let told = |words: [&str; 2], numbers: Vec<String>| match (numbers.is_empty(), language) {
+        (true, _) => String::new(),
+        (false, Language::En) => format!("{}: {}. ", words[0], numbers.join(between)),
+        (false, Language::Zh) => format!("{}：{}。", words[1], numbers.join(between)),
+    };
+    let text = told(["Failed", "未通过"], failed) + &told(["Inconclusive", "无结论"], inconclusive);
+    text.trim_end().to_owned()
 }
 
 fn sum(reports: &[Report], language: Language) -> String {

@@ -512,9 +512,12 @@ fn becomes_a_server() {
     if file.shutdown.is_some() && fault != "fast-stop" {
         // Both take SIGTERM for the fast way out, and have another signal for the other.
         let signal = if server == "nginx" { "QUIT" } else { "USR1" };
+        // A wait that is interrupted knows nothing of the child, which may have ended by then:
+        // the next one tells how.
         let script = format!(
-            "\"$@\" & child=$!\ntrap \"kill -{signal} $child\" TERM\n\
-             while :; do\nwait $child; code=$?\nkill -0 $child 2>/dev/null || exit $code\ndone"
+            "trap 'told=yes; kill -{signal} $child' TERM\n\"$@\" & child=$!\n\
+             wait $child; code=$?\n\
+             while [ \"$told\" ]; do told=; wait $child; code=$?; done\nexit $code"
         );
         command = Command::new("sh");
         command.args(["-c", &script, "sh", &server]);
