@@ -20,7 +20,7 @@ pub const LONG: Duration = Duration::from_secs(20);
 
 /// How long a request may take to come to a backend, by which nothing is judged, and a further
 /// listener to come up.
-const TO_COME: Duration = Duration::from_secs(2);
+const TO_COME: Duration = Duration::from_secs(4);
 
 /// How often to look whether something is so by now.
 pub const LOOK_EVERY: Duration = Duration::from_millis(3);
@@ -159,7 +159,8 @@ impl<'a> Setup<'a> {
             if Instant::now() >= deadline {
                 let there = self.running.listens_on()?;
                 let there = there.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                return Err(Diagnosis::new("listens-elsewhere").compared(wanted, there).fail());
+                let found = Diagnosis::new("listens-elsewhere").compared(wanted, there);
+                return Err(found.timed().fail());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -22,11 +22,14 @@ pub async fn applies(scene: &Scene) -> Outcome {
     live.write(&part.alone(live.listen(), &[&backends[1]]))?;
     // Nobody asks for anything meanwhile, so whoever comes looks at its health.
     if !is_looked_at(scene, &backends[1], request).await {
-        return Err(unasked(&live, &part.prefix, &backends[1]).await);
+        return Err(unasked(&live, &part.prefix, &backends[1], "change-not-seen").await);
     }
-    live.takes(&part.prefix, &backends[1], "change-not-seen").await?;
     scene.plan(format!("{} has a third", part.pool));
     live.write(&part.alone(live.listen(), &[&backends[2]]))?;
+    // Not even the last request before the first change can have made it look now.
+    if !is_looked_at(scene, &backends[2], request).await {
+        return Err(unasked(&live, &part.prefix, &backends[2], "later-change-not-seen").await);
+    }
     live.takes(&part.prefix, &backends[2], "later-change-not-seen").await
 }
 
@@ -43,11 +46,16 @@ async fn is_looked_at(scene: &Scene, backend: &RecordingBackend, request: Durati
 
 /// Nothing has come to the new backend: either nothing was seen, or it is a request that makes
 /// the program look.
-async fn unasked(live: &Live<'_>, prefix: &str, backend: &RecordingBackend) -> Finding {
+async fn unasked(
+    live: &Live<'_>,
+    prefix: &str,
+    backend: &RecordingBackend,
+    id: &'static str,
+) -> Finding {
     if let Err(ended) = live.lives(ENDS).await {
         return ended;
     }
-    match live.takes(prefix, backend, "change-not-seen").await {
+    match live.takes(prefix, backend, id).await {
         Ok(()) => {
             let found = Diagnosis::new("looks-only-when-asked").with("backend", backend.name());
             let seconds = format!("{:.1}", SEEN.as_secs_f64());

@@ -15,7 +15,7 @@ use crate::judge::running::Running;
 use crate::judge::scene::Scene;
 
 /// How much later than the first the other listeners may be there.
-const ALL_LISTEN: Duration = Duration::from_secs(2);
+const ALL_LISTEN: Duration = Duration::from_secs(4);
 
 /// How often to look.
 const LOOK_EVERY: Duration = Duration::from_millis(3);
@@ -140,6 +140,7 @@ impl<'a> Setup<'a> {
                 return Err(Diagnosis::new("listens-elsewhere")
                     .compared(missing, shown)
                     .repeat(self.by_hand(&[]))
+                    .timed()
                     .fail());
             }
             tokio::time::sleep(LOOK_EVERY).await;
