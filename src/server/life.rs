@@ -87,16 +87,17 @@ pub(super) async fn serve(
     let mut giver = giver.transpose()?;
     let departure = Departure::new();
     let listeners: Vec<_> = sockets.addresses().collect();
-    let doors = sockets.into_std().into_iter().zip(entrances).collect();
-    let accepting = accept(&config, proxy, &connections, doors, &departure, &shutting_down)?;
-    let mut services = tokio::spawn(accepting);
     let tls = config.listeners.iter().map(|listener| listener.tls.is_some());
     let listening: Vec<_> = listeners.iter().copied().zip(tls).collect();
+    // Before the first client is answered: whoever was may look at what was counted.
     desk.runs(Running {
         operator: Arc::clone(&operator),
         listeners: listening.clone(),
         access_log,
     });
+    let doors = sockets.into_std().into_iter().zip(entrances).collect();
+    let accepting = accept(&config, proxy, &connections, doors, &departure, &shutting_down)?;
+    let mut services = tokio::spawn(accepting);
     let pools = operator
         .current()
         .load()

@@ -18,9 +18,12 @@ use crate::judge::stages::own::{Own, echo};
 /// So long that no check sees the end of it.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// How long a request may take to come to a backend, by which nothing is judged, and a further
-/// listener to come up.
-const TO_COME: Duration = Duration::from_secs(4);
+/// How long a request may take to come to a backend, by which nothing is judged. (Who reads the
+/// whole body first sends half of it to none.)
+const TO_COME: Duration = Duration::from_secs(2);
+
+/// How much later than the first a further listener may come up.
+const ALL_LISTEN: Duration = Duration::from_secs(4);
 
 /// How often to look whether something is so by now.
 pub const LOOK_EVERY: Duration = Duration::from_millis(3);
@@ -151,7 +154,7 @@ impl<'a> Setup<'a> {
     /// never.
     async fn all_listen(&self) -> Outcome {
         let Some((wanted, _)) = &self.plan.secure else { return Ok(()) };
-        let deadline = Instant::now() + TO_COME;
+        let deadline = Instant::now() + ALL_LISTEN;
         while !self.running.listens_at(*wanted)? {
             if let Some(finding) = self.running.ended().await {
                 return Err(finding);

@@ -23,6 +23,10 @@ const TRY_EVERY: Duration = Duration::from_millis(20);
 /// by it here.
 const TO_STOP: Duration = Duration::from_millis(500);
 
+/// How long an answer may take that its backend keeps back until all three are under way, which
+/// is waited for.
+const TO_ANSWER: Duration = Duration::from_secs(9);
+
 /// How long its end is waited for; whoever takes longer is told in another check.
 const TO_END: Duration = Duration::from_secs(1);
 
@@ -55,7 +59,7 @@ pub async fn slow_answers_finish(scene: &Scene) -> Outcome {
             _ => Act::Answer(reply),
         }
     });
-    let (client, draw) = (setup.running.client(), &scene.draw);
+    let (client, draw) = (setup.running.client().patience(TO_ANSWER), &scene.draw);
     let held = setup.held();
     let drips = format!("/anything{DRIPS}{}/{}", draw.word(), draw.word());
     let drips = Own::drawn_to(scene, &setup.running, "GET", drips);
