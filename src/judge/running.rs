@@ -3,17 +3,23 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client::{Answer, Client, Request, Trouble};
 use super::common;
-use super::diagnosis::Finding;
+use super::diagnosis::{Diagnosis, Finding};
 use super::program::{ExitKind, Guarded, StartFailure, listening, serves, sockets, why_ended};
 use super::scene::Scene;
 
 /// How long the word of a program's end may take to reach us after its sockets
 /// have closed.
 const WORD_OF_ITS_END: Duration = Duration::from_millis(200);
+
+/// How much later than the first the other listeners may be there.
+const ALL_LISTEN: Duration = Duration::from_secs(4);
+
+/// How often to look.
+const LOOK_EVERY: Duration = Duration::from_millis(3);
 
 /// How many lines of its output are shown.
 const LINES: usize = 12;
@@ -112,6 +118,31 @@ impl<'a> Running<'a> {
     /// As [`Running::listens_on`].
     pub fn listens_at(&self, address: SocketAddr) -> Result<bool, Finding> {
         Ok(self.listens_on()?.iter().any(|&own| serves(own, address)))
+    }
+
+    /// Waits until it listens at these addresses too: further listeners, which are not waited
+    /// for at the start, come up a moment later, or never.
+    ///
+    /// # Errors
+    ///
+    /// It has ended, or they do not come up.
+    pub async fn listens_also(&self, addresses: &[SocketAddr]) -> Result<(), Finding> {
+        let deadline = Instant::now() + ALL_LISTEN;
+        loop {
+            let there = self.listens_on()?;
+            let missing =
+                addresses.iter().find(|&&wanted| !there.iter().any(|&own| serves(own, wanted)));
+            let Some(missing) = missing else { return Ok(()) };
+            if let Some(finding) = self.ended().await {
+                return Err(finding);
+            }
+            if Instant::now() > deadline {
+                let shown = there.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let found = Diagnosis::new("listens-elsewhere").compared(missing, shown);
+                return Err(found.timed().fail());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Every socket on which the program listens now: its address, and its number, which is

@@ -40,7 +40,9 @@ pub(super) fn with_stages<'a>(
         add(document.as_item_mut(), newest.as_item(), way)
             .ok_or_else(|| format!("{} is not a table", way.join(".")))?;
     }
-    Ok(Some(document.to_string()))
+    let more = document.to_string();
+    // It writes the ends of lines in its own way.
+    Ok(Some(if text.contains("\r\n") { more.replace('\n', "\r\n") } else { more }))
 }
 
 /// Adds what a table of another document has and this one lacks; none where something
@@ -87,6 +89,14 @@ mod tests {
             assert_eq!(there != wanted, own, "{name}");
         }
         assert_eq!(more["profile"]["dev"]["package"], newest["profile"]["dev"]["package"]);
+    }
+
+    #[test]
+    fn lines_keep_their_ends() {
+        let text = "# mine\r\n[package]\r\nname = 'x'\r\n\r\n[lib]\r\n";
+        let more = with(text);
+        assert!(more.starts_with(text), "{more:?}");
+        assert_eq!(more.matches('\n').count(), more.matches("\r\n").count());
     }
 
     #[test]

@@ -38,8 +38,7 @@ impl Listeners {
 
     #[cfg(target_os = "linux")]
     fn by_inode(listening: &[(SocketAddr, u32)], guard: Pid) -> Self {
-        let own: Vec<u32> =
-            super::descendants::descendants(guard).into_iter().flat_map(sockets_of).collect();
+        let own = own_sockets(guard);
         let mut listeners = Self::default();
         for (address, inode) in listening {
             let place =
@@ -83,8 +82,7 @@ impl Listeners {
 #[cfg(target_os = "linux")]
 pub fn sockets(guard: Pid) -> Option<Vec<(SocketAddr, u32)>> {
     let mut listening = super::sock_diag::listening().ok()?;
-    let descendants = super::descendants::descendants(guard);
-    let own: Vec<u32> = descendants.into_iter().flat_map(sockets_of).collect();
+    let own = own_sockets(guard);
     listening.retain(|(_, inode)| own.contains(inode));
     Some(listening)
 }
@@ -102,6 +100,12 @@ pub fn serves(listener: SocketAddr, address: SocketAddr) -> bool {
     listener.port() == address.port()
         && (listener.ip().to_canonical() == address.ip().to_canonical()
             || listener.ip().is_unspecified())
+}
+
+/// The inodes of all sockets that the descendants of `guard` have open.
+#[cfg(target_os = "linux")]
+fn own_sockets(guard: Pid) -> Vec<u32> {
+    super::descendants::descendants(guard).into_iter().flat_map(sockets_of).collect()
 }
 
 /// The inodes of all sockets that a process has open.

@@ -22,9 +22,6 @@ pub const LONG: Duration = Duration::from_secs(20);
 /// whole body first sends half of it to none.)
 const TO_COME: Duration = Duration::from_secs(2);
 
-/// How much later than the first a further listener may come up.
-const ALL_LISTEN: Duration = Duration::from_secs(4);
-
 /// How often to look whether something is so by now.
 pub const LOOK_EVERY: Duration = Duration::from_millis(3);
 
@@ -145,29 +142,10 @@ impl<'a> Setup<'a> {
             _ => finding,
         })?;
         let setup = Self { scene, running, backend, plan, gate };
-        setup.all_listen().await?;
+        let secure = setup.plan.secure.as_ref().map(|(address, _)| *address);
+        setup.running.listens_also(secure.as_slice()).await?;
         setup.is_well().await?;
         Ok(setup)
-    }
-
-    /// The listener for TLS, which is not waited for at the start, comes up a moment later, or
-    /// never.
-    async fn all_listen(&self) -> Outcome {
-        let Some((wanted, _)) = &self.plan.secure else { return Ok(()) };
-        let deadline = Instant::now() + ALL_LISTEN;
-        while !self.running.listens_at(*wanted)? {
-            if let Some(finding) = self.running.ended().await {
-                return Err(finding);
-            }
-            if Instant::now() >= deadline {
-                let there = self.running.listens_on()?;
-                let there = there.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                let found = Diagnosis::new("listens-elsewhere").compared(wanted, there);
-                return Err(found.timed().fail());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        Ok(())
     }
 
     /// A request is answered.

@@ -2,23 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use super::ID;
 use crate::backends::recording::{Act, RecordingBackend, Reply};
 use crate::judge::certificates::{Certificates, Issued};
 use crate::judge::client::{Answer, Client, Hello, Http2, Request, Secured, Trouble};
 use crate::judge::config_file::ConfigFile;
-use crate::judge::diagnosis::{Diagnosis, Finding};
+use crate::judge::diagnosis::Finding;
 use crate::judge::exchange::Exchange;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
-
-/// How much later than the first the other listeners may be there.
-const ALL_LISTEN: Duration = Duration::from_secs(4);
-
-/// How often to look.
-const LOOK_EVERY: Duration = Duration::from_millis(3);
 
 /// What it is on its usual port, so that a location need not name it.
 pub const HTTPS: u16 = 443;
@@ -123,28 +116,12 @@ impl<'a> Setup<'a> {
         Ok((setup, names))
     }
 
-    /// The listeners that are not waited for at the start come up a moment later, or never.
     async fn all_listen(&self) -> Result<(), Finding> {
-        let deadline = Instant::now() + ALL_LISTEN;
-        loop {
-            let there = self.running.listens_on()?;
-            let missing = [self.plain, self.away, self.away_to_usual]
-                .into_iter()
-                .find(|wanted| !there.iter().any(|address| address.port() == wanted.port()));
-            let Some(missing) = missing else { return Ok(()) };
-            if let Some(finding) = self.running.ended().await {
-                return Err(finding);
-            }
-            if Instant::now() > deadline {
-                let shown = there.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                return Err(Diagnosis::new("listens-elsewhere")
-                    .compared(missing, shown)
-                    .repeat(self.by_hand(&[]))
-                    .timed()
-                    .fail());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        let all = self.running.listens_also(&[self.plain, self.away, self.away_to_usual]).await;
+        all.map_err(|finding| match finding.diagnosis().id {
+            "listens-elsewhere" => finding.map(|found| found.repeat(self.by_hand(&[]))),
+            _ => finding,
+        })
     }
 
     /// The backend of a pool.
