@@ -28,7 +28,7 @@ pub fn raise_limit(limits: &Limits) -> u32 {
         warn!(target: "server", allowed, clients, wanted,
             needed = 2 * u64::from(wanted) + OTHERS,
             "fewer clients are let in than limits.connections says, since too few file descriptors \
-             are allowed: raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower it");
+             are allowed: raise the hard limit (ulimit -Hn, LimitNOFILE=), or lower that number");
     }
     clients
 }

@@ -174,7 +174,9 @@ impl Names {
         match setup.client().secure(&hello).await {
             Ok(secured) => match self.place(setup, &secured.shown) {
                 Some(0) => Ok(()),
-                Some(place @ (2 | 5)) => Err(found("wildcard-too-wide", self.of(Some(place)))),
+                Some(place) if self.is_of_its_domain(place, name) => {
+                    Err(found("wildcard-too-wide", self.of(Some(place))))
+                }
                 other => Err(found("stranger-gets-another", self.of(other))),
             },
             Err(Trouble::NoTls(NoTls::Alert(_))) => Ok(()),
@@ -183,6 +185,16 @@ impl Names {
             }
             Err(trouble) => Err(setup.no_tls(&trouble, &hello).await),
         }
+    }
+
+    /// Whether a certificate is for names just below a domain, and this name is of the domain:
+    /// another one says nothing of how far a `*` reaches.
+    fn is_of_its_domain(&self, place: usize, name: &str) -> bool {
+        let names = self.certificates.get(place).into_iter().flatten();
+        let mut domains = names.filter_map(|pattern| pattern.strip_prefix("*."));
+        domains.any(|domain| {
+            name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
     }
 
     /// The place of a certificate in the file.
