@@ -149,7 +149,10 @@ impl Door {
             Some(config) => {
                 let handshake = handshake(socket, Arc::clone(config));
                 let handshake = timeout(limits.handshake_timeout.get(), handshake);
-                let result = Box::pin(handshake).await;
+                // It holds the socket of a client who was too slow until that is
+                // counted: whoever was put out may ask for the count at once.
+                let mut handshake = Box::pin(handshake);
+                let result = handshake.as_mut().await;
                 let Ok(Some(stream)) = result else {
                     return self.connections.handshake_failed(result.is_ok());
                 };
