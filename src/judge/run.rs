@@ -1,6 +1,5 @@
 //! From a program and a stage to a verdict.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt, stream};
@@ -11,12 +10,6 @@ use super::pulse::Pulse;
 use super::scene::{Scene, Subject};
 use super::stage::{Check, Stage};
 use super::verdict::{CheckVerdict, Verdict};
-
-/// How many checks are run side by side. Most of a check is waiting.
-const SIDE_BY_SIDE: usize = 4;
-
-/// A check has said something by then, whatever the program does.
-const LIMIT: Duration = Duration::from_secs(14);
 
 /// If the machine stalled for so long, and for so large a part of the time, a
 /// finding that rests on time says nothing.
@@ -40,8 +33,20 @@ pub async fn judge(
     seed: u64,
     progress: &mpsc::UnboundedSender<Progress>,
 ) -> Verdict {
+    judge_as(stage, stage.id, subject, seed, progress).await
+}
+
+/// The same, of a program that was written for another stage than the one whose checks
+/// it is judged by: commands that are told name that one.
+pub(super) async fn judge_as(
+    stage: &'static Stage,
+    written_for: &'static str,
+    subject: &Subject,
+    seed: u64,
+    progress: &mpsc::UnboundedSender<Progress>,
+) -> Verdict {
     let begun = Instant::now();
-    let deadline = begun + LIMIT;
+    let deadline = begun + stage.pace.limit;
     let pulse = Pulse::start();
     let mut verdict = Verdict {
         stage: stage.id,
@@ -50,8 +55,10 @@ pub async fn judge(
         not_run: Vec::new(),
         took: begun.elapsed(),
     };
-    let decide =
-        |check: &'static Check| decide(stage, check, subject, seed, deadline, &pulse, progress);
+    let decide = |check: &'static Check| {
+        let scene = Scene::new(stage.id, check.id, subject.clone(), seed).written_for(written_for);
+        decide(check, scene, deadline, &pulse, progress)
+    };
 
     let Some((first, rest)) = stage.checks.split_first() else { return verdict };
     let first = decide(first).await;
@@ -64,7 +71,8 @@ pub async fn judge(
         let rest: Vec<_> =
             rest.map(|(place, check)| check.map(move |decided| (place, decided))).collect();
         // In whatever order they end: one that takes long holds up no others.
-        let mut rest: Vec<_> = stream::iter(rest).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        let mut rest: Vec<_> =
+            stream::iter(rest).buffer_unordered(stage.pace.side_by_side).collect().await;
         rest.sort_unstable_by_key(|(place, _)| *place);
         verdict.checks.extend(rest.into_iter().map(|(_, decided)| decided));
     } else {
@@ -75,10 +83,8 @@ pub async fn judge(
 }
 
 async fn decide(
-    stage: &'static Stage,
     check: &'static Check,
-    subject: &Subject,
-    seed: u64,
+    scene: Scene,
     deadline: Instant,
     pulse: &Pulse,
     progress: &mpsc::UnboundedSender<Progress>,
@@ -86,13 +92,12 @@ async fn decide(
     // Nobody may listen; the verdict does not depend on it.
     let _ = progress.send(Progress::Begun(check.id));
     let begun = Instant::now();
-    let scene = Arc::new(Scene::new(stage.id, check.id, subject.clone(), seed));
     let outcome = tokio::time::timeout_at(deadline.into(), (check.run)(&scene)).await;
     let (took, stalled) = (begun.elapsed(), pulse.stalled_since(begun));
     let finding = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(finding)) => Some(finding),
-        Err(_) => Some(out_of_time()),
+        Err(_) => Some(out_of_time(deadline.saturating_duration_since(begun))),
     };
     let finding = finding.map(|finding| match finding {
         Finding::Fail(diagnosis)
@@ -109,8 +114,8 @@ async fn decide(
 }
 
 /// The whole stage has taken too long, which need not be the program's fault.
-fn out_of_time() -> Finding {
-    Diagnosis::new("out-of-time").with("limit_s", LIMIT.as_secs()).inconclusive()
+fn out_of_time(limit: Duration) -> Finding {
+    Diagnosis::new("out-of-time").with("limit_s", limit.as_secs()).inconclusive()
 }
 
 fn too_slow(found: &Diagnosis, stalled: Duration) -> Finding {

@@ -56,7 +56,10 @@ pub enum Command {
 #[derive(Debug)]
 pub struct Scene {
     stage: &'static str,
-    subject: Subject,
+    /// What is judged.
+    pub subject: Subject,
+    /// What is drawn from.
+    pub seed: u64,
     /// Names, paths, payloads, orders: drawn from the seed.
     pub draw: Draw,
     /// Everything that the backends of this check see.
@@ -89,6 +92,7 @@ impl Scene {
         Self {
             stage,
             subject,
+            seed,
             draw: Draw::new(seed, stage, check),
             recorder: Recorder::new(),
             plan: Mutex::default(),
@@ -97,7 +101,14 @@ impl Scene {
         }
     }
 
-    /// The stage that is judged.
+    /// The scene of a program that was written for this stage, and is judged by the checks of
+    /// an earlier one.
+    #[must_use]
+    pub fn written_for(self, stage: &'static str) -> Self {
+        Self { stage, ..self }
+    }
+
+    /// The stage that the program was written for: the one that is judged, or a later one.
     pub fn stage(&self) -> &'static str {
         self.stage
     }

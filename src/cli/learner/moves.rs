@@ -8,7 +8,7 @@ use colored::Colorize;
 use super::{Desk, StageArg, named, shown};
 use crate::cli::listing::terminal_width;
 use crate::cli::{Exit, Global, UsageError, invocation};
-use crate::course::lesson::{self, Lesson};
+use crate::course::lesson::Lesson;
 use crate::language::Language;
 
 #[derive(Debug, clap::Args)]
@@ -36,8 +36,7 @@ pub(in crate::cli) fn next(args: NextArgs, global: &Global) -> anyhow::Result<Ex
         };
         anyhow::bail!(text);
     }
-    let Some(next) = lesson::all().iter().find(|lesson| lesson.number() == current.number() + 1)
-    else {
+    let Some(next) = current.next() else {
         let _ = match desk.language {
             Language::En => writeln!(std::io::stdout(), "That was the last stage. Well done."),
             Language::Zh => writeln!(std::io::stdout(), "这是最后一个阶段，恭喜完成！"),

@@ -95,11 +95,22 @@ impl Lesson {
         self.checks.iter().find(|check| check.id == id)
     }
 
-    /// What to say to a diagnosis: this stage's own text, else the one that all
-    /// stages share.
-    pub fn diagnosis(&self, id: &str) -> Option<&DiagnosisText> {
-        self.diagnoses.get(id).or_else(|| common_diagnosis(id))
+    /// What to say to a diagnosis of a check: this stage's own text, that of the stage all of
+    /// whose checks the check runs, or the one that all stages share.
+    pub fn diagnosis(&self, check: &str, id: &str) -> Option<&DiagnosisText> {
+        let of_whole = || whole(check)?.diagnoses.get(id);
+        self.diagnoses.get(id).or_else(of_whole).or_else(|| common_diagnosis(id))
     }
+
+    /// The stage behind this one; none behind the last.
+    pub fn next(&self) -> Option<&'static Self> {
+        all().iter().find(|lesson| lesson.number() > self.number())
+    }
+}
+
+/// The stage all of whose checks a check runs, as graduation's do: it bears the stage's id.
+pub fn whole(check: &str) -> Option<&'static Lesson> {
+    all().iter().find(|lesson| lesson.id() == check)
 }
 
 /// The number that an id begins with: 1 for `01-first-proxy`.
@@ -159,8 +170,12 @@ mod tests {
 
     #[test]
     fn stages_are_in_the_order_of_their_numbers() {
+        // 20 and 21 have their places, and come later.
         let numbers: Vec<_> = all().iter().map(Lesson::number).collect();
-        assert_eq!(numbers, (1..=numbers.len() as u32).collect::<Vec<_>>());
+        assert_eq!(numbers, (1..=19).chain([22]).collect::<Vec<_>>());
+        let mut next = all().iter().map(Lesson::next);
+        assert!(next.by_ref().take(19).eq(all()[1..].iter().map(Some)));
+        assert!(next.eq([None]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::course::lesson::{Lesson, fill};
+use crate::course::lesson::{self, Lesson, fill};
 use crate::judge::{CheckVerdict, Diagnosis};
 use crate::language::Language;
 
@@ -32,7 +32,7 @@ impl Told {
             .facts()
             .map(|(name, value)| (name.to_owned(), value.clone()))
             .collect();
-        let text = lesson.diagnosis(diagnosis.id);
+        let text = lesson.diagnosis(check.id, diagnosis.id);
         let say = |part: Option<&crate::course::lesson::Both>| {
             part.map_or_else(String::new, |both| fill(both.in_(language), &facts))
         };
@@ -41,7 +41,10 @@ impl Told {
             what: text.map_or_else(|| diagnosis.id.to_owned(), |text| say(Some(&text.what))),
             why: say(text.map(|text| &text.why)),
             next: say(text.map(|text| &text.next)),
-            facts: evidence(diagnosis, language),
+            facts: in_stage(check, diagnosis, language)
+                .into_iter()
+                .chain(evidence(diagnosis, language))
+                .collect(),
             repeat: diagnosis.repeat.clone(),
         })
     }
@@ -53,6 +56,17 @@ impl Told {
             parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect();
         parts.join(" ")
     }
+}
+
+/// Which of a whole stage's checks has found it.
+fn in_stage(
+    check: &CheckVerdict,
+    diagnosis: &Diagnosis,
+    language: Language,
+) -> Option<(&'static str, String)> {
+    let id = diagnosis.evidence.get("stage_check")?.as_str()?;
+    let title = &lesson::whole(check.id)?.check(id)?.title;
+    Some((["check", "检查"][language as usize], format!("{id}: {}", title.in_(language))))
 }
 
 /// The facts that are shown beside the sentences, in the order in which they are

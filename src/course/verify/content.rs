@@ -115,8 +115,9 @@ fn variants(stage: &Stage, lesson: &Lesson) -> Vec<String> {
     for mistake in &mistakes {
         let check = stage.checks.iter().find(|check| check.id == mistake.check);
         let known = |check: &Check| {
-            let all = || check.diagnoses.iter().chain(COMMON_DIAGNOSES);
-            all().any(|id| *id == mistake.diagnosis)
+            let whole = check.whole_stage().into_iter().flat_map(|stage| stage.checks);
+            let all = whole.chain([check]).flat_map(|check| check.diagnoses);
+            all.chain(COMMON_DIAGNOSES).any(|id| *id == mistake.diagnosis)
         };
         if !check.is_some_and(known) {
             let (id, check, diagnosis) = (&mistake.id, &mistake.check, &mistake.diagnosis);
@@ -159,6 +160,7 @@ mod tests {
     /// Another judge than the lesson's.
     const OTHER: Stage = Stage {
         id: "01-first-proxy",
+        pace: Pace::SIDE_BY_SIDE,
         checks: &[check("starts", &["not-in-the-lesson"]), check("forwards", &[])],
     };
 
@@ -174,7 +176,7 @@ mod tests {
         ] {
             assert!(problems.contains(part), "{part}\n{problems}");
         }
-        let stranger = Stage { id: "99-none", checks: &[] };
+        let stranger = Stage { id: "99-none", checks: &[], pace: Pace::SIDE_BY_SIDE };
         assert_eq!(super::problems(&stranger, ""), ["99-none: there is no lesson"]);
     }
 

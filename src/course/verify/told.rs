@@ -15,7 +15,7 @@ pub fn problems(lesson: &Lesson, verdict: &Verdict) -> Vec<String> {
 
 fn of_one(lesson: &Lesson, check: &str, found: &Diagnosis) -> Vec<String> {
     let (stage, id) = (lesson.id(), found.id);
-    let Some(text) = lesson.diagnosis(id) else {
+    let Some(text) = lesson.diagnosis(check, id) else {
         return vec![format!("{stage}: {check}: there is no text for {id}")];
     };
     let facts = found.evidence.facts();

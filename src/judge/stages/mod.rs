@@ -8,6 +8,7 @@ mod consistent_hashing;
 mod failures;
 mod first_proxy;
 mod graceful_upgrade;
+mod graduation;
 mod health_checks;
 mod hot_reload;
 mod looks;
@@ -51,6 +52,7 @@ pub const STAGES: &[&Stage] = &[
     &metrics::STAGE,
     &hot_reload::STAGE,
     &graceful_upgrade::STAGE,
+    &graduation::STAGE,
 ];
 
 /// The stage of this id.

@@ -20,11 +20,12 @@ mod users;
 use futures_util::FutureExt;
 
 use super::starts::STARTS;
-use crate::judge::stage::{Check, Stage};
+use crate::judge::stage::{Check, Pace, Stage};
 
 /// The stage.
 pub const STAGE: Stage = Stage {
     id: "16-authentication",
+    pace: Pace::SIDE_BY_SIDE,
     checks: &[
         STARTS,
         Check {

@@ -17,11 +17,12 @@ use crate::backends::recording::{Entry, Log, RecordingBackend};
 use crate::judge::diagnosis::Finding;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
-use crate::judge::stage::{Check, Outcome, Stage};
+use crate::judge::stage::{Check, Outcome, Pace, Stage};
 
 /// The stage.
 pub const STAGE: Stage = Stage {
     id: "06-failures",
+    pace: Pace::SIDE_BY_SIDE,
     checks: &[
         STARTS,
         Check {

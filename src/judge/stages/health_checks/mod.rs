@@ -14,11 +14,12 @@ use crate::backends::recording::RecordingBackend;
 use crate::judge::diagnosis::Finding;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
-use crate::judge::stage::{Check, Stage};
+use crate::judge::stage::{Check, Pace, Stage};
 
 /// The stage.
 pub const STAGE: Stage = Stage {
     id: ID,
+    pace: Pace::SIDE_BY_SIDE,
     checks: &[
         STARTS,
         Check {

@@ -11,11 +11,12 @@ mod pools;
 use futures_util::FutureExt;
 
 use super::starts::STARTS;
-use crate::judge::stage::{Check, Stage};
+use crate::judge::stage::{Check, Pace, Stage};
 
 /// The stage.
 pub const STAGE: Stage = Stage {
     id: ID,
+    pace: Pace::SIDE_BY_SIDE,
     checks: &[
         STARTS,
         Check {

@@ -12,11 +12,12 @@ mod whose;
 use futures_util::FutureExt;
 
 use super::starts::STARTS;
-use crate::judge::stage::{Check, Stage};
+use crate::judge::stage::{Check, Pace, Stage};
 
 /// The stage.
 pub const STAGE: Stage = Stage {
     id: "10-rate-limiting",
+    pace: Pace::SIDE_BY_SIDE,
     checks: &[
         STARTS,
         Check {

@@ -14,11 +14,12 @@ use crate::judge::client::{Answer, Request};
 use crate::judge::diagnosis::Finding;
 use crate::judge::exchange::{Exchange, drawn_reply};
 use crate::judge::scene::Scene;
-use crate::judge::stage::{Check, Outcome, Stage};
+use crate::judge::stage::{Check, Outcome, Pace, Stage};
 
 /// The stage.
 pub const STAGE: Stage = Stage {
     id: "04-request-headers",
+    pace: Pace::SIDE_BY_SIDE,
     checks: &[
         STARTS,
         Check {

@@ -13,11 +13,12 @@ use crate::judge::client::Answer;
 use crate::judge::diagnosis::Finding;
 use crate::judge::exchange::{Case, Exchange, drawn_reply};
 use crate::judge::scene::Scene;
-use crate::judge::stage::{Check, Outcome, Stage};
+use crate::judge::stage::{Check, Outcome, Pace, Stage};
 
 /// The stage.
 pub const STAGE: Stage = Stage {
     id: "05-response-headers",
+    pace: Pace::SIDE_BY_SIDE,
     checks: &[
         STARTS,
         Check {

@@ -15,11 +15,12 @@ use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::exchange::Exchange;
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
-use crate::judge::stage::{Check, Outcome, Stage};
+use crate::judge::stage::{Check, Outcome, Pace, Stage};
 
 /// The stage.
 pub const STAGE: Stage = Stage {
     id: "02-round-robin",
+    pace: Pace::SIDE_BY_SIDE,
     checks: &[
         STARTS,
         Check {
