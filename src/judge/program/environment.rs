@@ -4,8 +4,10 @@
 /// and a person's debugging leave behind, and our own contract.
 const STRIPPED: [&str; 3] = ["CARGO", "LAB_", "PINGORA_LAB"];
 
-/// The same, by their whole name.
-const STRIPPED_NAMES: [&str; 3] = ["RUST_LOG", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE"];
+/// The same, by their whole name. (A check sets `SSL_CERT_FILE`, which is not to have a second
+/// list beside it.)
+const STRIPPED_NAMES: [&str; 4] =
+    ["RUST_LOG", "RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "SSL_CERT_DIR"];
 
 /// The judge's own environment without what would change the program, then
 /// `RUST_BACKTRACE=0`, so that a panic is two lines, then `added`.

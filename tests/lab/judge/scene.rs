@@ -65,6 +65,22 @@ fn a_client_at_an_address_that_the_machine_lacks_says_nothing_of_the_program() {
     });
 }
 
+/// Those of the system are nobody's business here, and to read them takes time.
+#[test]
+fn a_program_trusts_one_authority_that_vouches_for_nobody() {
+    block_on(async {
+        let script = format!(
+            "test $(grep -c 'BEGIN CERTIFICATE' \"$SSL_CERT_FILE\") = 1 || exit 5; exec {}",
+            relay()
+        );
+        let scene = scene(&script);
+        let backends = scene.backends(1).expect("a backend");
+        let running = scene.start(&backends).await.expect("it starts");
+        drop(running);
+        scene.end().await;
+    });
+}
+
 /// With a file, the file alone leads anywhere.
 #[test]
 fn a_program_is_told_by_a_file_where_to_listen_and_whom_to_ask() {

@@ -1,7 +1,12 @@
 //! Failures in a row open a breaker; while it is open its backend gets nothing, and nobody
 //! else is the worse for it.
 
+use std::time::{Duration, Instant};
+
+use futures_util::future;
+
 use super::setup::{BACKENDS, Fault, LONG, Setup};
+use crate::backends::recording::{Act, Gate, Log, Reply};
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 use crate::judge::stages::own::{Own, at_once};
@@ -12,6 +17,9 @@ const MORE: usize = 4;
 
 /// How many requests come at once while it is open.
 const AT_ONCE: usize = 24;
+
+/// How long it may take until a request of before has come to it; nothing is judged by it.
+const TO_COME: Duration = Duration::from_secs(1);
 
 /// In one pool by a status, in the other by broken connections.
 pub async fn opens(scene: &Scene) -> Outcome {
@@ -37,10 +45,10 @@ pub async fn opens(scene: &Scene) -> Outcome {
     Ok(())
 }
 
-/// One after the other, and all at once.
+/// One after the other, and all at once, behind a success that says how it was before.
 pub async fn open_sends_nothing(scene: &Scene) -> Outcome {
     let setup = Setup::start(scene, LONG).await?;
-    setup.open(0).await?;
+    opens_beside_a_late_success(&setup).await?;
     let before = setup.received(0);
     for _ in 0..BACKENDS * MORE {
         let sent = setup.send(0).await;
@@ -57,6 +65,24 @@ pub async fn open_sends_nothing(scene: &Scene) -> Outcome {
     let requests = BACKENDS * MORE + AT_ONCE;
     let found = setup.found("open-lets-through", 0).compared(0, got).with("got", got);
     Err(found.with("requests", requests).fail())
+}
+
+/// A request is under way at it while others fail. It is answered, and well, when the breaker is
+/// open.
+async fn opens_beside_a_late_success(setup: &Setup<'_>) -> Outcome {
+    let (gate, name) = (Gate::closed(), setup.bad(0).name());
+    setup.bad(0).always(Act::Hold(gate.clone(), Reply::ok("late")));
+    let requests: Vec<_> = (0..BACKENDS).map(|_| setup.request(0)).collect();
+    let client = setup.running.client();
+    let answered = future::join_all(requests.iter().map(|request| client.send(request)));
+    let opens = async {
+        let comes = |log: &Log| log.requests_to(name).next().map(|_| ());
+        setup.scene.recorder.wait_for(Instant::now() + TO_COME, comes).await;
+        let opened = setup.open(0).await;
+        gate.open();
+        opened
+    };
+    future::join(answered, opens).await.1
 }
 
 /// Those of its pool take its turns, evenly; those of the other pool have theirs.

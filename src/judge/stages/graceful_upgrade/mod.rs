@@ -28,7 +28,7 @@ pub const STAGE: Stage = Stage {
         },
         Check {
             id: "refuses-new",
-            diagnoses: &["shutdown-not-known", "exits-at-once", "still-accepts"],
+            diagnoses: &["shutdown-not-known", "exits-at-once", "answer-cut", "still-accepts"],
             run: |scene| slow_answers::refuses_new(scene).boxed(),
         },
         Check {

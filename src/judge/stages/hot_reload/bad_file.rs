@@ -13,7 +13,7 @@ use crate::judge::stage::Outcome;
 use crate::judge::stages::refused::{BadFile, Kind, RightFile, Words, first_of};
 
 /// How often it is looked for a report; the program's words come when they come.
-const LOOK_EVERY: Duration = Duration::from_millis(3);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// One of each kind. Those of which half could be used come first.
 const KINDS: [Kind; 5] = [

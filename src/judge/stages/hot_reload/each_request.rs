@@ -15,7 +15,7 @@ use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
 /// How many requests come.
-const REQUESTS: usize = 60;
+const REQUESTS: usize = 30;
 
 /// Requests for a while, and none for as long.
 pub async fn not_per_request(scene: &Scene) -> Outcome {

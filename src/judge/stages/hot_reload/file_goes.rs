@@ -15,7 +15,7 @@ const AWAY: Duration = Duration::from_millis(300);
 const ENDS_WITHOUT: &str = "ends-without-file";
 
 /// The pause between two requests meanwhile.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// It is moved away, and another is put where it was.
 pub async fn file_goes(scene: &Scene) -> Outcome {

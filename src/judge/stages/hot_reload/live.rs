@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::ID;
-use crate::backends::recording::RecordingBackend;
+use crate::backends::recording::{Log, RecordingBackend};
 use crate::judge::client::{Answer, Client, Request, Trouble};
 use crate::judge::config_file::ConfigFile;
 use crate::judge::diagnosis::{Diagnosis, Finding};
@@ -35,6 +35,10 @@ const SLOW: Duration = Duration::from_millis(60);
 
 /// The pause between two requests that wait for a change.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// The same where nobody has come to the new backend yet. Most programs look at its health before
+/// they use it, which is noticed; one that does not is asked this often.
+const UNMET: Duration = Duration::from_millis(40);
 
 /// How often backends are looked at where nothing is counted.
 pub const INTERVAL: Duration = Duration::from_millis(150);
@@ -208,7 +212,18 @@ impl<'a> Live<'a> {
             if Self::is_late(since, asked.elapsed()) {
                 return Err(self.not_seen(id, prefix, backend, &answered));
             }
+            self.meets(backend).await;
+        }
+    }
+
+    /// Waits until somebody comes to this backend, if nobody has before; for a moment in any
+    /// case.
+    async fn meets(&self, backend: &RecordingBackend) {
+        let came = |log: &Log| log.connections_to(backend.name()).next().map(|_| ());
+        if self.scene.recorder.read(came).is_some() {
             tokio::time::sleep(PAUSE).await;
+        } else {
+            self.scene.recorder.wait_for(Instant::now() + UNMET, came).await;
         }
     }
 

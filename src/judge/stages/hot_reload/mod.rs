@@ -23,7 +23,8 @@ use crate::judge::stage::{Check, Pace, Stage};
 /// The stage.
 pub const STAGE: Stage = Stage {
     id: ID,
-    pace: Pace::SIDE_BY_SIDE,
+    // Each of them waits for its program to look at its file, again and again.
+    pace: Pace { side_by_side: 8, ..Pace::SIDE_BY_SIDE },
     checks: &[
         STARTS,
         Check {

@@ -18,9 +18,9 @@ const CLIENTS: usize = 4;
 /// The pause between two changes.
 pub const EVERY: Duration = Duration::from_millis(12);
 
-/// The pause between two requests of one client: the program is to be busy, and not the
-/// machine.
-const BREATH: Duration = Duration::from_millis(2);
+/// The pause between two requests of one client: of all of them together several come between
+/// two changes, and the machine has time for more than them.
+const BREATH: Duration = Duration::from_millis(6);
 
 /// What came of one request: the answer, or what there was instead.
 pub type Heard = Result<Answer, Trouble>;
