@@ -18,7 +18,7 @@ const MORE: usize = 4;
 /// How many requests come at once while it is open.
 const AT_ONCE: usize = 24;
 
-/// How long it may take until a request of before has come to it; nothing is judged by it.
+/// How long it may take until requests of before have come; nothing is judged by it.
 const TO_COME: Duration = Duration::from_secs(1);
 
 /// In one pool by a status, in the other by broken connections.
@@ -70,14 +70,18 @@ pub async fn open_sends_nothing(scene: &Scene) -> Outcome {
 /// A request is under way at it while others fail. It is answered, and well, when the breaker is
 /// open.
 async fn opens_beside_a_late_success(setup: &Setup<'_>) -> Outcome {
-    let (gate, name) = (Gate::closed(), setup.bad(0).name());
+    let gate = Gate::closed();
     setup.bad(0).always(Act::Hold(gate.clone(), Reply::ok("late")));
     let requests: Vec<_> = (0..BACKENDS).map(|_| setup.request(0)).collect();
     let client = setup.running.client();
     let answered = future::join_all(requests.iter().map(|request| client.send(request)));
     let opens = async {
-        let comes = |log: &Log| log.requests_to(name).next().map(|_| ());
-        setup.scene.recorder.wait_for(Instant::now() + TO_COME, comes).await;
+        // All of the round: who comes later would be taken for one of those behind it.
+        let come = |log: &Log| {
+            let came = |target| log.requests().any(|one| one.target == target);
+            requests.iter().all(|request| came(request.target.as_str())).then_some(())
+        };
+        setup.scene.recorder.wait_for(Instant::now() + TO_COME, come).await;
         let opened = setup.open(0).await;
         gate.open();
         opened

@@ -4,18 +4,27 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures_util::future;
 use notify::event::{AccessKind, EventKind};
 use notify::{RecursiveMode, Watcher};
+use tokio::sync::mpsc;
 
 use super::live::{Live, Part, by_hand, name_of};
 use crate::judge::diagnosis::Diagnosis;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
-/// How many requests come.
-const REQUESTS: usize = 30;
+/// How many requests come, and how many of them at a time.
+const REQUESTS: usize = 20;
+const AT_ONCE: usize = 5;
+
+/// A file that is made behind them: what was opened before it is told before it.
+const MARK: &str = "mark";
+
+/// How long it may take until that is told.
+const TO_BE_TOLD: Duration = Duration::from_secs(1);
 
 /// Requests for a while, and none for as long.
 pub async fn not_per_request(scene: &Scene) -> Outcome {
@@ -28,8 +37,12 @@ pub async fn not_per_request(scene: &Scene) -> Outcome {
     }
     let opened = Arc::new(AtomicUsize::new(0));
     let (counted, name) = (Arc::clone(&opened), name_of(&live.path));
+    let (tell, mut told) = mpsc::unbounded_channel();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
+        if event.paths.iter().any(|path| name_of(path) == MARK) {
+            let _ = tell.send(());
+        }
         let ours = event.paths.iter().any(|path| name_of(path) == name);
         if ours && matches!(event.kind, EventKind::Access(AccessKind::Open(_))) {
             counted.fetch_add(1, Relaxed);
@@ -41,14 +54,18 @@ pub async fn not_per_request(scene: &Scene) -> Outcome {
     watcher.watch(folder, RecursiveMode::NonRecursive).map_err(not_told)?;
     scene.plan(format!("{REQUESTS} requests"));
     let begun = Instant::now();
-    for _ in 0..REQUESTS {
-        live.served(&part.prefix).await?;
+    for _ in 0..REQUESTS / AT_ONCE {
+        future::try_join_all((0..AT_ONCE).map(|_| live.served(&part.prefix))).await?;
     }
+    live.ours(std::fs::write(folder.join(MARK), ""))?;
+    let _ = tokio::time::timeout(TO_BE_TOLD, told.recv()).await;
     let took = begun.elapsed();
     let busy = opened.swap(0, Relaxed);
     tokio::time::sleep(took).await;
     let quiet = opened.load(Relaxed);
-    if busy >= REQUESTS && busy > 2 * quiet {
+    // Who looks again and again opens it about as often; who looks for each request, so many
+    // times more.
+    if busy >= REQUESTS && busy > quiet + (quiet / 2).max(REQUESTS / 2) {
         return Err(Diagnosis::new("read-for-each-request")
             .compared(format!("about {quiet}, as without requests"), format!("opened {busy} times"))
             .with("requests", REQUESTS)

@@ -1,7 +1,10 @@
 //! No request fails while the file changes fifty times, and the last change is taken.
 
+use std::time::Duration;
+
 use super::live::{ENDS, Live, Part, RESTARTS, by_hand, in_words};
 use super::storm::{EVERY, Heard, storm};
+use crate::backends::recording::RecordingBackend;
 use crate::judge::client::Trouble;
 use crate::judge::diagnosis::Diagnosis;
 use crate::judge::scene::Scene;
@@ -13,17 +16,32 @@ const CHANGES: usize = 50;
 /// How many backends take turns.
 const BACKENDS: usize = 4;
 
+/// How many pools change with the one that is asked for, as in a file of some size: to make them
+/// ready takes a moment, in which whoever has cleared what was there has nothing.
+const BESIDE: usize = 8;
+
+/// How often their backends are looked at: hardly a second time.
+const SELDOM: Duration = Duration::from_secs(20);
+
 /// Each change takes one backend away and brings another.
 pub async fn no_failures(scene: &Scene) -> Outcome {
     let part = Part::drawn(scene);
     let backends = scene.backends_named(&part.pool, BACKENDS + 1)?;
     let Some((last, turning)) = backends.split_last() else { return Ok(()) };
     let pair = |nth: usize| [&turning[nth % BACKENDS], &turning[(nth + 1) % BACKENDS]];
-    let live = Live::start(scene, &|listen| part.alone(listen, &pair(0))).await?;
+    let file = |listen, backends: &[&RecordingBackend]| {
+        (0..BESIDE).fold(part.alone(listen, backends), |file, number| {
+            let name = format!("{}-{number}", part.pool);
+            let addresses = backends.iter().map(|backend| backend.address());
+            let file = file.pool(&name, Some(SELDOM), addresses);
+            file.route(&[], Some(&format!("/{name}")), &name)
+        })
+    };
+    let live = Live::start(scene, &|listen| file(listen, &pair(0))).await?;
     live.served(&part.prefix).await?;
     scene.plan(format!("{CHANGES} changes of {}, one every {EVERY:?}", part.pool));
-    let files = (1..CHANGES).map(|nth| part.alone(live.listen(), &pair(nth)));
-    let files = files.chain([part.alone(live.listen(), &[last])]);
+    let files = (1..CHANGES).map(|nth| file(live.listen(), &pair(nth)));
+    let files = files.chain([file(live.listen(), &[last])]);
     let seen = live.takes(&part.prefix, last, "last-change-lost");
     let (heard, seen) = storm(&live, &part.prefix, files, seen).await?;
     live.lives(ENDS).await?;

@@ -4,15 +4,16 @@
 //! a pool of the same file never comes to the third backend.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use futures_util::future;
 
-use super::live::{INTERVAL, Live, Part, by_hand, in_words, is_of};
+use super::live::{INTERVAL, Live, Part, SEEN, by_hand, in_words, is_of};
 use super::storm::storm;
-use crate::backends::recording::{Act, Gate, RecordingBackend, Reply};
+use crate::backends::recording::{Act, Gate, Log, RecordingBackend, Reply};
 use crate::judge::client::{Answer, Trouble};
 use crate::judge::config_file::ConfigFile;
-use crate::judge::diagnosis::Diagnosis;
+use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
@@ -51,22 +52,18 @@ pub async fn seen_whole(scene: &Scene) -> Outcome {
             .fail())
     };
 
-    // The connection breaks when the file has changed: a GET over a pooled one is tried again.
     scene.plan("a change while a request waits, which is then tried again");
-    let gate = breaks(&backends[0]);
-    let waits = live.ask(PREFIX);
-    let changes = async {
-        live.replace(&file(live.listen(), 1))?;
-        let taken = live.takes(&sign.prefix, &signs[1], "change-not-seen").await;
-        backends[0].set_to(|_| Act::Answer(Reply::ok("backend 1")));
-        backends[0].close_connections();
-        gate.open();
-        taken
-    };
-    let (answered, changed) = future::join(waits, changes).await;
-    changed?;
-    if is_of(&answered, &backends[2]) {
-        return found(&answered);
+    // From one file to the other and back: a connection that was not a pooled one is not tried
+    // again, and tells nothing.
+    for from in [0, 1, 0] {
+        let answered =
+            changes_meanwhile(&live, &file, &sign.prefix, &signs, &backends, from).await?;
+        if is_of(&answered, &backends[2]) {
+            return found(&answered);
+        }
+        if answered.is_ok_and(|answer| answer.status == 200) {
+            break;
+        }
     }
 
     scene.plan(format!("{CHANGES} changes of a route and its pools"));
@@ -76,6 +73,35 @@ pub async fn seen_whole(scene: &Scene) -> Outcome {
         Some(heard) => found(&heard),
         None => Ok(()),
     }
+}
+
+/// A request comes to the backend of one file, the other is taken, and the connection to that
+/// backend breaks: a GET over a pooled one is tried again.
+async fn changes_meanwhile(
+    live: &Live<'_>,
+    file: &(impl Fn(SocketAddr, usize) -> ConfigFile + Sync),
+    sign: &str,
+    signs: &[RecordingBackend],
+    backends: &[RecordingBackend],
+    from: usize,
+) -> Result<Result<Answer, Trouble>, Finding> {
+    let (backend, to) = (&backends[from], 1 - from);
+    let recorder = &live.scene.recorder;
+    let before = recorder.read(|log| log.requests_to(backend.name()).count());
+    let gate = breaks(backend);
+    let changes = async {
+        let comes = |log: &Log| log.requests_to(backend.name()).nth(before).map(|_| ());
+        recorder.wait_for(Instant::now() + SEEN, comes).await;
+        live.replace(&file(live.listen(), to))?;
+        let taken = live.takes(sign, &signs[to], "change-not-seen").await;
+        let name = backend.name().to_owned();
+        backend.set_to(move |_| Act::Answer(Reply::ok(name.clone())));
+        backend.close_connections();
+        gate.open();
+        taken
+    };
+    let (answered, changed) = future::join(live.ask(PREFIX), changes).await;
+    changed.map(|()| answered)
 }
 
 /// Has the backend keep requests until the gate opens.

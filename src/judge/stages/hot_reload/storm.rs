@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::future;
+use tokio::time::MissedTickBehavior;
 
 use super::live::Live;
 use crate::judge::client::{Answer, Connection, Trouble};
@@ -15,8 +16,8 @@ use crate::judge::stage::Outcome;
 /// used before.
 const CLIENTS: usize = 4;
 
-/// The pause between two changes.
-pub const EVERY: Duration = Duration::from_millis(12);
+/// From one change to the next.
+pub const EVERY: Duration = Duration::from_millis(10);
 
 /// The pause between two requests of one client: of all of them together several come between
 /// two changes, and the machine has time for more than them.
@@ -40,9 +41,11 @@ pub async fn storm(
     let over = AtomicBool::new(false);
     let changes = async {
         let changed = async {
+            let mut due = tokio::time::interval(EVERY);
+            due.set_missed_tick_behavior(MissedTickBehavior::Delay);
             for file in files {
+                due.tick().await;
                 live.replace(&file)?;
-                tokio::time::sleep(EVERY).await;
             }
             Ok(())
         };
