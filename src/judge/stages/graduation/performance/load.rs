@@ -54,6 +54,8 @@ pub struct Slice {
     pub answers: u64,
     /// Connections that were made.
     pub connections: u64,
+    /// From the first request to the last answer.
+    pub took: Duration,
 }
 
 /// What came instead of a right answer.
@@ -136,8 +138,9 @@ impl Load {
     ///
     /// The first that came to something else than its right answer.
     pub fn run(&mut self, length: Duration) -> Result<Slice, Wrong> {
-        let until = Instant::now() + length;
-        thread::scope(|scope| {
+        let begun = Instant::now();
+        let until = begun + length;
+        let slice = thread::scope(|scope| {
             let run = |client| scope.spawn(move || Client::run(client, until));
             let running: Vec<_> = self.clients.iter_mut().map(run).collect();
             let ended = running.into_iter().map(|one| match one.join() {
@@ -150,9 +153,11 @@ impl Load {
                     in_time: sum.in_time + one.in_time,
                     answers: sum.answers + one.answers,
                     connections: sum.connections + one.connections,
+                    took: Duration::ZERO,
                 })
             })
-        })
+        })?;
+        Ok(Slice { took: begun.elapsed(), ..slice })
     }
 }
 

@@ -48,7 +48,7 @@ const WARM_UP: Duration = Duration::from_millis(150);
 const KEPT: u64 = 4;
 
 /// Whoever answers too few requests waits for something if it is at work for less than this
-/// part of the time that `serve` is. Else it works, and not on requests.
+/// part of what `serve` is in the same time. Else it works, and for something else.
 const WAITS: f64 = 0.75;
 
 /// One thread has done the work where it took this part of the CPU time. How many requests
@@ -176,7 +176,8 @@ fn diagnosed(
     processors: usize,
 ) -> Option<Diagnosis> {
     let (requests, cpu) = (shares.requests(), shares.cpu());
-    let waits = shares.at_work().is_none_or(|share| share < WAITS);
+    let at_work = program.at_work().zip(serve.at_work());
+    let waits = at_work.is_none_or(|(program, serve)| program < serve * WAITS);
     let alone = program.busiest.is_some_and(|part| part >= ALONE);
     let id = match said {
         _ if !is_kept(program.answers, program.connections) => "connections-not-kept",
@@ -198,10 +199,6 @@ fn diagnosed(
         ),
         None => format!("{}{} of serve's requests a second", words[0], two_digits(requests)),
     };
-    let at_work = |total: &Total| {
-        let part = |cpu: Duration| cpu.as_secs_f64() / total.under_load.as_secs_f64();
-        or_unknown(total.cpu.map(part))
-    };
     Some(
         Diagnosis::new(id)
             .compared(
@@ -212,8 +209,8 @@ fn diagnosed(
             .with("requests_bar", two_digits(REQUESTS))
             .with("cpu", or_unknown(cpu))
             .with("cpu_bar", two_digits(CPU))
-            .with("at_work", at_work(program))
-            .with("serve_at_work", at_work(serve))
+            .with("at_work", or_unknown(program.at_work()))
+            .with("serve_at_work", or_unknown(serve.at_work()))
             .with("busiest_thread", or_unknown(program.busiest))
             .with("processors", processors)
             .with("answers", program.answers)
@@ -249,8 +246,13 @@ fn two_digits(share: f64) -> String {
 // === impl Total ===
 
 impl Total {
+    /// How many processors it kept at work while it was under load.
+    fn at_work(&self) -> Option<f64> {
+        Some(self.cpu?.as_secs_f64() / self.under_load.as_secs_f64().max(f64::EPSILON))
+    }
+
     fn note(&mut self, slice: &Slice, cpu: Option<Duration>, to_backends: u64) {
-        self.under_load += SLICE;
+        self.under_load += slice.took;
         self.answers += slice.answers;
         self.connections += slice.connections;
         self.to_backends += to_backends;
@@ -293,7 +295,9 @@ mod tests {
         assert_eq!(found(&shares(100, 1000), total(), 2), None);
         assert_eq!(found(&shares(100, 2000), total(), 2), Some("too-much-cpu"));
         assert_eq!(found(&shares(50, 2000), total(), 2), Some("too-much-cpu"));
-        assert_eq!(found(&shares(50, 1000), total(), 2), Some("waits-under-load"));
+        let waits = || Total { cpu: Some(Duration::from_millis(700)), ..total() };
+        assert_eq!(found(&shares(50, 1000), waits(), 2), Some("waits-under-load"));
+        assert_eq!(found(&shares(50, 2000), waits(), 2), Some("waits-under-load"));
         let one = || Total { busiest: Some(0.97), ..total() };
         for requests in [50, 100] {
             assert_eq!(found(&shares(requests, 1000), one(), 2), Some("one-thread"));

@@ -114,12 +114,6 @@ impl Shares {
         (!self.cpu.is_empty()).then(|| median(&self.cpu))
     }
 
-    /// The time that the program is at work, for that of `serve`; none where the system does
-    /// not say it.
-    pub fn at_work(&self) -> Option<f64> {
-        Some(self.requests() * self.cpu()?)
-    }
-
     /// What can be said after these rounds.
     pub fn say(&self) -> Said {
         let last = self.is_last();
