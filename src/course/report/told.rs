@@ -133,9 +133,14 @@ mod tests {
     #[test]
     fn what_a_whole_stage_comes_to_is_told_in_that_stages_words() {
         let found = Diagnosis::new("health-check-runs-once").with("stage_check", "checks-repeat");
-        let (plan, took) = (Vec::new(), Duration::ZERO);
-        let check =
-            CheckVerdict { id: "03-health-checks", finding: Some(found.fail()), plan, took };
+        let (plan, figures, took) = (Vec::new(), Evidence::default(), Duration::ZERO);
+        let check = CheckVerdict {
+            id: "03-health-checks",
+            finding: Some(found.fail()),
+            plan,
+            figures,
+            took,
+        };
         let graduation = lesson::find("22").unwrap();
         let told = Told::of(graduation, &check, Language::En).unwrap();
         let text = lesson::find("3").unwrap().diagnoses.get("health-check-runs-once").unwrap();

@@ -98,6 +98,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_program_that_works_takes_time() {
+        use std::os::unix::process::CommandExt;
+
         let mut shell = std::process::Command::new("sh")
             .args(["-c", "while :; do :; done & wait"])
             .process_group(0)
