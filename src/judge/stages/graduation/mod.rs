@@ -4,11 +4,15 @@
 //!
 //! | file | what lives there |
 //! | --- | --- |
+//! | `performance` | what it answers and takes beside `serve`, as a share |
 //! | `whole` | all checks of an earlier stage as one |
 
+mod performance;
 mod whole;
 
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use super::starts::STARTS;
 use super::{
@@ -16,7 +20,7 @@ use super::{
     first_proxy, graceful_upgrade, health_checks, hot_reload, metrics, path_routing, rate_limiting,
     request_headers, response_headers, round_robin, timeouts, tls_termination, weighted,
 };
-use crate::judge::stage::{Pace, Stage};
+use crate::judge::stage::{Check, Pace, Stage};
 use whole::whole;
 
 /// The stage.
@@ -46,5 +50,10 @@ pub const STAGE: Stage = Stage {
         whole!(metrics::STAGE),
         whole!(hot_reload::STAGE),
         whole!(graceful_upgrade::STAGE),
+        Check {
+            id: "performance",
+            diagnoses: performance::DIAGNOSES,
+            run: |scene| performance::performance(scene).boxed(),
+        },
     ],
 };
