@@ -5,10 +5,14 @@
 //! | file | what lives there |
 //! | --- | --- |
 //! | `whole` | all checks of an earlier stage as one |
+//! | `faults` | a load goes on while everything around the program fails |
 
+mod faults;
 mod whole;
 
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use super::starts::STARTS;
 use super::{
@@ -16,12 +20,12 @@ use super::{
     first_proxy, graceful_upgrade, health_checks, hot_reload, metrics, path_routing, rate_limiting,
     request_headers, response_headers, round_robin, timeouts, tls_termination, weighted,
 };
-use crate::judge::stage::{Pace, Stage};
+use crate::judge::stage::{Check, Pace, Stage};
 use whole::whole;
 
 /// The stage.
 pub const STAGE: Stage = Stage {
-    id: "22-graduation",
+    id: ID,
     // One after the other: each stage has checks enough to keep a small machine at work, and
     // what the program takes is measured.
     pace: Pace { side_by_side: 1, limit: Duration::from_secs(240) },
@@ -46,5 +50,12 @@ pub const STAGE: Stage = Stage {
         whole!(metrics::STAGE),
         whole!(hot_reload::STAGE),
         whole!(graceful_upgrade::STAGE),
+        Check {
+            id: "under-faults",
+            diagnoses: faults::DIAGNOSES,
+            run: |scene| faults::under_faults(scene).boxed(),
+        },
     ],
 };
+
+const ID: &str = "22-graduation";
