@@ -7,7 +7,7 @@ use futures_util::future;
 
 use super::deeds::{Instead, Mood};
 use super::load::Wish;
-use super::site::{INTERVAL, Phase, SERVED, Site};
+use super::site::{FAILURES, INTERVAL, Phase, SERVED, Site};
 use crate::backends::recording::{Act, Gate, RecordingBackend};
 use crate::judge::stage::Outcome;
 
@@ -18,8 +18,8 @@ pub const SOME: usize = 10;
 /// before each has met with what holds them.
 pub const ENOUGH: usize = 40;
 
-/// How many requests a backend is to fail.
-const FAILS: usize = 8;
+/// How many requests a backend is to fail: then its breaker is open.
+const FAILS: usize = FAILURES;
 
 /// How often a backend that flaps goes away.
 const FLAPS: usize = 5;

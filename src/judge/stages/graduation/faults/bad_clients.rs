@@ -1,16 +1,18 @@
 //! Clients that leave in the middle, that drip, say nothing or nonsense: they cost nobody else
 //! anything, and are let go when they go.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future;
 
 use super::backends_fail::{ENOUGH, holding};
 use super::load::Wish;
 use super::site::{Phase, SERVED, Site};
-use crate::backends::recording::{Act, Gate, Log};
+use super::trial::{LEAVE, nobody_blamed, open};
+use crate::backends::recording::{Act, Afterwards, Gate, Received, Reply};
 use crate::judge::client::Connection;
 use crate::judge::diagnosis::Finding;
 use crate::judge::stage::Outcome;
@@ -30,19 +32,23 @@ const WAVES: usize = 7;
 /// How many leave in the middle of their answer.
 const READING: usize = 8;
 
+/// How long the rest of an answer is waited for that clients leave in the middle.
+const TO_READ: Duration = Duration::from_secs(20);
+
 /// The pause between two bytes of a head.
 const DRIP: Duration = Duration::from_millis(25);
 
 /// How long a connection to a backend may outlive the client whose request it has.
 const LET_GO: Duration = Duration::from_secs(2);
 
-/// All of them.
+/// All of them, in the pool that waits for long: no backend is to fail them.
 ///
 /// # Errors
 ///
 /// Somebody else was held up, or something of them is still there.
 pub async fn bad_clients(site: &Site<'_>, nonsense: &[u8]) -> Outcome {
     site.turn(Phase::BadClients);
+    stalled(site).await?;
     let others = beside_others(site, nonsense).await?;
     others.into_iter().for_each(Connection::abort);
     waves(site, WAVES).await?;
@@ -52,11 +58,26 @@ pub async fn bad_clients(site: &Site<'_>, nonsense: &[u8]) -> Outcome {
     let_go(site).await
 }
 
+/// Clients that send half of a body and stall for longer than a backend is given to answer.
+async fn stalled(site: &Site<'_>) -> Outcome {
+    let pool = &site.pools.stalled;
+    let uploads: Vec<_> =
+        (0..LEAVE).map(|nth| Wish::to(site, pool, "POST", format!("stalls-{nth}"))).collect();
+    let connections = future::try_join_all(halves(site, &uploads)).await?;
+    let targets = uploads.iter().map(|wish| wish.request.target.clone()).collect();
+    site.received(&targets).await;
+    tokio::time::sleep(site.pools.read * 3 / 2).await;
+    connections.into_iter().for_each(Connection::abort);
+    targets.iter().for_each(|target| site.leaves(target.clone(), "sent half of its body"));
+    site.sees_gone(&targets).await;
+    nobody_blamed(site, pool, "bad-client-costs-others").await
+}
+
 /// Some that are there while others come.
 async fn beside_others(site: &Site<'_>, nonsense: &[u8]) -> Result<Vec<Connection>, Finding> {
-    let web = &site.pools.web;
+    let (web, api) = (&site.pools.web, &site.pools.api);
     let uploads: Vec<_> =
-        (0..UPLOADS).map(|nth| Wish::to(site, web, "POST", format!("half-{nth}"))).collect();
+        (0..UPLOADS).map(|nth| Wish::to(site, api, "POST", format!("half-{nth}"))).collect();
     let halves = future::try_join_all(halves(site, &uploads)).await?;
     let drips: Vec<_> =
         (0..DRIPS).map(|nth| Wish::to(site, web, "GET", format!("drip-{nth}"))).collect();
@@ -67,7 +88,7 @@ async fn beside_others(site: &Site<'_>, nonsense: &[u8]) -> Result<Vec<Connectio
         others.push(site.sends(&wish, if nth < SILENT { b"" } else { nonsense }).await?);
     }
     site.nonsense.fetch_add(DRIPS + SILENT + NONSENSE, Relaxed);
-    let targets: Vec<_> = uploads.iter().map(|wish| wish.request.target.clone()).collect();
+    let targets = uploads.iter().map(|wish| wish.request.target.clone()).collect();
     site.received(&targets).await;
 
     let served = site.serves(ENOUGH);
@@ -133,9 +154,8 @@ pub async fn waves(site: &Site<'_>, count: usize) -> Outcome {
         let wave = site.number();
         let hold = holding(&Gate::closed());
         site.ledger.always(None, &format!("/wait-{wave}-"), hold);
-        let pool = |nth: usize| if nth % 3 == 0 { &site.pools.api } else { &site.pools.web };
         let wishes: Vec<_> = (0..WAITING)
-            .map(|nth| Wish::to(site, pool(nth), "GET", format!("wait-{wave}-{nth}")))
+            .map(|nth| Wish::to(site, &site.pools.api, "GET", format!("wait-{wave}-{nth}")))
             .collect();
         site.leave(&wishes, "waited for its answer").await?;
     }
@@ -144,41 +164,37 @@ pub async fn waves(site: &Site<'_>, count: usize) -> Outcome {
 
 /// Clients that have read the beginning of an answer.
 async fn reading(site: &Site<'_>) -> Outcome {
-    let every = Duration::from_millis(20);
-    let drip = Arc::new(move |reply| Act::Drip { reply, chunk: 100, every });
+    let part = Arc::new(|reply: Reply| {
+        let bytes = reply.to_bytes("GET").len() - 1;
+        Act::Part { reply, bytes, pause: TO_READ, then: Afterwards::Close }
+    });
     let api = &site.pools.api;
-    site.ledger.always(None, &format!("{}/read-", api.prefix), drip);
+    site.ledger.always(None, &format!("{}/read-", api.prefix), part);
     let wishes: Vec<_> =
         (0..READING).map(|nth| Wish::to(site, api, "GET", format!("read-{nth}"))).collect();
-    let wholes = |wish| async move {
+    let read = |wish| async move {
         let wish: &Wish = wish;
         let mut connection = site.sends(wish, &wish.request.to_bytes()).await?;
-        connection.read_some(150).await;
+        connection.read_some(60).await;
         connection.abort();
         site.leaves(wish.request.target.clone(), "had the beginning of its answer");
         Ok::<_, Finding>(())
     };
-    let wholes: Vec<_> = wishes.iter().map(wholes).collect();
-    future::try_join_all(wholes).await.map(drop)
+    let read: Vec<_> = wishes.iter().map(read).collect();
+    future::try_join_all(read).await.map(drop)
 }
 
 /// No backend has a connection any more whose request nobody waits for.
 async fn let_go(site: &Site<'_>) -> Outcome {
     let left = site.left.lock().clone();
-    let kept = |log: &Log| {
-        let mut kept = log.requests().filter(|one| {
-            log.peer_left(one.connection).is_none()
-                && log.closed(one.connection).is_none()
-                && left.iter().any(|left| left.target == one.target && left.how != HAD_IT)
-        });
-        kept.next().cloned()
-    };
-    let none = |log: &Log| kept(log).is_none().then_some(());
-    let by = Instant::now() + LET_GO;
-    if site.scene.recorder.wait_for(by, none).await.is_some() {
+    let waits = left.iter().filter(|left| left.how != HAD_IT);
+    let waits: HashSet<_> = waits.map(|left| left.target.as_str()).collect();
+    let is_one = |one: &Received| waits.contains(one.target.as_str());
+    if site.logged(LET_GO, |log| open(log, is_one).next().is_none()).await {
         return Ok(());
     }
-    let Some(one) = site.scene.recorder.read(kept) else { return Ok(()) };
+    let kept = site.scene.recorder.read(|log| open(log, is_one).next().cloned());
+    let Some(one) = kept else { return Ok(()) };
     let how = left.iter().find(|left| left.target == one.target).map_or("", |left| left.how);
     Err(site
         .found("connection-outlives-client")

@@ -24,6 +24,7 @@ pub const IDS: &[&str] = &[
     "upload-garbled",
     "answer-garbled",
     "status-misfits",
+    "abort-blamed-on-backend",
     "bad-client-costs-others",
     "reload-costs-requests",
     "refusal-reaches-client",
@@ -48,6 +49,9 @@ struct Known {
     deeds: Vec<Deed>,
     /// Whether a backend closed connections meanwhile, or just before.
     killed: bool,
+    /// Whether so much time went by that a limit may have been reached, though the backend
+    /// answered at once: that is the machine's doing.
+    slow: bool,
 }
 
 impl Site<'_> {
@@ -65,6 +69,7 @@ impl Site<'_> {
                 receipts: receipts.get(&asked.target).cloned().unwrap_or_default(),
                 deeds: self.ledger.deeds(&asked.target),
                 killed: kills.iter().any(|kill| meanwhile(asked, *kill)),
+                slow: asked.done - asked.sent >= self.pools.read,
             };
             Some((asked, fault(asked, &known)?, known))
         });
@@ -120,7 +125,8 @@ fn fault(asked: &Asked, known: &Known) -> Option<Fault> {
     let behind_cut = cut.is_some_and(|at| at + 1 < known.deeds.len());
     let last = known.deeds.last().copied();
     let without_cause = match asked.phase.1 {
-        Phase::BadClients | Phase::Trial => "bad-client-costs-others",
+        Phase::BadClients => "bad-client-costs-others",
+        Phase::Trial => "abort-blamed-on-backend",
         Phase::Reloads => "reload-costs-requests",
         Phase::Killed | Phase::Flapping => "refusal-reaches-client",
         _ => "fails-without-cause",
@@ -167,7 +173,7 @@ fn fault(asked: &Asked, known: &Known) -> Option<Fault> {
             (Some(Deed::Hung), _) => fault("status-misfits", "504"),
             (Some(Deed::Broken | Deed::Cut), _) => fault("status-misfits", "502"),
             (Some(Deed::Ill), _) => fault("status-misfits", "500"),
-            (_, 504) => late(without_cause, "200"),
+            (Some(Deed::Served), 504) if known.slow => None,
             _ => fault(without_cause, "200"),
         },
     }
@@ -213,7 +219,8 @@ mod tests {
     }
 
     fn judged(phase: Phase, told: Told, deeds: &[Deed], killed: bool) -> Option<&'static str> {
-        let known = Known { receipts: vec![true; deeds.len()], deeds: deeds.to_vec(), killed };
+        let known =
+            Known { receipts: vec![true; deeds.len()], deeds: deeds.to_vec(), killed, slow: false };
         fault(&asked("GET", phase, told), &known).map(|fault| fault.id)
     }
 

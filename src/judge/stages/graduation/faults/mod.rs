@@ -153,7 +153,7 @@ async fn script(site: &Site<'_>, plan: &Plan) -> Result<Option<u64>, Finding> {
 /// A round of requests, one after the other.
 async fn well_again(site: &Site<'_>) -> Outcome {
     let pools = &site.pools;
-    for pool in [&pools.web, &pools.api, &pools.pair, &pools.sign] {
+    for pool in pools.all() {
         for nth in 0..ROUND * pool.backends.len() {
             let method = if nth % 2 == 0 { "GET" } else { "POST" };
             let wish = Wish::to(site, pool, method, format!("round-{nth}"));

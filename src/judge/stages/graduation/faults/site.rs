@@ -1,5 +1,6 @@
 //! The program in front of its pools, and what is known of all that was asked of it.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -140,9 +141,11 @@ pub struct Pools {
     pub api: Pool,
     /// Which has no load.
     pub pair: Pool,
+    /// Which has clients that stall, and no load.
+    pub stalled: Pool,
     /// Which shows the version of the file: one backend of it is in the file.
     pub sign: Pool,
-    /// How long `web` waits between two pieces of an answer.
+    /// How long `web` and `stalled` wait between two pieces of an answer.
     pub read: Duration,
 }
 
@@ -178,10 +181,11 @@ impl Pools {
             let backends = scene.backends_named(&name, count)?;
             Ok(Pool { prefix: format!("/anything/{name}"), name, backends })
         };
-        let (web, api, pair, sign) = (pool(4)?, pool(2)?, pool(2)?, pool(2)?);
+        let (web, api, pair) = (pool(4)?, pool(2)?, pool(2)?);
+        let (stalled, sign) = (pool(2)?, pool(2)?);
         let read = Duration::from_millis(scene.draw.number(450..550));
         scene.plan(format!("web is {}, with read {read:?}; api is {}", web.name, api.name));
-        Ok(Self { web, api, pair, sign, read })
+        Ok(Self { web, api, pair, stalled, sign, read })
     }
 
     /// The file of this version, without one backend of `web` or with all.
@@ -197,8 +201,14 @@ impl Pools {
             pool.backends.iter().map(RecordingBackend::address).collect()
         };
         let sign = self.sign.backends[version % self.sign.backends.len()].address();
-        let names = [&self.web, &self.api, &self.pair, &self.sign].map(|pool| pool.name.as_str());
-        file(at, names, [web.collect(), all(&self.api), all(&self.pair), vec![sign]], self.read)
+        let names = self.all().map(|pool| pool.name.as_str());
+        let [_, api, pair, stalled, _] = self.all().map(all);
+        file(at, names, [web.collect(), api, pair, stalled, vec![sign]], self.read)
+    }
+
+    /// Each of them.
+    pub fn all(&self) -> [&Pool; 5] {
+        [&self.web, &self.api, &self.pair, &self.stalled, &self.sign]
     }
 }
 
@@ -213,8 +223,8 @@ impl<'a> Site<'a> {
     pub async fn start(scene: &'a Scene) -> Result<Self, Finding> {
         let pools = Arc::new(Pools::drawn(scene)?);
         let ledger = Arc::new(Ledger::default());
-        let all = [&pools.web, &pools.api, &pools.pair, &pools.sign];
-        all.iter().flat_map(|pool| &pool.backends).for_each(|backend| ledger.keep(backend));
+        let backends = pools.all().into_iter().flat_map(|pool| &pool.backends);
+        backends.for_each(|backend| ledger.keep(backend));
         for _ in 0..PORT_TRIES {
             let admin = scene.free_address()?;
             let write = |listen| pools.file((listen, admin), 0, None);
@@ -355,14 +365,19 @@ impl<'a> Site<'a> {
             .fail())
     }
 
+    /// Waits until something is so in the log of the backends; whether it was in this time.
+    /// It is asked now and then, and not at each entry, of which there are thousands.
+    pub async fn logged(&self, time: Duration, so: impl Fn(&Log) -> bool) -> bool {
+        self.until(time, || self.scene.recorder.read(&so)).await
+    }
+
     /// Waits until backends have received all of these, or for a second.
-    pub async fn received(&self, targets: &[String]) {
+    pub async fn received(&self, targets: &HashSet<String>) {
         let there = |log: &Log| {
-            let there = |target: &String| log.requests().any(|one| one.target == *target);
-            targets.iter().all(there).then_some(())
+            let of_these = log.requests().filter(|one| targets.contains(&one.target));
+            of_these.map(|one| &one.target).collect::<HashSet<_>>().len() == targets.len()
         };
-        let by = Instant::now() + Duration::from_secs(1);
-        self.scene.recorder.wait_for(by, there).await;
+        self.logged(Duration::from_secs(1), there).await;
     }
 
     /// Notes that the client of this request has left.
@@ -382,8 +397,8 @@ impl<'a> Site<'a> {
 fn by_hand() -> Vec<String> {
     let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
     let (web, api) = (vec![lab(6190), lab(6191)], vec![lab(6192)]);
-    let names = ["web", "api", "pair", "sign"];
-    let addresses = [web, api.clone(), api.clone(), api];
+    let names = ["web", "api", "pair", "stalled", "sign"];
+    let addresses = [web, api.clone(), api.clone(), api.clone(), api];
     let file = file((lab(6188), lab(6189)), names, addresses, Duration::from_millis(500));
     vec![
         "pingora-lab backends".to_owned(),
@@ -398,8 +413,8 @@ fn by_hand() -> Vec<String> {
 /// The file with these pools.
 fn file(
     (listen, admin): (SocketAddr, SocketAddr),
-    [web, api, pair, sign]: [&str; 4],
-    [webs, apis, pairs, signs]: [Vec<SocketAddr>; 4],
+    [web, api, pair, stalled, sign]: [&str; 5],
+    [webs, apis, pairs, stalls, signs]: [Vec<SocketAddr>; 5],
     read: Duration,
 ) -> ConfigFile {
     let milliseconds = |time: Duration| text(format!("{}ms", time.as_millis()));
@@ -422,11 +437,15 @@ fn file(
         .table("[pool.circuit_breaker]", breaker())
         .pool(pair, Some(INTERVAL), pairs)
         .table("[pool.circuit_breaker]", breaker())
+        .pool(stalled, Some(INTERVAL), stalls)
+        .table("[pool.timeouts]", [("read", milliseconds(read))])
+        .table("[pool.circuit_breaker]", breaker())
         .pool(sign, Some(INTERVAL), signs)
         .route(&[], Some(&prefix(web)), web)
         .key("rate_limit", Value::Array(vec![text("plenty")]))
         .route(&[], Some(&prefix(api)), api)
         .route(&[HOST], None, api)
         .route(&[], Some(&prefix(pair)), pair)
+        .route(&[], Some(&prefix(stalled)), stalled)
         .route(&[], Some(&prefix(sign)), sign)
 }

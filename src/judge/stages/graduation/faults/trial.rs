@@ -1,6 +1,7 @@
 //! A client leaves that has the one request by which a breaker decides; and clients that leave
 //! say nothing of a backend.
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,14 +12,14 @@ use super::backends_fail::holding;
 use super::bad_clients::HAD_IT;
 use super::deeds::Mood;
 use super::load::Wish;
-use super::site::{FAILURES, OPEN_FOR, Phase, RETURNS, Site};
-use crate::backends::recording::{Gate, Log};
+use super::site::{FAILURES, OPEN_FOR, Phase, Pool, RETURNS, Site};
+use crate::backends::recording::{Entry, Gate, Log, Received};
 use crate::judge::client::{Connection, Trouble};
 use crate::judge::diagnosis::Finding;
 use crate::judge::stage::Outcome;
 
 /// How many clients leave at first: more than open the breakers of both backends.
-const LEAVE: usize = 4 * FAILURES;
+pub const LEAVE: usize = 4 * FAILURES;
 
 /// How long the end of a connection may take to be seen by a backend.
 const SEEN: Duration = Duration::from_secs(1);
@@ -36,7 +37,7 @@ pub async fn trial(site: &Site<'_>) -> Outcome {
     let wishes: Vec<_> =
         (0..LEAVE).map(|nth| Wish::to(site, pool, "GET", format!("left-{nth}"))).collect();
     site.leave(&wishes, "waited for its answer").await?;
-    nobody_blamed(site).await?;
+    nobody_blamed(site, pool, "abort-blamed-on-backend").await?;
 
     let bad = &pool.backends[1];
     site.ledger.set(bad, Mood::Ill);
@@ -51,14 +52,17 @@ pub async fn trial(site: &Site<'_>) -> Outcome {
         site.ledger.set(bad, Mood::Well);
         return Ok(());
     };
-    seen(site, std::slice::from_ref(&target)).await;
+    site.sees_gone(&HashSet::from([target])).await;
     site.ledger.set(bad, Mood::Well);
     returns(site).await
 }
 
-/// Both backends have their turns.
-async fn nobody_blamed(site: &Site<'_>) -> Outcome {
-    let pool = &site.pools.pair;
+/// Both backends of a pool that nobody else comes to have their turns.
+///
+/// # Errors
+///
+/// One has not.
+pub async fn nobody_blamed(site: &Site<'_>, pool: &Pool, id: &'static str) -> Outcome {
     let before: Vec<_> = pool.backends.iter().map(|one| site.ledger.served(one)).collect();
     let mut answered = 0;
     for nth in 0..4 {
@@ -69,10 +73,11 @@ async fn nobody_blamed(site: &Site<'_>) -> Outcome {
         pool.backends.iter().zip(before).find(|(one, before)| site.ledger.served(one) == *before);
     let Some((backend, _)) = without else { return Ok(()) };
     Err(site
-        .found("abort-blamed-on-backend")
+        .found(id)
         .compared("4 requests at both backends", format!("{answered} answered, none by one"))
-        .with("backend", backend.name())
-        .with("left", LEAVE)
+        .with("seen", format!("none of 4 requests at {}", backend.name()))
+        .with("request", format!("GET {}/behind-0", pool.prefix))
+        .with("during", site.phase().1.words())
         .fail())
 }
 
@@ -147,13 +152,21 @@ async fn returns(site: &Site<'_>) -> Outcome {
         .fail())
 }
 
-/// Waits until the backends have seen the clients of these leave, or for a while.
-async fn seen(site: &Site<'_>, targets: &[String]) -> bool {
-    let gone = |log: &Log| {
-        let mut all = log.requests().filter(|one| targets.contains(&one.target));
-        all.all(|one| log.peer_left(one.connection).is_some()).then_some(())
-    };
-    site.scene.recorder.wait_for(Instant::now() + SEEN, gone).await.is_some()
+/// Those of these requests whose connection to a backend is open still.
+pub fn open<'a>(
+    log: &'a Log,
+    is_one: impl Fn(&Received) -> bool,
+) -> impl Iterator<Item = &'a Received> {
+    let ended: HashSet<_> = log
+        .entries()
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::PeerFinished(finished) => Some(finished.connection),
+            Entry::Closed(closed) => Some(closed.connection),
+            _ => None,
+        })
+        .collect();
+    log.requests().filter(move |one| is_one(one) && !ended.contains(&one.connection))
 }
 
 impl Site<'_> {
@@ -172,12 +185,18 @@ impl Site<'_> {
         // Made beforehand, or the compiler does not see that the whole may be sent elsewhere.
         let sent: Vec<_> = sent.collect();
         let connections = future::try_join_all(sent).await?;
-        let targets: Vec<_> = wishes.iter().map(|wish| wish.request.target.clone()).collect();
+        let targets = wishes.iter().map(|wish| wish.request.target.clone()).collect();
         self.received(&targets).await;
         connections.into_iter().for_each(Connection::abort);
         targets.iter().for_each(|target| self.leaves(target.clone(), how));
-        seen(self, &targets).await;
+        self.sees_gone(&targets).await;
         Ok(())
+    }
+
+    /// Waits until the backends have seen the clients of these leave, or for a while.
+    pub async fn sees_gone(&self, targets: &HashSet<String>) {
+        let gone = |log: &Log| open(log, |one| targets.contains(&one.target)).next().is_none();
+        self.logged(SEEN, gone).await;
     }
 
     /// A connection over which these bytes of a request went.
