@@ -1,5 +1,5 @@
-//! Graceful upgrade: on SIGTERM what is under way is finished, and on an upgrade another process
-//! takes over the sockets, so that nobody notices.
+//! Graduation: all that the stages have asked for in one program, which is at home on a machine with
+//! several processors.
 
 use std::borrow::Cow;
 use std::cell::RefCell;

@@ -1,5 +1,9 @@
-//! Graceful upgrade: on SIGTERM what is under way is finished, and on an upgrade another process
-//! takes over the sockets, so that nobody notices.
+//! 22 graduation. All checks of all stages on one program, faults from every side at once, and no more
+//! of the machine than its share.
+//! 毕业考：一个程序通过所有阶段的全部检查，各种故障同时压上来也不出错，占用的机器资源不比该占的多。
+//!
+//! This is the solution of the stage before. Better bring your own program: pingora-lab next --keep
+//! 这里是上一阶段的答案。最好带上你自己的程序：pingora-lab next --keep
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -1997,6 +2001,8 @@ fn settings(config: &Config) -> ServerConf {
         // However little is under way. [`End`] is there before.
         grace_period_seconds: Some(config.shutdown.drain.as_secs() + 1),
         graceful_shutdown_timeout_seconds: Some(1),
+        // TODO: see what the check `performance` says of how many processors are at work.
+        // TODO：看看 performance 这项检查怎么说：有几个处理器在干活。
         ..ServerConf::default()
     };
     if let Some(socket) = &config.upgrade.socket {

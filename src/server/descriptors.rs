@@ -9,7 +9,7 @@ use crate::config::Limits;
 const OTHERS: u64 = 256;
 
 /// Raises the limit as far as the system lets the process raise it, and says for how
-/// many clients that is enough. The soft limit that a process is given is often 1024,
+/// many clients that is enough, which stays as it is if it is asked again. The soft limit that a process is given is often 1024,
 /// for programs that use `select`. Where even the hard limit is too low for the clients
 /// of `limits`, the log says so, but not where nobody has named their number and it is
 /// nearly reached.

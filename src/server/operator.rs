@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use super::admin::Gate;
 use super::changes::Changes;
+use super::descriptors;
 use super::door::{Entrance, Rules};
 use super::file_watch::FileWatches;
 use crate::config::{Auth, Config, ListenerTls, UpstreamTls};
@@ -295,6 +296,9 @@ impl Operator {
         // of it then.
         let _ = tokio::time::timeout(FIRST_CHECK, checks).await;
         let needs_restart = needs_restart(&self.began_with, &new);
+        if new.limits.connections != config.limits.connections {
+            descriptors::raise_limit(&new.limits);
+        }
         self.current.replace(snapshot);
         for (entrance, rules) in rules {
             entrance.swap(rules);

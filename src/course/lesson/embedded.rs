@@ -75,7 +75,7 @@ const FILES: &[Files] = lessons! {
     "17-metrics" ["by_hand", "own_page"]
     "18-hot-reload" ["channel_and_register", "thread_and_lock"]
     "19-graceful-upgrade" ["own_signals", "phases"]
-    "22-graduation" []
+    "22-graduation" ["deadlines_and_buckets", "ring_and_phases"]
 };
 
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {

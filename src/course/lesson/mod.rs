@@ -11,11 +11,12 @@ mod text;
 
 pub use embedded::{Alternative, all, common_diagnoses, common_diagnosis, find};
 pub use fill::{MissingEvidence, fill, fill_all, placeholders};
-pub use mistake::{BadEdit, Edit, Mistake};
+pub use mistake::{BadEdit, BadMistakes, Edit, Mistake, NoMistake};
 pub use text::{Both, BothLists, CheckText, DiagnosisText};
 
 use std::collections::BTreeMap;
 
+use mistake::Mistakes;
 use serde::Deserialize;
 
 /// One stage of the course, as its folder under `lessons/` has it.
@@ -80,14 +81,22 @@ impl Lesson {
         self.files.alternatives
     }
 
-    /// Mistakes that people make here, each an edit of [`Lesson::solution`].
+    /// Mistakes that people make here, each an edit of [`Lesson::solution`]. Those of earlier
+    /// stages that are put back come first, in the order of the checks that find them.
     ///
     /// # Errors
     ///
     /// Where `mistakes.toml` is not what it should be: an error of whoever
     /// wrote it, with its line and column.
-    pub fn mistakes(&self) -> Result<Vec<Mistake>, toml::de::Error> {
-        mistake::read(self.files.mistakes)
+    pub fn mistakes(&self) -> Result<Vec<Mistake>, BadMistakes> {
+        let Mistakes { own, earlier } = mistake::read(self.files.mistakes)?;
+        let mut all = Vec::new();
+        for earlier in earlier {
+            let there = whole(&earlier.stage).map(Self::mistakes).transpose()?;
+            all.extend(earlier.of(&there.unwrap_or_default())?);
+        }
+        all.extend(own);
+        Ok(all)
     }
 
     /// The check of this id.
@@ -173,9 +182,8 @@ mod tests {
         // 20 and 21 have their places, and come later.
         let numbers: Vec<_> = all().iter().map(Lesson::number).collect();
         assert_eq!(numbers, (1..=19).chain([22]).collect::<Vec<_>>());
-        let mut next = all().iter().map(Lesson::next);
-        assert!(next.by_ref().take(19).eq(all()[1..].iter().map(Some)));
-        assert!(next.eq([None]));
+        let next: Vec<_> = all().iter().map(|one| one.next().map_or(0, Lesson::number)).collect();
+        assert_eq!(next, (2..=19).chain([22, 0]).collect::<Vec<_>>());
     }
 
     #[test]

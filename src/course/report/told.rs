@@ -116,3 +116,24 @@ fn evidence(diagnosis: &Diagnosis, language: Language) -> Vec<(&'static str, Str
     }
     facts
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_a_whole_stage_comes_to_is_told_in_that_stages_words() {
+        let found = Diagnosis::new("health-check-runs-once").with("stage_check", "checks-repeat");
+        let (plan, took) = (Vec::new(), Duration::ZERO);
+        let check =
+            CheckVerdict { id: "03-health-checks", finding: Some(found.fail()), plan, took };
+        let graduation = lesson::find("22").unwrap();
+        let told = Told::of(graduation, &check, Language::En).unwrap();
+        let text = lesson::find("3").unwrap().diagnoses.get("health-check-runs-once").unwrap();
+        assert_eq!(told.next, text.next.en);
+        let title = "checks-repeat: Every backend is checked repeatedly".to_owned();
+        assert_eq!(told.facts, [("check", title)]);
+    }
+}

@@ -143,6 +143,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::judge::stage::Pace;
     use crate::judge::stages::STAGES;
 
     #[test]

@@ -41,7 +41,7 @@ use std::time::Instant;
 use anyhow::Context;
 
 use crate::course::lesson::{self, Lesson};
-use crate::judge::{CheckVerdict, Stage, State, Verdict};
+use crate::judge::{CheckVerdict, Stage, State, Verdict, stages};
 
 use project::{Built, Project};
 use report::{Row, StageReport};
@@ -162,11 +162,14 @@ impl Prepared {
             let seeds = if variant.sees_the_seed() { order.seeds } else { 1 };
             let seeds = order.seed..order.seed + seeds;
             runs.extend(seeds.map(|seed| Run { variant: number, seed, again: false }));
-            // The solution, and a mistake of each check: all that a seed decides.
+            // The solution, and a mistake of each check: all that a seed decides. Of a whole
+            // stage that stage shows it.
             let again = match &variant.wanted {
                 Wanted::Pass => variant.kind == Kind::Solution,
                 Wanted::Fail { check, .. } => {
-                    variant.sees_the_seed() && checks_seen.insert(check.clone())
+                    variant.sees_the_seed()
+                        && stages::stage(check).is_none()
+                        && checks_seen.insert(check.clone())
                 }
                 Wanted::Unfinished | Wanted::NoBackend => false,
             };
@@ -190,7 +193,10 @@ impl Prepared {
             (false, true) => Lane::Idle,
             (false, false) => Lane::Working,
         };
-        Trial { stage: self.stage, program: programs[number].clone(), seed, lane }
+        // Most of what comes after another stage's mistake in a graduate's program has been
+        // proved of the solution.
+        let first_failure = variant.wanted != Wanted::Pass && self.stage.pace.side_by_side == 1;
+        Trial { stage: self.stage, program: programs[number].clone(), seed, lane, first_failure }
     }
 
     /// What the verdicts of these runs come to.

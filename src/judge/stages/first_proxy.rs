@@ -95,7 +95,9 @@ async fn large_bodies(scene: &Scene) -> Outcome {
 /// A backend that refuses connections is a 502, soon, and not the end.
 async fn dead_backend(scene: &Scene) -> Outcome {
     let backends = scene.backends(1)?;
-    let (running, backend) = (scene.start(&backends).await?, &backends[0]);
+    // If it looks after its backends, as a graduate does, then not in the middle of this.
+    let settings = [("LAB_HEALTH_INTERVAL_MS", "60000")];
+    let (running, backend) = (scene.start_with(&backends, &settings).await?, &backends[0]);
     let alive = || Case::new("GET", scene.draw.path(), drawn_reply(scene, 200));
     alive().holds(scene, &running, backend).await?;
 

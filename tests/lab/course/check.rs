@@ -144,8 +144,8 @@ fn all_stages_are_a_list() {
     assert_eq!(code, 1);
     let stages: Vec<_> = value.as_array().unwrap().iter().map(|one| &one["stage"]).collect();
     assert_eq!(stages.first().unwrap().as_str(), Some("01-first-proxy"));
-    assert_eq!(stages.last().unwrap().as_str(), Some("19-graceful-upgrade"));
-    assert_eq!(stages.len(), 19, "{stages:?}");
+    assert_eq!(stages.last().unwrap().as_str(), Some("22-graduation"));
+    assert_eq!(stages.len(), 20, "{stages:?}");
 }
 
 #[test]

@@ -9,13 +9,19 @@ use serde_json::Value;
 use super::process::Process;
 use crate::support::{Client, Program, Upstream, get};
 
-/// A load balancer with as many descriptors as `ulimit` says.
-fn with_descriptors(ulimit: &str, backend: SocketAddr) -> (Program, SocketAddr) {
+/// A load balancer in front of this backend, with as many descriptors as `ulimit` says.
+fn before(backend: SocketAddr, ulimit: &str) -> (Program, SocketAddr) {
+    let args = format!("--listen 127.0.0.1:0 --health-interval 1h --backends {backend}");
+    with_descriptors(ulimit, &args)
+}
+
+/// The same with other arguments.
+fn with_descriptors(ulimit: &str, args: &str) -> (Program, SocketAddr) {
     let binary = env!("CARGO_BIN_EXE_pingora-lab");
-    let serve = "exec \"$0\" serve --listen 127.0.0.1:0 --log json --health-interval 1h --backends";
+    let serve = "exec \"$0\" serve --log json";
     let program = Program::start_with(["unused"], |command| {
         let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", &format!("ulimit {ulimit} && {serve} {backend}"), binary]);
+        shell.args(["-c", &format!("ulimit {ulimit} && {serve} {args}"), binary]);
         shell.stdin(std::process::Stdio::null()).env_remove("RUST_LOG").process_group(0);
         shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         *command = shell;
@@ -36,7 +42,7 @@ fn event(program: &Program, message: &str) -> Value {
 #[test]
 fn as_many_descriptors_are_used_as_the_system_allows() {
     let upstream = Upstream::named("one");
-    let (program, address) = with_descriptors("-S -n 64", upstream.address);
+    let (program, address) = before(upstream.address, "-S -n 64");
     let (soft, hard) = Process(program.id()).descriptor_limits();
     assert_eq!(soft, hard);
     let held: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
@@ -47,7 +53,7 @@ fn as_many_descriptors_are_used_as_the_system_allows() {
 #[test]
 fn whoever_is_let_in_has_a_descriptor_for_a_backend_in_reserve() {
     let (upstream, open) = Upstream::gated("one");
-    let (program, address) = with_descriptors("-n 40", upstream.address);
+    let (program, address) = before(upstream.address, "-n 40");
     let said = event(&program, "fewer clients are let in than limits.connections says");
     assert_eq!((&said["allowed"], &said["clients"]), (&40.into(), &10.into()));
     // All of them at once, each with a backend's connection of its own.
@@ -68,9 +74,30 @@ fn whoever_is_let_in_has_a_descriptor_for_a_backend_in_reserve() {
 }
 
 #[test]
+fn a_reload_that_asks_for_more_clients_than_there_are_descriptors_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lab.toml");
+    let write = |clients: u32| {
+        let text = format!(
+            "[[listener]]\naddress = '127.0.0.1:0'\n[limits]\nconnections = {clients}\n\
+             connections_per_address = 1\n[[route]]\nanswer = {{ status = 204 }}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+    };
+    write(5);
+    let (program, _) = with_descriptors("-n 60", &format!("--config {}", path.display()));
+    write(20);
+    let said = event(&program, "fewer clients are let in than limits.connections says");
+    assert_eq!((&said["clients"], &said["wanted"]), (&15.into(), &20.into()));
+    event(&program, "the configuration was reloaded");
+    let warned = |line: &&String| line.contains("fewer clients");
+    assert_eq!(program.stderr().iter().filter(warned).count(), 1, "not at the start");
+}
+
+#[test]
 fn clients_that_come_when_descriptors_have_run_out_are_served_when_there_are_some() {
     let upstream = Upstream::named("one");
-    let (program, address) = with_descriptors("-S -n 64", upstream.address);
+    let (program, address) = before(upstream.address, "-S -n 64");
     let limit = |current| {
         let pid = Pid::from_raw(program.id().cast_signed());
         let maximum = Some(Process(program.id()).descriptor_limits().1);

@@ -34,9 +34,18 @@ pub async fn passed(scene: &Scene, stage: &'static Stage) -> Outcome {
     let Some(check) = verdict.first_finding() else { return Ok(()) };
     let Some(finding) = check.finding.clone() else { return Ok(()) };
     Err(finding.map(|mut found| {
+        for command in &mut found.repeat {
+            *command = of_this_program(command, scene.stage(), stage);
+        }
         found.repeat.push(alone(scene, stage));
         found.with("stage_check", check.id)
     }))
+}
+
+/// A command of that stage's, for the program that is judged.
+fn of_this_program(command: &str, written_for: &str, stage: &Stage) -> String {
+    let run = |of: &str| format!("pingora-lab run {of}");
+    command.replace(&run(stage.id), &run(written_for))
 }
 
 /// The command that judges the program by this stage's checks alone.
@@ -47,4 +56,21 @@ fn alone(scene: &Scene, stage: &Stage) -> String {
     };
     let command = shell_words::quote(&command);
     format!("pingora-lab check {} --seed {} --cmd {command}", stage.id, scene.seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::stages::stage;
+
+    #[test]
+    fn commands_run_the_program_that_is_judged() {
+        let third = stage("03-health-checks").unwrap();
+        let command = "LAB_BACKENDS=x pingora-lab run 03-health-checks";
+        assert_eq!(
+            of_this_program(command, "22-graduation", third),
+            "LAB_BACKENDS=x pingora-lab run 22-graduation"
+        );
+        assert_eq!(of_this_program("nc -lkv 127.0.0.1 6193", "x", third), "nc -lkv 127.0.0.1 6193");
+    }
 }
