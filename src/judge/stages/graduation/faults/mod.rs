@@ -82,6 +82,9 @@ pub const DIAGNOSES: &[&str] = &[
 /// By how much it may grow, in bytes: what a few hundred connections take, many times over.
 const GROWTH: u64 = 96 << 20;
 
+/// That others are held up, by whom.
+const HELD_UP: [&str; 2] = ["slow-holds-others", "bad-client-holds-others"];
+
 /// How many requests go to each backend in the last round.
 const ROUND: usize = 2;
 
@@ -109,7 +112,13 @@ pub async fn under_faults(scene: &Scene) -> Outcome {
         both = future::join(script, site.load()) => both,
         never = written.follow(&site) => match never {},
     };
-    // What is wrong with a request says more than what came of it later.
+    // What is wrong with a request says more than what came of it later; but that all were held
+    // up says more than that one was.
+    if let Err(finding) = &came_through
+        && HELD_UP.contains(&finding.diagnosis().id)
+    {
+        return Err(finding.clone());
+    }
     site.causes().await?;
     if let Some(ended) = site.running.ended().await {
         return Err(ended);
@@ -137,6 +146,8 @@ async fn script(site: &Site<'_>, plan: &Plan) -> Result<Option<u64>, Finding> {
             Phase::BadClients => bad_clients(site, &plan.nonsense).await?,
             phase => goes_through(site, *phase, backend).await?,
         }
+        // The next would only bury it.
+        site.causes().await?;
     }
     storm::storm(site, &plan.steps, plan.places).await?;
     reloads::taken(site, site.reload(None)?).await?;
