@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::future;
@@ -87,7 +86,6 @@ async fn beside_others(site: &Site<'_>, nonsense: &[u8]) -> Result<Vec<Connectio
         let wish = Wish::to(site, web, "GET", format!("nothing-{nth}"));
         others.push(site.sends(&wish, if nth < SILENT { b"" } else { nonsense }).await?);
     }
-    site.nonsense.fetch_add(DRIPS + SILENT + NONSENSE, Relaxed);
     let targets = uploads.iter().map(|wish| wish.request.target.clone()).collect();
     site.received(&targets).await;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::load::{Asked, Told};
 use super::site::{PAUSE, Site};
+use crate::backends::recording::RecordingBackend;
 use crate::judge::client::{Client, Trouble};
 use crate::judge::diagnosis::Finding;
 use crate::judge::stage::Outcome;
@@ -35,7 +36,7 @@ struct Due {
     /// Requests that were left by their clients: how.
     left: Vec<(String, &'static str)>,
     /// Requests of which nobody can say whether the program has read them.
-    unsure: usize,
+    unsure: Vec<String>,
 }
 
 // === impl Written ===
@@ -85,14 +86,14 @@ impl Due {
                 | Told::Trouble(Trouble::Incomplete { status: Some(status), .. }) => {
                     due.known.push((target.clone(), *status));
                 }
-                Told::Trouble(_) => due.unsure += 1,
+                Told::Trouble(_) => due.unsure.push(target.clone()),
             }
         }
         for left in site.left.lock().iter() {
             if left.received {
                 due.left.push((left.target.clone(), left.how));
             } else {
-                due.unsure += 1;
+                due.unsure.push(left.target.clone());
             }
         }
         due
@@ -133,30 +134,30 @@ impl Due {
         Ok(())
     }
 
-    /// What is counted otherwise, by class.
+    /// What is counted otherwise, by class, of the backends that are in the file all the time:
+    /// of one that was not, a program may have taken the series away.
     fn counted(&self, site: &Site<'_>, counted: &BTreeMap<String, u64>) -> Outcome {
+        let last = site.scene.recorder.read(|log| {
+            let pairs = log.requests().map(|one| (one.target.clone(), Arc::clone(&one.backend)));
+            pairs.collect::<HashMap<_, _>>()
+        });
+        let steady: Vec<_> = steady(site).map(RecordingBackend::name).collect();
+        let here = |target: &String| last.get(target).is_some_and(|name| steady.contains(&&**name));
         let mut due = BTreeMap::<String, u64>::new();
-        for (_, status) in &self.known {
+        for (_, status) in self.known.iter().filter(|(target, _)| here(target)) {
             *due.entry(class(*status)).or_default() += 1;
         }
-        let (known, left) = (self.known.len() as u64, self.left.len() as u64);
-        // What is no request may be counted, and need not.
-        let more = (self.unsure + site.nonsense.load(Relaxed)) as u64;
-        let all: u64 = counted.values().sum();
+        let left = self.left.iter().filter(|(target, _)| here(target)).count() as u64;
+        let unsure = self.unsure.iter().filter(|target| here(target)).count() as u64;
+        let (known, all): (u64, u64) = (due.values().sum(), counted.values().sum());
         let of = |class: &String| counted.get(class).copied().unwrap_or_default();
         let words = |counts: &BTreeMap<String, u64>| {
-            counts
-                .iter()
-                .map(|(class, count)| format!("{class}: {count}"))
-                .collect::<Vec<_>>()
-                .join(", ")
+            let one = |(class, count): (&String, &u64)| format!("{class}: {count}");
+            counts.iter().map(one).collect::<Vec<_>>().join(", ")
         };
         let few = due.iter().any(|(class, count)| of(class) < *count);
-        let many = counted.iter().any(|(class, count)| {
-            *count > due.get(class).copied().unwrap_or_default() + left + more
-        });
         let id = match () {
-            () if few || many || all > known + left + more => "count-differs",
+            () if few || all > known + left + unsure => "count-differs",
             () if all < known + left => "abort-not-in-metrics",
             () => return Ok(()),
         };
@@ -169,6 +170,12 @@ impl Due {
             .timed()
             .fail())
     }
+}
+
+/// Those that are in the file all the time.
+fn steady<'a>(site: &'a Site<'_>) -> impl Iterator<Item = &'a RecordingBackend> {
+    let pools = &site.pools;
+    [&pools.api, &pools.pair, &pools.stalled].into_iter().flat_map(|pool| &pool.backends)
 }
 
 /// Each request has its line, and is counted.
@@ -194,7 +201,7 @@ pub async fn agree(site: &Site<'_>, written: &Written) -> Outcome {
     }
 }
 
-/// What is counted, by class.
+/// What is counted, by class, of those that are in the file all the time.
 async fn counted(site: &Site<'_>) -> Result<BTreeMap<String, u64>, Finding> {
     let client = Client::new(site.admin);
     let request = client.request("GET", "/metrics");
@@ -205,7 +212,11 @@ async fn counted(site: &Site<'_>) -> Result<BTreeMap<String, u64>, Finding> {
     // What is not in the format is stage 17's business, and counts nothing here.
     let read = Exposition::parse(&page).unwrap_or_default();
     let mut classes = BTreeMap::new();
-    for ((_, class), count) in counts(&read) {
+    let steady: Vec<_> = steady(site).map(|backend| backend.address().to_string()).collect();
+    for ((backend, class), count) in counts(&read) {
+        if !steady.contains(&backend) {
+            continue;
+        }
         *classes.entry(class).or_default() += count;
     }
     Ok(classes)

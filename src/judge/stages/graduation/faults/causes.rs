@@ -169,7 +169,7 @@ fn fault(asked: &Asked, known: &Known) -> Option<Fault> {
             (Some(Deed::Hung), 504) | (Some(Deed::Broken | Deed::Cut), 502) => None,
             (Some(Deed::Ill), 500) => None,
             // Its connection was closed under it.
-            (None | Some(Deed::Served), 502) if known.killed => None,
+            (None | Some(Deed::Served | Deed::Hung), 502) if known.killed => None,
             (Some(Deed::Hung), _) => fault("status-misfits", "504"),
             (Some(Deed::Broken | Deed::Cut), _) => fault("status-misfits", "502"),
             (Some(Deed::Ill), _) => fault("status-misfits", "500"),

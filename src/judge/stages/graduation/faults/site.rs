@@ -118,8 +118,6 @@ pub struct Site<'a> {
     pub asked: Mutex<Vec<Asked>>,
     /// Requests whose clients left.
     pub left: Mutex<Vec<Left>>,
-    /// How many clients have sent something that is no request.
-    pub nonsense: AtomicUsize,
     /// When backends have closed connections that might be used again.
     pub kills: Mutex<Vec<Instant>>,
     /// Whether the load is to end.
@@ -225,19 +223,10 @@ impl<'a> Site<'a> {
         let ledger = Arc::new(Ledger::default());
         let backends = pools.all().into_iter().flat_map(|pool| &pool.backends);
         backends.for_each(|backend| ledger.keep(backend));
-        let mut early = None;
         for _ in 0..PORT_TRIES {
             let admin = scene.free_address()?;
             let write = |listen| pools.file((listen, admin), 0, None);
-            let running = match scene.start_configured(&[], &[], &write).await {
-                Ok(running) => running,
-                // The machine is busy: the one listener is there, and the other is about to be.
-                Err(finding) if is_admin(&finding, admin) => {
-                    early = Some(finding);
-                    continue;
-                }
-                Err(finding) => return Err(finding),
-            };
+            let running = scene.start_configured(&[], &[], &write).await?;
             if taken(&running, admin).await? {
                 continue;
             }
@@ -250,7 +239,6 @@ impl<'a> Site<'a> {
                 ledger,
                 asked: Mutex::default(),
                 left: Mutex::default(),
-                nonsense: AtomicUsize::new(0),
                 kills: Mutex::default(),
                 over: AtomicBool::new(false),
                 served: Default::default(),
@@ -260,9 +248,7 @@ impl<'a> Site<'a> {
                 version: AtomicUsize::new(0),
             });
         }
-        let taken =
-            || scene.our_error("no admin port", &"each was taken by somebody else meanwhile");
-        Err(early.map_or_else(taken, |finding| finding.map(Diagnosis::timed)))
+        Err(scene.our_error("no admin port", &"each was taken by somebody else meanwhile"))
     }
 
     /// From now on this goes on.
@@ -402,13 +388,6 @@ impl<'a> Site<'a> {
     pub fn found(&self, id: &'static str) -> Diagnosis {
         Diagnosis::new(id).repeat(by_hand())
     }
-}
-
-/// Whether all that was found is a listener at this address.
-fn is_admin(finding: &Finding, admin: SocketAddr) -> bool {
-    let Diagnosis { id, evidence, .. } = finding.diagnosis();
-    *id == "listens-elsewhere"
-        && evidence.get("actual").and_then(|actual| actual.as_str()) == Some(&*admin.to_string())
 }
 
 /// The same program with the lab's backends, to be hurt by hand.
