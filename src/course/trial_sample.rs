@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Outcome, Report};
 use crate::course::lesson::{CheckText, Lesson};
-use crate::judge::{CheckVerdict, Diagnosis, Verdict};
+use crate::judge::{CheckVerdict, Diagnosis, Evidence, Verdict};
 
 /// A verdict in which the check of this id, if any, has failed.
 pub(crate) fn report(lesson: &'static Lesson, fails: Option<&str>) -> Report {
@@ -13,6 +13,7 @@ pub(crate) fn report(lesson: &'static Lesson, fails: Option<&str>) -> Report {
         finding: (fails == Some(&text.id))
             .then(|| Diagnosis::new("status-changed").compared("状态 200", "status 500").fail()),
         plan: Vec::new(),
+        figures: Evidence::default(),
         took: Duration::ZERO,
     };
     let verdict = Verdict {

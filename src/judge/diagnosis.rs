@@ -50,6 +50,17 @@ impl Evidence {
     pub fn facts(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<V: Into<Value>> FromIterator<(&'static str, V)> for Evidence {
+    fn from_iter<I: IntoIterator<Item = (&'static str, V)>>(facts: I) -> Self {
+        Self(facts.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
+    }
 }
 
 // === impl Diagnosis ===

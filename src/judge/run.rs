@@ -107,7 +107,8 @@ async fn decide(
         }
         finding => finding.map(|found| found.with("check", check.id)),
     });
-    let verdict = CheckVerdict { id: check.id, finding, plan: scene.planned(), took };
+    let (plan, figures) = (scene.planned(), scene.figures());
+    let verdict = CheckVerdict { id: check.id, finding, plan, figures, took };
     scene.end().await;
     let _ = progress.send(Progress::Decided(verdict.clone()));
     verdict

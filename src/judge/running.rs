@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use super::client::{Answer, Client, Request, Trouble};
 use super::common;
 use super::diagnosis::{Diagnosis, Finding};
-use super::program::{ExitKind, Guarded, StartFailure, listening, serves, sockets, why_ended};
+use super::program::{
+    CpuTime, ExitKind, Guarded, StartFailure, listening, serves, sockets, why_ended,
+};
 use super::scene::Scene;
 
 /// How long the word of a program's end may take to reach us after its sockets
@@ -189,6 +191,12 @@ impl<'a> Running<'a> {
     /// the system does not say it.
     pub fn memory(&self) -> Option<u64> {
         self.program.memory()
+    }
+
+    /// The CPU time that all processes of the program have taken so far; none where the
+    /// system does not say it.
+    pub fn cpu(&self) -> Option<CpuTime> {
+        self.program.cpu()
     }
 
     /// The lines that the program has written to its standard output so far and

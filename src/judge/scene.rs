@@ -13,7 +13,7 @@ use super::certificates::Certificates;
 use super::client::Request;
 use super::common;
 use super::config_file::ConfigFile;
-use super::diagnosis::{Diagnosis, Finding};
+use super::diagnosis::{Diagnosis, Evidence, Finding};
 use super::draw::Draw;
 use super::ports;
 use super::program::{CommandLine, Guarded, Launch, StartFailure, wait_until_listening_beside};
@@ -65,6 +65,7 @@ pub struct Scene {
     /// Everything that the backends of this check see.
     pub recorder: Recorder,
     plan: Mutex<Vec<String>>,
+    figures: Mutex<Evidence>,
     programs: Mutex<Vec<Arc<Guarded>>>,
     /// Where its configuration files and certificates are, once there is one.
     folder: Mutex<Option<TempDir>>,
@@ -96,6 +97,7 @@ impl Scene {
             draw: Draw::new(seed, stage, check),
             recorder: Recorder::new(),
             plan: Mutex::default(),
+            figures: Mutex::default(),
             programs: Mutex::default(),
             folder: Mutex::default(),
         }
@@ -426,6 +428,17 @@ impl Scene {
     /// What was planned.
     pub fn planned(&self) -> Vec<String> {
         self.plan.lock().clone()
+    }
+
+    /// Notes the figures that the check has come to, which are told of a program that passes
+    /// too.
+    pub fn measured(&self, figures: Evidence) {
+        *self.figures.lock() = figures;
+    }
+
+    /// What was measured; nothing by most checks.
+    pub fn figures(&self) -> Evidence {
+        self.figures.lock().clone()
     }
 
     /// The judge itself failed: nothing is said about the program.

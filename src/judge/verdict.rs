@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::diagnosis::{Diagnosis, Finding};
+use super::diagnosis::{Diagnosis, Evidence, Finding};
 
 /// One of three things that can be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -42,6 +42,8 @@ pub struct CheckVerdict {
     pub finding: Option<Finding>,
     /// What the check planned to send, in words: the same for the same seed.
     pub plan: Vec<String>,
+    /// What the check has measured, where it measures something: another with each run.
+    pub figures: Evidence,
     /// How long it took.
     pub took: Duration,
 }

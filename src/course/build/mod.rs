@@ -4,16 +4,19 @@
 mod failure;
 mod output;
 mod process;
+mod profile;
 
 pub use failure::{Failure, Trouble};
 pub use output::{Diagnostic, Level, Place};
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
 use output::Messages;
 use process::{Cargo, Line};
+use profile::Profile;
 
 /// What is to be built.
 #[derive(Clone, Copy, Debug)]
@@ -62,46 +65,91 @@ pub enum Event {
 /// A build that runs. Dropping it ends it, cargo and compilers and all.
 #[derive(Debug)]
 pub struct Build {
+    running: Running,
+    /// What is built by further cargos, one after the other.
+    later: VecDeque<Part>,
+}
+
+/// Stages that one cargo builds.
+#[derive(Debug)]
+struct Part {
+    workspace: PathBuf,
+    stages: Vec<String>,
+    profile: Profile,
+    color: bool,
+}
+
+/// A cargo that runs.
+#[derive(Debug)]
+struct Running {
     cargo: Option<Cargo>,
     events: mpsc::UnboundedReceiver<Event>,
     driver: tokio::task::JoinHandle<()>,
 }
 
+// === impl Build ===
+
 impl Build {
-    /// Starts cargo. What goes wrong is an event, too: [`Event::Failed`].
+    /// Starts cargo. What goes wrong is an event, too: [`Event::Failed`]. Stages that are
+    /// built in another profile than those before them have a cargo of their own.
     ///
     /// # Panics
     ///
     /// Outside a Tokio runtime.
     pub fn start(request: Request<'_>) -> Self {
+        Self::in_profiles(request, Profile::of)
+    }
+
+    fn in_profiles(request: Request<'_>, profile: impl Fn(&str) -> Profile) -> Self {
+        let parts = request.stages.chunk_by(|one, next| profile(one) == profile(next));
+        let part = |stages: &[&str]| Part {
+            workspace: request.workspace.to_owned(),
+            stages: stages.iter().map(|&stage| stage.to_owned()).collect(),
+            profile: stages.first().map_or(Profile::Dev, |stage| profile(stage)),
+            color: request.color,
+        };
+        let mut later: VecDeque<_> = parts.map(part).collect();
+        let first = later.pop_front().unwrap_or_else(|| part(&[]));
+        Self { running: Running::start(&first), later }
+    }
+
+    /// The next event; none after the end. Safe to cancel: no event is lost.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.running.events.recv().await {
+                return Some(event);
+            }
+            self.running = Running::start(&self.later.pop_front()?);
+        }
+    }
+
+    /// Ends cargo and what it started, and returns once they are gone. What is
+    /// compiled so far is kept for the next build.
+    pub async fn cancel(mut self) {
+        drop(self.running.cargo.take());
+        // It ends when the last of them has closed its output.
+        let _ = (&mut self.running.driver).await;
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    fn start(part: &Part) -> Self {
         let (send, events) = mpsc::unbounded_channel();
-        let (cargo, driver) = match process::start(request) {
+        let (cargo, driver) = match process::start(part) {
             Ok((cargo, lines)) => {
-                let stages = request.stages.iter().map(|&stage| stage.to_owned()).collect();
-                let driver = tokio::spawn(drive(Messages::new(stages), lines, send));
-                (Some(cargo), driver)
+                let messages = Messages::new(part.stages.clone());
+                (Some(cargo), tokio::spawn(drive(messages, lines, send)))
             }
             Err(error) => {
-                for _ in request.stages {
+                for _ in &part.stages {
                     let _ = send.send(Event::Failed(Failure::of_start(&error)));
                 }
                 (None, tokio::spawn(async {}))
             }
         };
         Self { cargo, events, driver }
-    }
-
-    /// The next event; none after the end. Safe to cancel: no event is lost.
-    pub async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
-    }
-
-    /// Ends cargo and what it started, and returns once they are gone. What is
-    /// compiled so far is kept for the next build.
-    pub async fn cancel(mut self) {
-        drop(self.cargo.take());
-        // It ends when the last of them has closed its output.
-        let _ = (&mut self.driver).await;
     }
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
-use super::Request;
+use super::Part;
 
 /// A cargo that runs, in a process group of its own. Dropping it kills the
 /// group; what it left in temporary files goes with it.
@@ -32,22 +32,13 @@ impl Drop for Cargo {
 }
 
 /// Starts the build of the stages' binaries.
-pub(super) fn start(request: Request<'_>) -> io::Result<(Cargo, Lines)> {
+pub(super) fn start(part: &Part) -> io::Result<(Cargo, Lines)> {
     // A linker that is killed leaves its scratch files; here they are found.
     let scratch = tempfile::Builder::new().prefix("pingora-lab-build-").tempdir()?;
-    let format = if request.color { "json-diagnostic-rendered-ansi" } else { "json" };
     let mut command = Command::new("cargo");
-    command.arg("build");
-    for stage in request.stages {
-        command.args(["--bin", stage]);
-    }
-    if request.stages.len() > 1 {
-        // One that does not compile is no reason to leave out the others.
-        command.arg("--keep-going");
-    }
     command
-        .args(["--message-format", format])
-        .current_dir(request.workspace)
+        .args(arguments(part))
+        .current_dir(&part.workspace)
         // Progress even where there is no terminal, and wide enough to hold the
         // count and some names; no colours in what is parsed.
         .env("CARGO_TERM_PROGRESS_WHEN", "always")
@@ -80,6 +71,20 @@ pub(super) fn start(request: Request<'_>) -> io::Result<(Cargo, Lines)> {
         _scratch: scratch,
     };
     Ok((Cargo { group }, lines))
+}
+
+/// What cargo is told.
+fn arguments(part: &Part) -> Vec<&str> {
+    let mut arguments = vec!["build"];
+    arguments.extend(part.profile.argument());
+    arguments.extend(part.stages.iter().flat_map(|stage| ["--bin", stage]));
+    if part.stages.len() > 1 {
+        // One that does not compile is no reason to leave out the others.
+        arguments.push("--keep-going");
+    }
+    let format = if part.color { "json-diagnostic-rendered-ansi" } else { "json" };
+    arguments.extend(["--message-format", format]);
+    arguments
 }
 
 /// Whether a variable is one that `cargo run` or `cargo test` sets for this
@@ -174,7 +179,26 @@ impl<R: AsyncRead + Unpin> Source<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Profile;
     use super::*;
+
+    #[test]
+    fn one_cargo_builds_all_stages_of_a_profile() {
+        let mut part = Part {
+            workspace: "/".into(),
+            stages: vec!["01-a".to_owned()],
+            profile: Profile::Release,
+            color: false,
+        };
+        let one = ["build", "--release", "--bin", "01-a", "--message-format", "json"];
+        assert_eq!(arguments(&part), one);
+        part.profile = Profile::Dev;
+        part.stages.push("02-b".to_owned());
+        assert_eq!(
+            arguments(&part)[..6],
+            ["build", "--bin", "01-a", "--bin", "02-b", "--keep-going"]
+        );
+    }
 
     #[test]
     fn what_an_outer_cargo_set_goes_and_what_a_person_set_stays() {

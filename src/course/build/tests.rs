@@ -120,6 +120,29 @@ async fn stages_are_built_together_and_one_that_fails_holds_up_none() {
 }
 
 #[tokio::test]
+async fn stages_of_two_profiles_are_built_one_after_the_other_and_end_in_their_order() {
+    let workspace = workspace("fn main() {}", None);
+    let manifest = workspace.path().join("Cargo.toml");
+    let mut text = fs::read_to_string(&manifest).unwrap();
+    text += "[[bin]]\nname = \"02-b\"\npath = \"main.rs\"\n";
+    fs::write(&manifest, text).unwrap();
+    let stages = ["02-b", "01-a"];
+    let request = Request { workspace: workspace.path(), stages: &stages, color: false };
+    let profile = |stage: &str| if stage == "02-b" { Profile::Release } else { Profile::Dev };
+    let events = self::events(Build::in_profiles(request, profile)).await;
+    let programs: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Built { program, .. } => Some(program),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(programs.len(), 2, "{events:?}");
+    assert!(programs[0].ends_with("release/02-b"), "{programs:?}");
+    assert!(programs[1].ends_with("debug/01-a"), "{programs:?}");
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_the_workspace_is_told() {
     let workspace = workspace("fn main() {}", None);
     let request = Request { workspace: workspace.path(), stages: &["02-b"], color: false };

@@ -25,6 +25,10 @@ use serde::Deserialize;
 pub struct Lesson {
     /// How long it takes somebody who meets it for the first time, in minutes.
     pub minutes: u32,
+    /// Whether its program is measured beside `serve`, which is this binary, and so is built
+    /// as this binary was.
+    #[serde(default)]
+    pub beside_serve: bool,
     /// Its name.
     pub title: Both,
     /// What it asks for, in a sentence or two.
@@ -144,6 +148,7 @@ mod tests {
             assert!(lesson.hints.iter().all(Both::is_complete), "{id}: hints");
             for check in &lesson.checks {
                 assert!(check.title.is_complete(), "{id}: {}", check.id);
+                assert!(check.figures.iter().all(Both::is_complete), "{id}: {}", check.id);
                 let twice = lesson.checks.iter().filter(|other| other.id == check.id).count();
                 assert_eq!(twice, 1, "{id}: {} is there twice", check.id);
             }
@@ -173,6 +178,9 @@ mod tests {
                 for both in [&text.what, &text.why, &text.next] {
                     assert_eq!(sorted(&both.en), sorted(&both.zh), "{}: {name}", lesson.id());
                 }
+            }
+            for both in lesson.checks.iter().filter_map(|check| check.figures.as_ref()) {
+                assert_eq!(sorted(&both.en), sorted(&both.zh), "{}", lesson.id());
             }
         }
     }

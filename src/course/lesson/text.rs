@@ -57,6 +57,9 @@ pub struct CheckText {
     pub id: String,
     /// One line, 60 columns at most.
     pub title: Both,
+    /// What is told of the figures of a check that measures something, with these as
+    /// placeholders.
+    pub figures: Option<Both>,
 }
 
 /// What a learner reads of one diagnosis. Each text takes evidence by its name

@@ -46,5 +46,6 @@ fn check_json(report: &Report, check: &CheckVerdict, language: Language) -> Valu
         "evidence": diagnosis.map_or_else(|| json!({}), |diagnosis| json!(diagnosis.evidence)),
         "message": told.as_ref().map_or_else(String::new, Told::paragraph),
         "repeat": told.map_or_else(Vec::new, |told| told.repeat),
+        "figures": check.figures,
     })
 }

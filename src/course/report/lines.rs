@@ -3,7 +3,7 @@
 use colored::Colorize;
 
 use super::page::Page;
-use super::{Told, again, as_called};
+use super::{Told, again, as_called, figures};
 use crate::course::trial::{Outcome, Report};
 use crate::judge::{CheckVerdict, State, Verdict};
 use crate::language::Language;
@@ -46,6 +46,8 @@ impl Page {
                 None => "-".dimmed(),
             };
             self.text(&format!("  {mark} "), text.title.in_(self.language));
+            let measured = decided.and_then(|check| figures(report.lesson, check, self.language));
+            self.text("    ", &measured.unwrap_or_default().dimmed().to_string());
         }
         let language = self.language;
         if let Some((check, told)) = verdict

@@ -14,6 +14,7 @@ pub use proof::{ReportFile, ReportFileError, proof};
 pub use setting::Setting;
 pub use summary::{stage_line, summary};
 pub use told::Told;
+use told::figures;
 
 use crate::course::trial::Report;
 

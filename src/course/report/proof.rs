@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Setting, Told, again};
+use super::{Setting, Told, again, figures};
 use crate::course::replace::{may_replace, replace};
 use crate::course::trial::{Outcome, Report};
 use crate::judge::{CheckVerdict, State};
@@ -180,8 +180,10 @@ fn stage(
             let heads = say("| check | result | seed | time |", "| 检查 | 结果 | 种子 | 用时 |");
             writeln!(text, "{heads}\n| --- | --- | ---: | ---: |")?;
             for check in &report.lesson.checks {
-                let title = cell(check.title.in_(language));
                 let decided = verdict.checks.iter().find(|decided| decided.id == check.id);
+                let measured = decided.and_then(|check| figures(report.lesson, check, language));
+                let measured = measured.map_or_else(String::new, |words| format!(" ({words})"));
+                let title = cell(&format!("{}{measured}", check.title.in_(language)));
                 let (result, took) = match decided {
                     Some(decided) => (in_words(decided.state(), language), time(decided.took)),
                     None => (say("- not run", "- 未执行"), String::new()),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::course::lesson::{self, Lesson, fill};
-use crate::judge::{CheckVerdict, Diagnosis};
+use crate::judge::{CheckVerdict, Diagnosis, Evidence};
 use crate::language::Language;
 
 /// The state, the reason, the next step, and the evidence.
@@ -27,11 +27,7 @@ impl Told {
     /// What is told of a check that is not passed; nothing of one that is.
     pub fn of(lesson: &Lesson, check: &CheckVerdict, language: Language) -> Option<Self> {
         let diagnosis = check.diagnosis()?;
-        let facts: Map<String, Value> = diagnosis
-            .evidence
-            .facts()
-            .map(|(name, value)| (name.to_owned(), value.clone()))
-            .collect();
+        let facts = facts(&diagnosis.evidence);
         let text = lesson.diagnosis(check.id, diagnosis.id);
         let say = |part: Option<&crate::course::lesson::Both>| {
             part.map_or_else(String::new, |both| fill(both.in_(language), &facts))
@@ -56,6 +52,17 @@ impl Told {
             parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect();
         parts.join(" ")
     }
+}
+
+/// What a check has measured, in words; none of one that measures nothing, or did not come
+/// to it.
+pub fn figures(lesson: &Lesson, check: &CheckVerdict, language: Language) -> Option<String> {
+    let text = lesson.check(check.id)?.figures.as_ref()?;
+    (!check.figures.is_empty()).then(|| fill(text.in_(language), &facts(&check.figures)))
+}
+
+fn facts(evidence: &Evidence) -> Map<String, Value> {
+    evidence.facts().map(|(name, value)| (name.to_owned(), value.clone())).collect()
 }
 
 /// Which of a whole stage's checks has found it.
@@ -126,9 +133,14 @@ mod tests {
     #[test]
     fn what_a_whole_stage_comes_to_is_told_in_that_stages_words() {
         let found = Diagnosis::new("health-check-runs-once").with("stage_check", "checks-repeat");
-        let (plan, took) = (Vec::new(), Duration::ZERO);
-        let check =
-            CheckVerdict { id: "03-health-checks", finding: Some(found.fail()), plan, took };
+        let (plan, figures, took) = (Vec::new(), Evidence::default(), Duration::ZERO);
+        let check = CheckVerdict {
+            id: "03-health-checks",
+            finding: Some(found.fail()),
+            plan,
+            figures,
+            took,
+        };
         let graduation = lesson::find("22").unwrap();
         let told = Told::of(graduation, &check, Language::En).unwrap();
         let text = lesson::find("3").unwrap().diagnoses.get("health-check-runs-once").unwrap();

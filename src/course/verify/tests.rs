@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::variant::Match;
 use super::*;
-use crate::judge::{Diagnosis, Finding};
+use crate::judge::{Diagnosis, Evidence, Finding};
 
 /// A verdict of stage 01 with these findings.
 fn verdict(findings: &[(&'static str, Option<Finding>)]) -> Verdict {
@@ -10,6 +10,7 @@ fn verdict(findings: &[(&'static str, Option<Finding>)]) -> Verdict {
         id,
         finding: finding.clone(),
         plan: vec!["GET /a".to_owned()],
+        figures: Evidence::default(),
         took: Duration::from_millis(2),
     };
     Verdict {

@@ -40,13 +40,14 @@ mod tests {
 
     use super::*;
     use crate::course::lesson;
-    use crate::judge::CheckVerdict;
+    use crate::judge::{CheckVerdict, Evidence};
 
     #[test]
     fn a_finding_without_a_text_is_told() {
         let finding = Some(Diagnosis::new("never-heard-of").fail());
         let took = Duration::ZERO;
-        let checks = vec![CheckVerdict { id: "starts", finding, plan: Vec::new(), took }];
+        let (plan, figures) = (Vec::new(), Evidence::default());
+        let checks = vec![CheckVerdict { id: "starts", finding, plan, figures, took }];
         let verdict = Verdict { stage: "01-first-proxy", seed: 1, checks, not_run: vec![], took };
         assert_eq!(
             problems(&lesson::all()[0], &verdict),

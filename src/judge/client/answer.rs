@@ -240,6 +240,16 @@ fn head(input: &mut BytesMut) -> Result<Option<Answer>, Trouble> {
     Ok(Some(answer))
 }
 
+/// The answer to a request with this method that stands at the front of `input`, without the
+/// time it took; none as long as it is not complete.
+///
+/// # Errors
+///
+/// What stands there is no answer.
+pub fn whole_answer(method: &str, input: &mut BytesMut) -> Result<Option<Answer>, Trouble> {
+    Reader::new(method).take(input)
+}
+
 fn not_http(input: &[u8]) -> Trouble {
     Trouble::NotHttp { first: Bytes::copy_from_slice(&input[..input.len().min(FIRST_BYTES)]) }
 }

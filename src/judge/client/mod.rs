@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
 
-pub use answer::Answer;
+pub use answer::{Answer, whole_answer};
 pub use connection::Connection;
 pub use hello::Hello;
 pub use http2::Http2;

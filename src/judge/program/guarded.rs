@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::cpu::CpuTime;
 use super::order::{ExitKind, Order, Report, Word};
 use super::orphans;
 use super::output::{Output, Tail};
@@ -204,6 +205,12 @@ impl Guarded {
         let all = super::descendants::descendants(self.guard);
         let sizes: Vec<_> = all.iter().filter_map(of).collect();
         (!sizes.is_empty()).then(|| sizes.iter().sum())
+    }
+
+    /// The CPU time that all processes of the program have taken so far; none where the
+    /// system does not say it.
+    pub fn cpu(&self) -> Option<CpuTime> {
+        CpuTime::of(self.guard)
     }
 
     /// Sends SIGINT to the program's process group, as Ctrl-C does.

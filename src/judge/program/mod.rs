@@ -7,6 +7,7 @@
 
 pub mod guard;
 
+mod cpu;
 mod descendants;
 mod environment;
 mod guarded;
@@ -21,6 +22,7 @@ mod sock_diag;
 mod sockets;
 mod start;
 
+pub use cpu::CpuTime;
 pub use environment::environment;
 pub use guarded::{Ended, Guarded, NotStarted};
 pub use launch::{CommandLine, CommandLineError, Launch};

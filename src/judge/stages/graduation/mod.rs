@@ -4,10 +4,12 @@
 //!
 //! | file | what lives there |
 //! | --- | --- |
+//! | `performance` | what it answers and takes beside `serve`, as a share |
 //! | `whole` | all checks of an earlier stage as one |
 //! | `faults` | a load goes on while everything around the program fails |
 
 mod faults;
+mod performance;
 mod whole;
 
 use std::time::Duration;
@@ -54,6 +56,11 @@ pub const STAGE: Stage = Stage {
             id: "under-faults",
             diagnoses: faults::DIAGNOSES,
             run: |scene| faults::under_faults(scene).boxed(),
+        },
+        Check {
+            id: "performance",
+            diagnoses: performance::DIAGNOSES,
+            run: |scene| performance::performance(scene).boxed(),
         },
     ],
 };
