@@ -48,13 +48,16 @@ pub enum Deed {
 /// What a backend does instead of answering so at once.
 pub type Instead = Arc<dyn Fn(Reply) -> Act + Send + Sync>;
 
+/// Of one backend or of all, what is done with targets that have this in them.
+type Special = (Option<Arc<str>>, String, Instead);
+
 /// What all backends have done, by target.
 #[derive(Default)]
 pub struct Ledger {
     deeds: Mutex<HashMap<String, Vec<Deed>>>,
     moods: Mutex<HashMap<Arc<str>, Mood>>,
     served: Mutex<HashMap<Arc<str>, usize>>,
-    special: Mutex<Vec<(Option<Arc<str>>, String, Instead)>>,
+    special: Mutex<Vec<Special>>,
     failed: AtomicUsize,
 }
 

@@ -82,7 +82,7 @@ impl Wish {
         let nth = site.number();
         let kind = hash(format!("{number} {nth}").as_bytes());
         let pools = &site.pools;
-        let method = if kind / 8 % 2 == 0 { "GET" } else { "POST" };
+        let method = if (kind / 8).is_multiple_of(2) { "GET" } else { "POST" };
         match kind % 8 {
             0..=5 => Self::to(site, &pools.web, method, nth),
             6 => Self::to(site, &pools.api, method, nth),

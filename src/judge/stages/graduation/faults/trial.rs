@@ -153,10 +153,7 @@ async fn returns(site: &Site<'_>) -> Outcome {
 }
 
 /// Those of these requests whose connection to a backend is open still.
-pub fn open<'a>(
-    log: &'a Log,
-    is_one: impl Fn(&Received) -> bool,
-) -> impl Iterator<Item = &'a Received> {
+pub fn open(log: &Log, is_one: impl Fn(&Received) -> bool) -> impl Iterator<Item = &Received> {
     let ended: HashSet<_> = log
         .entries()
         .iter()
