@@ -136,6 +136,12 @@ impl ConfigFile {
         found.map(|(number, _)| at + number + 1)
     }
 
+    /// The address of `[admin]`, if it is there.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        let line = self.at(self.line_of("[admin]", 0, "address")?);
+        line.split('"').nth(1)?.parse().ok()
+    }
+
     /// With another line in place of the one of this number, from 1.
     #[must_use]
     pub fn with_line(mut self, number: usize, line: impl Into<String>) -> Self {
@@ -248,6 +254,9 @@ mod tests {
         assert_eq!(file.at(second), "address = \"127.0.0.1:3\"");
         assert_eq!(file.at(file.line_of("[[route]]", 1, "").unwrap()), "[[route]]");
         assert_eq!(file.line_of("[[route]]", 1, "prefix"), None);
+        let admin = SocketAddr::from(([127, 0, 0, 1], 9));
+        assert_eq!(file.admin(), None);
+        assert_eq!(file.clone().table("[admin]", [("address", text(admin))]).admin(), Some(admin));
         assert_eq!(file.clone().with_line(second, "x").at(second), "x");
         let more = file.clone().with_line_before(second, "y");
         assert_eq!((more.at(second), more.at(second + 1)), ("y", file.at(second)));

@@ -207,6 +207,12 @@ impl<'a> Running<'a> {
         whole.lines().map(str::to_owned).collect()
     }
 
+    /// What the program has written to its standard output behind so many bytes; none if a
+    /// part of that was not kept.
+    pub fn written_since(&self, before: u64) -> Option<Vec<u8>> {
+        self.program.written_since(before)
+    }
+
     /// All that the program has written so far, by the name of the stream.
     pub fn written(&self) -> [(&'static str, String); 2] {
         let output = self.program.output();

@@ -16,7 +16,7 @@ use super::config_file::ConfigFile;
 use super::diagnosis::{Diagnosis, Evidence, Finding};
 use super::draw::Draw;
 use super::ports;
-use super::program::{CommandLine, Guarded, Launch, StartFailure, wait_until_listening};
+use super::program::{CommandLine, Guarded, Launch, StartFailure, wait_until_listening_beside};
 use super::running::Running;
 use crate::backends::recording::{Recorder, RecordingBackend};
 
@@ -269,7 +269,9 @@ impl Scene {
                 (at.listen, Some(path), program)
             }
         };
-        let listens = wait_until_listening(&program, listen, START).await;
+        // Its listeners need not come all at once.
+        let admin = write.and_then(|write| write(listen).admin());
+        let listens = wait_until_listening_beside(&program, listen, START, admin).await;
         listens.map_err(|failure| {
             let finding = common::start_failure(failure, listen);
             match write {

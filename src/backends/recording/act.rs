@@ -48,13 +48,24 @@ pub enum Act {
         /// reset discards what is not sent yet.
         after_bytes: usize,
     },
+    /// Breaks off in the middle of an answer whose beginning has had time to go its way.
+    Part {
+        /// The answer.
+        reply: Reply,
+        /// How many bytes of it (head included) are written.
+        bytes: usize,
+        /// How long it waits then.
+        pause: Duration,
+        /// What becomes of the connection.
+        then: Afterwards,
+    },
     /// Closes the connection instead of an answer.
     CloseBeforeAnswer,
     /// Sends these bytes, whatever they are.
     Raw(Bytes, Afterwards),
 }
 
-/// What becomes of a connection over which [`Act::Raw`] was sent.
+/// What becomes of a connection over which [`Act::Raw`] or [`Act::Part`] was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Afterwards {
     /// It is kept for further requests.

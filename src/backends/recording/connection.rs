@@ -322,15 +322,25 @@ impl Conversation {
                 self.write(&bytes[..after_bytes.min(bytes.len())]).await?;
                 Err(Ending::ResetByBackend)
             }
-            Act::CloseBeforeAnswer => self.closed().await,
-            Act::Raw(bytes, afterwards) => {
-                self.write(&bytes).await?;
-                match afterwards {
-                    Afterwards::Keep => Ok(()),
-                    Afterwards::Close => self.closed().await,
-                    Afterwards::Reset => Err(Ending::ResetByBackend),
-                }
+            Act::Part { reply, bytes, pause, then } => {
+                let whole = reply.to_bytes(method);
+                self.write(&whole[..bytes.min(whole.len())]).await?;
+                self.wait(tokio::time::sleep(pause)).await?;
+                self.afterwards(then).await
             }
+            Act::CloseBeforeAnswer => self.closed().await,
+            Act::Raw(bytes, then) => {
+                self.write(&bytes).await?;
+                self.afterwards(then).await
+            }
+        }
+    }
+
+    async fn afterwards(&mut self, then: Afterwards) -> Next {
+        match then {
+            Afterwards::Keep => Ok(()),
+            Afterwards::Close => self.closed().await,
+            Afterwards::Reset => Err(Ending::ResetByBackend),
         }
     }
 

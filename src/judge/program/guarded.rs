@@ -159,6 +159,12 @@ impl Guarded {
         Output { stdout: self.stdout.tail.lock().clone(), stderr: self.stderr.tail.lock().clone() }
     }
 
+    /// What the program has written to its standard output behind so many bytes; none if a
+    /// part of that was not kept.
+    pub fn written_since(&self, before: u64) -> Option<Vec<u8>> {
+        self.stdout.tail.lock().since(before)
+    }
+
     /// How the program's own process has ended, if it has.
     pub fn exited(&self) -> Option<ExitKind> {
         self.life.borrow().exited

@@ -32,4 +32,4 @@ pub use panic_line::PanicLine;
 pub use refusal::{Stay, listening, wait_until_ended};
 pub(super) use sockets::{serves, sockets};
 pub(super) use start::why_ended;
-pub use start::{Holder, StartFailure, wait_until_listening};
+pub use start::{Holder, StartFailure, wait_until_listening, wait_until_listening_beside};

@@ -39,6 +39,23 @@ impl Tail {
         self.left_out += (skipped.len() + over) as u64;
     }
 
+    /// How many bytes the stream has brought in all.
+    fn brought(&self) -> u64 {
+        (self.first.len() + self.last.len()) as u64 + self.left_out
+    }
+
+    /// What came behind so many bytes; none if a part of that was not kept. Whoever asks often
+    /// enough has all that is ever written, however much that is.
+    pub fn since(&self, before: u64) -> Option<Vec<u8>> {
+        let wanted = usize::try_from(self.brought().saturating_sub(before)).ok()?;
+        if self.left_out > 0 {
+            let skipped = self.last.len().checked_sub(wanted)?;
+            return Some(self.last.iter().skip(skipped).copied().collect());
+        }
+        let all = self.first.iter().chain(&self.last);
+        Some(all.skip(usize::try_from(before).ok()?).copied().collect())
+    }
+
     /// How many bytes between the beginning and the end were not kept.
     pub fn left_out(&self) -> u64 {
         self.left_out
@@ -97,6 +114,20 @@ mod tests {
         tail.push(b"\ntwo\nthree");
         assert_eq!(tail.text(), "one\n\ntwo\nthree");
         assert_eq!(tail.last_lines(2), ["two", "three"]);
+    }
+
+    #[test]
+    fn who_asks_often_misses_nothing() {
+        let (mut tail, mut seen) = (Tail::default(), Vec::new());
+        let whole: Vec<u8> = (0..300_000_u32).map(|n| b'a' + (n % 23) as u8).collect();
+        for piece in whole.chunks(9_000) {
+            tail.push(piece);
+            seen.extend(tail.since(seen.len() as u64).unwrap());
+        }
+        assert_eq!(seen, whole);
+        assert_eq!(tail.since(300_000), Some(Vec::new()));
+        assert_eq!(tail.since(300_000 - LAST_BYTES as u64).unwrap().len(), LAST_BYTES);
+        assert_eq!(tail.since(299_999 - LAST_BYTES as u64), None);
     }
 
     #[test]

@@ -124,6 +124,20 @@ pub async fn wait_until_listening(
     listen: SocketAddr,
     patience: Duration,
 ) -> Result<(), StartFailure> {
+    wait_until_listening_beside(program, listen, patience, None).await
+}
+
+/// The same of a program that may listen at one more address, be it sooner.
+///
+/// # Errors
+///
+/// As [`wait_until_listening`].
+pub async fn wait_until_listening_beside(
+    program: &Guarded,
+    listen: SocketAddr,
+    patience: Duration,
+    other: Option<SocketAddr>,
+) -> Result<(), StartFailure> {
     let start = Instant::now();
     let mut elsewhere = Settling::default();
     let mut taken = Settling::default();
@@ -147,7 +161,8 @@ pub async fn wait_until_listening(
         if theirs && (for_long || late) {
             return Err(StartFailure::PortTaken { address: listen, holder: holder(listen) });
         }
-        let found = listeners.program;
+        let mut found = listeners.program;
+        found.retain(|own| Some(*own) != other);
         if !found.is_empty() && (elsewhere.since(found.clone()) >= SETTLED || late) {
             return Err(StartFailure::ListensElsewhere { told: listen, found });
         }

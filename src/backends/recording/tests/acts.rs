@@ -176,6 +176,18 @@ async fn a_reset_is_a_reset_and_a_close_is_a_close() {
     assert_eq!(answer, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234");
     assert_eq!((error, ending), (reset, Ending::ResetByBackend));
 
+    let part = |then| Act::Part {
+        reply: Reply::ok("0123456789"),
+        bytes: 44,
+        pause: Duration::from_millis(1),
+        then,
+    };
+    let (answer, error, ending) = ending_of(part(Afterwards::Close), GET).await;
+    assert_eq!(answer, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234");
+    assert_eq!((error, ending), (None, Ending::ByBackend));
+    let (_, error, ending) = ending_of(part(Afterwards::Reset), GET).await;
+    assert_eq!((error, ending), (reset, Ending::ResetByBackend));
+
     let (answer, error, ending) = ending_of(Act::CloseBeforeAnswer, GET).await;
     assert_eq!((answer.as_str(), error, ending), ("", None, Ending::ByBackend));
 }

@@ -6,7 +6,9 @@
 //! | --- | --- |
 //! | `performance` | what it answers and takes beside `serve`, as a share |
 //! | `whole` | all checks of an earlier stage as one |
+//! | `faults` | a load goes on while everything around the program fails |
 
+mod faults;
 mod performance;
 mod whole;
 
@@ -25,7 +27,7 @@ use whole::whole;
 
 /// The stage.
 pub const STAGE: Stage = Stage {
-    id: "22-graduation",
+    id: ID,
     // One after the other: each stage has checks enough to keep a small machine at work, and
     // what the program takes is measured.
     pace: Pace { side_by_side: 1, limit: Duration::from_secs(240) },
@@ -51,9 +53,16 @@ pub const STAGE: Stage = Stage {
         whole!(hot_reload::STAGE),
         whole!(graceful_upgrade::STAGE),
         Check {
+            id: "under-faults",
+            diagnoses: faults::DIAGNOSES,
+            run: |scene| faults::under_faults(scene).boxed(),
+        },
+        Check {
             id: "performance",
             diagnoses: performance::DIAGNOSES,
             run: |scene| performance::performance(scene).boxed(),
         },
     ],
 };
+
+const ID: &str = "22-graduation";

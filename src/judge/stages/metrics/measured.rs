@@ -202,7 +202,7 @@ impl<'a> Measured<'a> {
 
 /// Waits for the program to listen there, since its listeners need not all come at once;
 /// whether somebody else does, who was quicker at this port.
-async fn taken(running: &Running<'_>, admin: SocketAddr) -> Result<bool, Finding> {
+pub async fn taken(running: &Running<'_>, admin: SocketAddr) -> Result<bool, Finding> {
     let deadline = Instant::now() + LAG;
     while !running.listens_on()?.iter().any(|one| one.port() == admin.port()) {
         if let Some(ended) = running.ended().await {

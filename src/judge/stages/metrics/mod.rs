@@ -3,11 +3,11 @@
 
 mod bad_admin;
 mod counts;
-mod exposition;
+pub mod exposition;
 mod failures;
 mod histogram;
 mod labels;
-mod measured;
+pub mod measured;
 mod not_public;
 mod parses;
 
