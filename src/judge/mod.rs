@@ -27,7 +27,7 @@ mod run;
 
 pub use common::DIAGNOSES as COMMON_DIAGNOSES;
 pub use diagnosis::{Diagnosis, Evidence, Finding};
-pub use run::{Progress, judge};
+pub use run::{Asked, Progress, judge, judge_by};
 pub use scene::{Command, Subject};
 pub use stage::{Check, Stage};
 pub use verdict::{CheckVerdict, State, Verdict};

@@ -33,18 +33,29 @@ pub async fn judge(
     seed: u64,
     progress: &mpsc::UnboundedSender<Progress>,
 ) -> Verdict {
-    judge_as(stage, stage.id, subject, seed, progress).await
+    let asked = Asked { stage, written_for: stage.id, only: None };
+    judge_by(asked, subject, seed, progress).await
 }
 
-/// The same, of a program that was written for another stage than the one whose checks
-/// it is judged by: commands that are told name that one.
-pub(super) async fn judge_as(
-    stage: &'static Stage,
-    written_for: &'static str,
+/// What a program is judged by.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The stage whose checks it is judged by.
+    pub stage: &'static Stage,
+    /// The stage that it was written for, by its id: commands that are told name that one.
+    pub written_for: &'static str,
+    /// Of the checks behind the first, this one alone, by its id.
+    pub only: Option<String>,
+}
+
+/// The same by other checks than all of the stage that it was written for.
+pub async fn judge_by(
+    asked: Asked,
     subject: &Subject,
     seed: u64,
     progress: &mpsc::UnboundedSender<Progress>,
 ) -> Verdict {
+    let Asked { stage, written_for, only } = asked;
     let begun = Instant::now();
     let deadline = begun + stage.pace.limit;
     let pulse = Pulse::start();
@@ -67,7 +78,8 @@ pub(super) async fn judge_as(
     if started {
         // Made beforehand, or the compiler does not see that the whole may be
         // sent to another thread.
-        let rest = rest.iter().map(decide).enumerate();
+        let asked = |check: &&Check| only.as_ref().is_none_or(|only| only == check.id);
+        let rest = rest.iter().filter(asked).map(decide).enumerate();
         let rest: Vec<_> =
             rest.map(|(place, check)| check.map(move |decided| (place, decided))).collect();
         // In whatever order they end: one that takes long holds up no others.

@@ -193,10 +193,8 @@ impl Prepared {
             (false, true) => Lane::Idle,
             (false, false) => Lane::Working,
         };
-        // Most of what comes after another stage's mistake in a graduate's program has been
-        // proved of the solution.
-        let first_failure = variant.wanted != Wanted::Pass && self.stage.pace.side_by_side == 1;
-        Trial { stage: self.stage, program: programs[number].clone(), seed, lane, first_failure }
+        let only = variant.only_check(self.stage).map(str::to_owned);
+        Trial { stage: self.stage, program: programs[number].clone(), seed, lane, only }
     }
 
     /// What the verdicts of these runs come to.

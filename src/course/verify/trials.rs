@@ -1,15 +1,13 @@
 //! Programs judged side by side: as many at a time as leave the judge its time.
 
 use std::path::PathBuf;
-use std::pin::pin;
-use std::time::Instant;
 
 use anyhow::Context;
 use futures_util::{StreamExt, future, stream};
 use tokio::sync::mpsc;
 
 use super::{Order, Step};
-use crate::judge::{CheckVerdict, Command, Progress, Stage, State, Subject, Verdict, judge};
+use crate::judge::{Asked, Command, Stage, Subject, Verdict, judge_by};
 
 /// A program to judge.
 #[derive(Clone, Debug)]
@@ -22,8 +20,8 @@ pub struct Trial {
     pub seed: u64,
     /// With which others it may run.
     pub lane: Lane,
-    /// Whether nothing is asked for behind the first check that fails.
-    pub first_failure: bool,
+    /// Of the checks behind the first, this one alone, by its id.
+    pub only: Option<String>,
 }
 
 /// Trials of one lane are judged a few at a time, beside those of the others.
@@ -90,35 +88,10 @@ pub async fn judge_one(trial: Trial, order: &Order) -> anyhow::Result<Verdict> {
         cwd: order.folder.clone(),
     };
     let task = tokio::spawn(async move {
-        if trial.first_failure {
-            return up_to_first_failure(&trial, &subject).await;
-        }
         let (progress, _) = mpsc::unbounded_channel();
-        judge(trial.stage, &subject, trial.seed, &progress).await
+        let Trial { stage, only, seed, .. } = trial;
+        let asked = Asked { stage, written_for: stage.id, only };
+        judge_by(asked, &subject, seed, &progress).await
     });
     task.await.context("the judge ended before its verdict")
-}
-
-/// The checks are run one after the other, and those behind the first failure are not run.
-async fn up_to_first_failure(trial: &Trial, subject: &Subject) -> Verdict {
-    let begun = Instant::now();
-    let (progress, mut received) = mpsc::unbounded_channel();
-    let mut judging = pin!(judge(trial.stage, subject, trial.seed, &progress));
-    let mut checks: Vec<CheckVerdict> = Vec::new();
-    loop {
-        tokio::select! {
-            biased;
-            Some(step) = received.recv() => {
-                let Progress::Decided(check) = step else { continue };
-                checks.push(check);
-                if checks.last().is_some_and(|check| check.state() == State::Fail) {
-                    break;
-                }
-            }
-            verdict = &mut judging => return verdict,
-        }
-    }
-    let not_run = trial.stage.checks.iter().skip(checks.len()).map(|check| check.id).collect();
-    let (stage, seed) = (trial.stage.id, trial.seed);
-    Verdict { stage, seed, checks, not_run, took: begun.elapsed() }
 }

@@ -138,6 +138,18 @@ impl Variant {
         self.kind == Kind::Mistake
     }
 
+    /// The check behind the first that is enough for it, where the stage asks for whole stages,
+    /// which takes a minute: for a mistake its own check, whatever others would have said; for
+    /// who answers without a backend that of the first stage.
+    pub fn only_check(&self, stage: &Stage) -> Option<&str> {
+        let first = stage.checks.iter().find(|check| check.whole_stage().is_some())?.id;
+        match &self.wanted {
+            Wanted::Pass | Wanted::Unfinished => None,
+            Wanted::Fail { check, .. } => Some(check),
+            Wanted::NoBackend => Some(first),
+        }
+    }
+
     /// Whether it keeps a processor busy for as long as it runs.
     pub fn is_busy(&self) -> bool {
         self.text == ENDLESS_LOOP

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use crate::judge::run::judge_as;
+use crate::judge::run::{Asked, judge_by};
 use crate::judge::scene::{Command, Scene};
 use crate::judge::stage::{Outcome, Stage};
 
@@ -25,7 +25,8 @@ pub(super) use whole;
 /// What the first of the stage's checks that is not passed has found.
 pub async fn passed(scene: &Scene, stage: &'static Stage) -> Outcome {
     let (progress, _) = mpsc::unbounded_channel();
-    let verdict = judge_as(stage, scene.stage(), &scene.subject, scene.seed, &progress).await;
+    let asked = Asked { stage, written_for: scene.stage(), only: None };
+    let verdict = judge_by(asked, &scene.subject, scene.seed, &progress).await;
     for check in &verdict.checks {
         for plan in &check.plan {
             scene.plan(format!("{}: {plan}", check.id));
