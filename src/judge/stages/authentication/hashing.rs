@@ -15,7 +15,7 @@ use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
 /// Hashes of these costs are there, each of which takes twice as long as the one before.
-const COSTS: std::ops::RangeInclusive<u32> = 4..=13;
+const COSTS: std::ops::RangeInclusive<u32> = 4..=14;
 
 /// One that takes so long is seen for sure, and does not take too long.
 const SEEN: Duration = Duration::from_millis(80);
@@ -24,9 +24,9 @@ const SEEN: Duration = Duration::from_millis(80);
 const NOTHING: Duration = Duration::from_millis(30);
 
 /// So many logins come at once: first more than a program has threads for its requests, as a
-/// rule; then fewer, whose hashes take twice and four times as long. On a busy machine everybody
-/// waits now and then, but for no longer if the hashes take longer.
-const ROUNDS: [usize; 3] = [4, 2, 2];
+/// rule; then fewer, whose hashes take twice, four and eight times as long. On a busy machine
+/// everybody waits now and then, but for no longer if the hashes take longer.
+const ROUNDS: [usize; 4] = [4, 2, 2, 2];
 
 /// Who waits for so many of ten parts of the time of one hash has waited for one.
 const PARTS: u32 = 7;
