@@ -433,10 +433,12 @@ impl Scene {
         let contract = contract.map(|(name, value)| ((*name).to_owned(), value.clone()));
         let settings =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let authorities = self.folder()?.join(AUTHORITIES_FILE).display().to_string();
+        let scratch = self.folder()?;
+        let authorities = scratch.join(AUTHORITIES_FILE).display().to_string();
         let authorities = ("SSL_CERT_FILE".to_owned(), authorities);
         let env = std::iter::once(authorities).chain(contract).chain(settings).collect();
-        Ok(Launch { command, env, cwd: self.subject.cwd.clone() })
+        let cwd = self.subject.cwd.clone();
+        Ok(Launch { command, env, cwd, scratch: Some(scratch) })
     }
 
     /// Notes what the check plans to do, in words that are the same for the same

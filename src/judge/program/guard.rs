@@ -10,6 +10,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,6 +22,7 @@ use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getpgid, getpid, kill_process,
     kill_process_group, setrlimit, wait,
 };
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::descendants::descendants;
 use super::order::{ExitKind, Order, Report, Word};
@@ -55,6 +57,7 @@ struct Guard {
     /// The program's process, and the number of its group.
     program: Pid,
     exited: bool,
+    scratch: Option<PathBuf>,
 }
 
 /// Follows one order, from the first line on stdin to the end of every
@@ -74,7 +77,8 @@ pub fn run() -> io::Result<()> {
             let (sender, events) = mpsc::channel();
             listen(words, sender.clone());
             reap(sender);
-            let mut guard = Guard { judge, events, program, exited: false };
+            let scratch = order.scratch;
+            let mut guard = Guard { judge, events, program, exited: false, scratch };
             guard.report(&Report::Started(program.as_raw_nonzero().get()));
             guard.watch();
         }
@@ -87,9 +91,7 @@ pub fn run() -> io::Result<()> {
 fn start(order: &Order) -> io::Result<Pid> {
     // A terminal's Ctrl-C and its closing are for the judge to answer. A
     // handler, unlike an ignored signal, is not passed on to the program.
-    for signal in
-        [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP]
-    {
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     // Processes whose parents have ended become our children, not init's, so
@@ -169,7 +171,7 @@ impl Guard {
 
     /// From the program's start until it is to be ended, and its end.
     fn watch(&mut self) {
-        let mut none_left = false;
+        let (mut none_left, mut left_alone) = (false, false);
         loop {
             // With no process left there is nothing to count.
             let event = if none_left {
@@ -181,8 +183,11 @@ impl Guard {
                 Ok(Event::Said(Word::Interrupt)) => self.signal_group(Signal::INT),
                 Ok(Event::Said(Word::Terminate)) => self.signal_program(Signal::TERM),
                 Ok(Event::Said(Word::Quit)) => self.signal_program(Signal::QUIT),
-                Ok(Event::Said(Word::End) | Event::JudgeGone)
-                | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Event::Said(Word::End)) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Event::JudgeGone) => {
+                    left_alone = true;
+                    break;
+                }
                 Ok(Event::Reaped(pid, status)) => self.note_exit(pid, status),
                 Ok(Event::NoneLeft) => none_left = true,
                 Err(RecvTimeoutError::Timeout) => {
@@ -198,6 +203,10 @@ impl Guard {
         self.signal_group(Signal::KILL);
         if !none_left {
             self.end_all();
+        }
+        // Nobody writes there any more, and nobody else could tidy up.
+        if let Some(scratch) = self.scratch.take().filter(|_| left_alone) {
+            let _ = std::fs::remove_dir_all(scratch);
         }
         self.report(&Report::Ended);
     }

@@ -18,6 +18,8 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
     /// The program's working directory.
     pub cwd: PathBuf,
+    /// A folder for the judge's files, which does not outlive the judge.
+    pub scratch: Option<PathBuf>,
 }
 
 /// A command as a person wrote it, with placeholders for the addresses.
@@ -77,6 +79,7 @@ impl Launch {
             env: environment(&self.env),
             cwd: self.cwd.clone(),
             memory_bytes,
+            scratch: self.scratch.clone(),
         }
     }
 }

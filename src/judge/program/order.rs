@@ -18,6 +18,9 @@ pub struct Order {
     /// How much private writable memory each process of the program may have,
     /// in bytes (`RLIMIT_DATA`; not enforced outside Linux).
     pub memory_bytes: u64,
+    /// A folder for the judge's files that the guard removes if the judge goes without a
+    /// word, as it does when it is killed.
+    pub scratch: Option<PathBuf>,
 }
 
 /// The later lines to the guard. The end of the stream means [`Word::End`].

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -92,6 +93,27 @@ fn to_be_told_to_end_is_for_the_programs_own_process() {
     });
 }
 
+/// As a shell without job control starts what it has in the background.
+#[test]
+fn signals_that_whoever_judges_ignores_reach_the_program_all_the_same() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let deaf = folder.path().join("deaf");
+        let lab = guard_exe().display();
+        let script = format!("#!/bin/sh\ntrap '' INT QUIT TERM HUP\nexec {lab} \"$@\"\n");
+        std::fs::write(&deaf, script).unwrap();
+        std::fs::set_permissions(&deaf, std::fs::Permissions::from_mode(0o700)).unwrap();
+        for signal in ["INT", "QUIT", "TERM", "HUP"] {
+            let script = format!("trap 'exit 5' {signal}; kill -{signal} $$; exit 6");
+            let (launch, mark) = shell(&script);
+            let guarded = Guarded::start(&deaf, &launch.order(MEMORY)).await.unwrap();
+            let run = Run { guarded, mark };
+            assert_eq!(run.guarded.wait_exited().await, Some(ExitKind::Code(5)), "{signal}");
+            run.end().await;
+        }
+    });
+}
+
 #[test]
 fn a_loop_that_ignores_signals_is_ended() {
     block_on(async {
@@ -111,7 +133,7 @@ fn the_guard_stays_when_a_terminal_signals_it() {
     block_on(async {
         let run = Run::start(shell("echo ready; sleep 60")).await;
         run.said("ready").await;
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
             kill(guard_of(&run), signal).unwrap();
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

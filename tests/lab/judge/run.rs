@@ -52,6 +52,7 @@ pub fn command(words: &[&str]) -> (Launch, Mark) {
         command: words.iter().map(|&word| word.to_owned()).collect(),
         env: vec![("LAB_MARK".to_owned(), mark.0.clone())],
         cwd: PathBuf::from("/"),
+        scratch: None,
     };
     (launch, mark)
 }
