@@ -57,7 +57,10 @@ struct Guard {
     /// The program's process, and the number of its group.
     program: Pid,
     exited: bool,
+    /// The judge's files, which nobody else removes once it is gone.
     scratch: Option<PathBuf>,
+    /// Whether the judge has gone before all was ended.
+    left_alone: bool,
 }
 
 /// Follows one order, from the first line on stdin to the end of every
@@ -78,7 +81,8 @@ pub fn run() -> io::Result<()> {
             listen(words, sender.clone());
             reap(sender);
             let scratch = order.scratch;
-            let mut guard = Guard { judge, events, program, exited: false, scratch };
+            let (exited, left_alone) = (false, false);
+            let mut guard = Guard { judge, events, program, exited, scratch, left_alone };
             guard.report(&Report::Started(program.as_raw_nonzero().get()));
             guard.watch();
         }
@@ -171,7 +175,7 @@ impl Guard {
 
     /// From the program's start until it is to be ended, and its end.
     fn watch(&mut self) {
-        let (mut none_left, mut left_alone) = (false, false);
+        let mut none_left = false;
         loop {
             // With no process left there is nothing to count.
             let event = if none_left {
@@ -185,7 +189,7 @@ impl Guard {
                 Ok(Event::Said(Word::Quit)) => self.signal_program(Signal::QUIT),
                 Ok(Event::Said(Word::End)) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(Event::JudgeGone) => {
-                    left_alone = true;
+                    self.left_alone = true;
                     break;
                 }
                 Ok(Event::Reaped(pid, status)) => self.note_exit(pid, status),
@@ -204,8 +208,7 @@ impl Guard {
         if !none_left {
             self.end_all();
         }
-        // Nobody writes there any more, and nobody else could tidy up.
-        if let Some(scratch) = self.scratch.take().filter(|_| left_alone) {
+        if let Some(scratch) = self.scratch.take().filter(|_| self.left_alone) {
             let _ = std::fs::remove_dir_all(scratch);
         }
         self.report(&Report::Ended);
@@ -237,7 +240,8 @@ impl Guard {
             match self.events.recv_timeout(patience) {
                 Ok(Event::Reaped(pid, status)) => self.note_exit(pid, status),
                 Ok(Event::NoneLeft) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Event::Said(_) | Event::JudgeGone) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Event::JudgeGone) => self.left_alone = true,
+                Ok(Event::Said(_)) | Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
