@@ -414,7 +414,10 @@ impl ProxyHttp for LabProxy {
         let over = ctx.wait.take().is_some_and(Wait::end);
         let by_backend = *error.esource() == ErrorSource::Upstream;
         if by_backend && (over || *error.etype() == ReadTimedout) {
-            ctx.attempt.take().into_iter().for_each(Attempt::failed);
+            // Who has not heard all can't answer: a client that stalls is not its fault.
+            if session.is_body_done() {
+                ctx.attempt.take().into_iter().for_each(Attempt::failed);
+            }
             // The backend may be at work on it still: a second try would be a second order.
             let mut error = Error::because(ReadTimedout, "no answer in time", error).into_up();
             error.set_retry(false);

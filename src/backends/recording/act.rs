@@ -122,6 +122,13 @@ impl Gate {
         self.state.borrow().waiting
     }
 
+    /// Until so many answers wait at it, or waited when it opened. That a request is in the log
+    /// does not say so: what is done with it is decided a moment later.
+    pub async fn comes(&self, count: usize) {
+        // The sender lives as long as this gate.
+        let _ = self.state.subscribe().wait_for(|state| state.waiting >= count).await;
+    }
+
     /// Waits at the gate. A waiter that goes away before is no longer counted.
     pub(super) async fn pass(&self) {
         let mut changes = self.state.subscribe();

@@ -29,7 +29,10 @@ pub(super) fn announce(
     }
     writeln!(out)?;
 
-    listing(started, words).write(out, terminal_width())?;
+    match started.pools.is_empty() {
+        true => writeln!(out, "{}", words.no_backends)?,
+        false => listing(started, words).write(out, terminal_width())?,
+    }
 
     writeln!(out, "\n{}\n", words.try_this)?;
     for command in commands(started) {
@@ -120,6 +123,7 @@ struct Words {
     headings: [&'static str; 3],
     healthy: &'static str,
     unhealthy: &'static str,
+    no_backends: &'static str,
     try_this: &'static str,
     stop: &'static str,
 }
@@ -133,6 +137,7 @@ impl Words {
                 headings: ["BACKEND", "ADDRESS", "HEALTH"],
                 healthy: "healthy",
                 unhealthy: "unhealthy",
+                no_backends: "No backends: the routes answer by themselves.",
                 try_this: "Try this in another terminal:",
                 stop: "Ctrl-C to stop.",
             },
@@ -142,6 +147,7 @@ impl Words {
                 headings: ["后端", "地址", "健康状态"],
                 healthy: "健康",
                 unhealthy: "不健康",
+                no_backends: "没有后端：请求由各条路由直接应答。",
                 try_this: "在另一个终端里试一试：",
                 stop: "按 Ctrl-C 停止。",
             },

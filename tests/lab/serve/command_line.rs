@@ -220,6 +220,25 @@ fn the_screen_says_where_requests_can_be_seen() {
 }
 
 #[test]
+fn the_screen_of_a_file_without_backends_shows_no_empty_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lab.toml");
+    let text = "[[listener]]\naddress = '127.0.0.1:0'\n[[route]]\nanswer = { status = 410 }\n";
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    for (language, expected) in [
+        ("en", "No backends: the routes answer by themselves."),
+        ("zh", "没有后端：请求由各条路由直接应答。"),
+    ] {
+        let program = Program::start(["serve", "--lang", language, "--config", file]);
+        // The first line that is not about listeners.
+        let below =
+            |line: &str| (!line.is_empty() && !line.contains("http://")).then(|| line.to_owned());
+        assert_eq!(program.stdout_line(below), expected);
+    }
+}
+
+#[test]
 fn the_screen_speaks_both_languages_and_survives_a_closed_pipe() {
     let upstream = Upstream::named("a");
     let backends = upstream.address.to_string();

@@ -207,11 +207,14 @@ impl Plan {
             Phase::BadClients,
         ];
         draw.shuffle(&mut phases);
-        let place = |wanted| phases.iter().position(|phase| *phase == wanted).unwrap_or(0);
-        // Whoever takes a client that leaves for a failure shows it where nobody else comes.
-        let (trial, bad) = (place(Phase::Trial), place(Phase::BadClients));
-        if bad < trial {
-            phases.swap(trial, bad);
+        // Whoever takes a client that leaves for a failure shows it where nobody else comes; and
+        // whoever can't do with a backend that is down shows it where the file stays as it is.
+        for (first, then) in [(Phase::Trial, Phase::BadClients), (Phase::Killed, Phase::Reloads)] {
+            let place = |wanted| phases.iter().position(|phase| *phase == wanted).unwrap_or(0);
+            let (first, then) = (place(first), place(then));
+            if then < first {
+                phases.swap(first, then);
+            }
         }
         let any = || usize::try_from(draw.number(0..count as u64)).unwrap_or(0);
         let phases: Vec<_> = phases.into_iter().map(|phase| (phase, any())).collect();

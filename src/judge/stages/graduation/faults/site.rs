@@ -68,8 +68,11 @@ pub enum Phase {
     BrokenBodies,
     /// Many requests wait for one backend.
     Held,
-    /// A client leaves that has the request by which a breaker decides.
+    /// Clients leave, which says nothing of backends.
     Trial,
+    /// A backend fails until its breaker opens, and a client leaves that has the request by
+    /// which that decides.
+    Opens,
     /// The file changes, and is broken in between.
     Reloads,
     /// Clients leave in the middle, or say nothing, or nonsense.
@@ -161,7 +164,10 @@ impl Phase {
             Self::BrokenHeads => "while one backend broke off in the head of its answers",
             Self::BrokenBodies => "while one backend broke off in the body of its answers",
             Self::Held => "while many requests waited for one backend",
-            Self::Trial => "while clients left a backend on trial",
+            Self::Trial => "while clients left who had waited for their answers",
+            Self::Opens => {
+                "while one backend answered 500, and a client left that was to try it again"
+            }
             Self::Reloads => "while the file changed",
             Self::BadClients => "while bad clients came and went",
             Self::Storm => "while all of it happened at once",

@@ -39,6 +39,8 @@ pub async fn trial(site: &Site<'_>) -> Outcome {
     site.leave(&wishes, "waited for its answer").await?;
     nobody_blamed(site, pool, "abort-blamed-on-backend").await?;
 
+    // From here on no client that leaves is to blame.
+    site.turn(Phase::Opens);
     let bad = &pool.backends[1];
     site.ledger.set(bad, Mood::Ill);
     if !opens(site).await {
