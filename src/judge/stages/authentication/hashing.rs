@@ -8,7 +8,7 @@ use futures_util::future::{join, join_all};
 use super::doors::Door;
 use super::house::House;
 use super::users::User;
-use crate::judge::client::{Kept, Request};
+use crate::judge::client::{Kept, Request, Trouble};
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::exchange::line;
 use crate::judge::scene::Scene;
@@ -97,10 +97,10 @@ impl Beside {
             while !over.load(Relaxed) {
                 let request = house.get_below(&house.doors.open);
                 let sent = Instant::now();
-                if let Err(trouble) = client.send(&request).await {
-                    return Err(house.running.trouble(&trouble, &request).await);
-                }
-                let took = sent.elapsed();
+                let took = match client.send(&request).await {
+                    Ok(_) | Err(Trouble::NoAnswer { .. }) => sent.elapsed(),
+                    Err(trouble) => return Err(house.running.trouble(&trouble, &request).await),
+                };
                 if took > longest.0 {
                     longest = (took, request);
                 }
@@ -124,7 +124,8 @@ async fn login(house: &House<'_>, door: &Door, user: &User) -> Result<Duration, 
     let request = house.get_below(&door.prefix).header("Authorization", user.credential());
     let sent = Instant::now();
     match house.running.client().send(&request).await {
-        Ok(_) => Ok(sent.elapsed()),
+        // On a machine with much else to do, nobody waits for the last of a row of hashes.
+        Ok(_) | Err(Trouble::NoAnswer { .. }) => Ok(sent.elapsed()),
         Err(trouble) => Err(house.running.trouble(&trouble, &request).await),
     }
 }

@@ -24,10 +24,16 @@ const LOOKS: usize = 5;
 /// How much longer than its intervals that may take; see stage 07.
 const SLACK: Duration = Duration::from_millis(2300);
 
-/// A pool, and the backends that the file gives it.
+/// An interval of which no second one passes here, and how often a backend may be looked at
+/// meanwhile: a program may look by itself before its service begins to.
+const RARELY: Duration = Duration::from_secs(30);
+const RARE_LOOKS: usize = 2;
+
+/// A pool, the backends that the file gives it, and how often they are looked at, if it says so.
 struct Pool {
     name: String,
     backends: Vec<RecordingBackend>,
+    interval: Option<Duration>,
 }
 
 /// A line of the file's routes: for these hosts or any, for paths that begin so or any,
@@ -43,7 +49,6 @@ struct Setup<'a> {
     scene: &'a Scene,
     pools: Vec<Pool>,
     routes: Vec<Route>,
-    interval: Option<Duration>,
     /// Where the program listens besides.
     second: Option<SocketAddr>,
     /// A backend that no file names, and all variables do.
@@ -71,7 +76,8 @@ async fn first_file(scene: &Scene) -> Outcome {
         Route { hosts: vec![host.clone(), other.clone()], prefix: None, pool: 2 },
         Route { hosts: vec![host.clone()], prefix: Some(prefix.clone()), pool: 0 },
     ];
-    let setup = Setup::drawn(scene, [2, 3, 2], routes, None, Some(scene.free_address()?))?;
+    let pools = [(2, None), (3, None), (2, None)];
+    let setup = Setup::drawn(scene, pools, routes, Some(scene.free_address()?))?;
     let running = setup.start().await?;
     setup.listens_only_there(&running)?;
 
@@ -93,7 +99,7 @@ async fn first_file(scene: &Scene) -> Outcome {
 }
 
 /// Two other pools; the narrower routes first, and none for the rest; an interval of the
-/// health checks.
+/// health checks for each.
 async fn second_file(scene: &Scene) -> Outcome {
     let draw = &scene.draw;
     let word = || draw.word();
@@ -106,9 +112,11 @@ async fn second_file(scene: &Scene) -> Outcome {
         Route { hosts: vec![], prefix: Some(prefix.clone()), pool: 0 },
     ];
     let interval = Duration::from_millis(draw.number(110..190));
-    let setup = Setup::drawn(scene, [1, 2], routes, Some(interval), None)?;
+    let pools = [(1, Some(RARELY)), (2, Some(interval))];
+    let setup = Setup::drawn(scene, pools, routes, None)?;
     let running = setup.start().await?;
-    setup.looks_at_all(interval).await?;
+    setup.looks_as_often(1, interval).await?;
+    setup.looks_as_rarely(0).await?;
     for (host, path, pool) in [
         (None, format!("{prefix}/{}", word()), 0),
         (Some(&host), prefix, 1),
@@ -125,19 +133,18 @@ async fn second_file(scene: &Scene) -> Outcome {
 impl<'a> Setup<'a> {
     fn drawn<const POOLS: usize>(
         scene: &'a Scene,
-        counts: [usize; POOLS],
+        counts: [(usize, Option<Duration>); POOLS],
         routes: Vec<Route>,
-        interval: Option<Duration>,
         second: Option<SocketAddr>,
     ) -> Result<Self, Finding> {
         let mut pools = Vec::new();
-        for count in counts {
+        for (count, interval) in counts {
             let name = scene.draw.word();
             let backends = scene.backends_named(&name, count)?;
-            pools.push(Pool { name, backends });
+            pools.push(Pool { name, backends, interval });
         }
         let stranger = scene.backends_named("stranger", 1)?.remove(0);
-        let setup = Self { scene, pools, routes, interval, second, stranger };
+        let setup = Self { scene, pools, routes, second, stranger };
         scene.plan(setup.in_words());
         Ok(setup)
     }
@@ -145,13 +152,13 @@ impl<'a> Setup<'a> {
     /// The file without its ports, which differ from run to run.
     fn in_words(&self) -> String {
         let mut words = String::new();
-        for pool in &self.pools {
-            let _ = write!(words, "{} with {} backends; ", pool.name, pool.backends.len());
+        for Pool { name, backends, interval } in &self.pools {
+            let count = backends.len();
+            let _ = write!(words, "{name} with {count} backends, looks every {interval:?}; ");
         }
         for Route { hosts, prefix, pool } in &self.routes {
             let _ = write!(words, "{hosts:?} {prefix:?} to {}; ", self.pools[*pool].name);
         }
-        let _ = write!(words, "looks every {:?}", self.interval);
         words
     }
 
@@ -160,7 +167,7 @@ impl<'a> Setup<'a> {
         let file = self.second.into_iter().fold(file, ConfigFile::listener);
         let file = self.pools.iter().fold(file, |file, pool| {
             let backends = pool.backends.iter().map(RecordingBackend::address);
-            file.pool(&pool.name, self.interval, backends)
+            file.pool(&pool.name, pool.interval, backends)
         });
         self.routes.iter().fold(file, |file, Route { hosts, prefix, pool }| {
             let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
@@ -309,11 +316,11 @@ impl<'a> Setup<'a> {
         Err(found.compared("404, and no backend is asked", actual).fail())
     }
 
-    /// Every backend is looked at, as often as the file says.
-    async fn looks_at_all(&self, interval: Duration) -> Outcome {
+    /// Every backend of this pool is looked at, as often as the file says.
+    async fn looks_as_often(&self, pool: usize, interval: Duration) -> Outcome {
         let begun = Instant::now();
         let deadline = begun + interval * u32::try_from(LOOKS).unwrap_or(1) + SLACK;
-        let all: Vec<_> = self.pools.iter().flat_map(|pool| &pool.backends).collect();
+        let all: Vec<_> = self.pools[pool].backends.iter().collect();
         let looks = Looks::wait(self.scene, &all, 0, LOOKS, deadline).await;
         if looks.fewest() >= LOOKS {
             return Ok(());
@@ -330,6 +337,29 @@ impl<'a> Setup<'a> {
             .with("seconds", seconds)
             .with("counts", in_words(&counts))
             .timed()
+            .fail())
+    }
+
+    /// Nor is any of this pool by an interval that is another pool's, or none of the file's. A
+    /// slow machine looks less often, and not more.
+    async fn looks_as_rarely(&self, pool: usize) -> Outcome {
+        let all: Vec<_> = self.pools[pool].backends.iter().collect();
+        let looks = Looks::wait(self.scene, &all, 0, 0, Instant::now()).await;
+        if looks.most() <= RARE_LOOKS {
+            return Ok(());
+        }
+        let counts: Vec<_> = looks.counts().collect();
+        let first = looks.at.iter().flatten().min();
+        let seconds = first.map_or(0.0, |first| first.elapsed().as_secs_f64());
+        Err(self
+            .with_file(Diagnosis::new("file-interval-ignored"))
+            .compared(
+                format!("backends of {} looked at every {RARELY:?}", self.pools[pool].name),
+                format!("{} times in {seconds:.1} s", in_words(&counts)),
+            )
+            .with("interval_ms", u64::try_from(RARELY.as_millis()).unwrap_or(u64::MAX))
+            .with("seconds", format!("{seconds:.1}"))
+            .with("counts", in_words(&counts))
             .fail())
     }
 
@@ -356,7 +386,7 @@ impl<'a> Setup<'a> {
         let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let file = self.pools.iter().fold(ConfigFile::new().listener(lab(6188)), |file, pool| {
             let ports = (6190..6193).take(pool.backends.len());
-            file.pool(&pool.name, self.interval, ports.map(lab))
+            file.pool(&pool.name, pool.interval, ports.map(lab))
         });
         let file = self.routes.iter().fold(file, |file, Route { hosts, prefix, pool }| {
             let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();

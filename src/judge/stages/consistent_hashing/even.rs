@@ -21,7 +21,7 @@ const MOST: f64 = 1.6;
 
 /// A key each.
 const BY_HAND: &[&str] = &[
-    "for i in $(seq 60); do curl -s -o /dev/null -D - -H \"{field}: user-$i\" 127.0.0.1:6188/get; done | grep -i x-served-by | sort | uniq -c",
+    "for i in $(seq 60); do curl -s -o /dev/null -D - -H \"{field}: user-$i\" 127.0.0.1:6188/get; done | grep -i x-lab-backend | sort | uniq -c",
 ];
 
 /// Each key once.

@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// What shows it by hand: the third backend goes and comes.
 const BY_HAND: &[&str] = &[
-    "for i in $(seq 9); do curl -s -o /dev/null -D - -H \"{field}: user-$i\" 127.0.0.1:6188/get; done | grep -i x-served-by",
+    "for i in $(seq 9); do curl -s -o /dev/null -D - -H \"{field}: user-$i\" 127.0.0.1:6188/get; done | grep -i x-lab-backend",
 ];
 
 /// A pool, its keys, and the backend that goes.

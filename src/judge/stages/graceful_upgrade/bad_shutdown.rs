@@ -7,7 +7,7 @@ use super::setup::Plan;
 use crate::judge::config_file::ConfigFile;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
-use crate::judge::stages::refused::{BadFile, each_refused};
+use crate::judge::stages::refused::{BadFile, each_refused, unheard};
 
 /// The comments above the tables: the numbers of the lines that matter are then none
 /// that a message would have for another reason.
@@ -34,5 +34,13 @@ pub async fn bad_shutdown(scene: &Scene) -> Outcome {
         instead(drain, &format!("{} = \"{seconds}s\"", draw.word())),
         instead(socket, &format!("{} = \"/tmp/{}.sock\"", draw.word(), draw.word())),
     ];
-    each_refused(scene, at, "bad-shutdown-accepted", bad).await
+    each_refused(scene, at, "bad-shutdown-accepted", bad).await?;
+    // Nothing listens meanwhile: it is read with the rest.
+    unheard(scene, |right| {
+        let file = right.file.clone().table("[shutdown]", [("drain", toml::Value::from(5))]);
+        let line = file.line_of("[shutdown]", 0, "drain").unwrap_or(1);
+        vec![BadFile::at(file, line)]
+    })
+    .await
+    .map(drop)
 }

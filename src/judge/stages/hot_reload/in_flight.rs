@@ -78,7 +78,7 @@ pub async fn in_flight(scene: &Scene) -> Outcome {
         future::join(client.send(&one), client.send(&other)),
         client.send(&drips),
         uploads,
-        changes(&live, &file, &sign, &signs[1], &gate, &left[0]),
+        changes(&live, &file, &sign, &signs[1], &gate, [&left[0], &fewer[0]]),
     );
     let (waited, (one, other), dripped, uploaded, changed) = under_way.await;
     changed?;
@@ -157,7 +157,7 @@ async fn changes(
     sign: &Part,
     new: &RecordingBackend,
     gate: &Gate,
-    left: &RecordingBackend,
+    [left, held]: [&RecordingBackend; 2],
 ) -> Outcome {
     let (name, post) = (left.name().to_owned(), "POST");
     let there = |log: &Log| {
@@ -166,7 +166,8 @@ async fn changes(
         };
         let get = at(&|method, target| method == "GET" && !target.contains("/drip/"));
         let drip = at(&|_, target| target.contains("/drip/"));
-        (get && drip && at(&|method, _| method == post)).then_some(())
+        let held = log.requests_to(held.name()).next().is_some();
+        (get && drip && held && at(&|method, _| method == post)).then_some(())
     };
     // One that never comes is told by what its client gets.
     live.scene.recorder.wait_for(Instant::now() + SEEN, there).await;

@@ -118,7 +118,9 @@ impl<'a> Live<'a> {
             std::fs::OpenOptions::new().write(true).open(&self.path).and_then(|mut old| {
                 let mut text = file.text();
                 let before = usize::try_from(old.metadata()?.len()).unwrap_or_default();
-                text.extend(std::iter::repeat_n('\n', before.saturating_sub(text.len())));
+                // A line more each time: where the clock of files is coarse, their length alone
+                // tells two changes apart that follow each other closely.
+                text.extend(std::iter::repeat_n('\n', (before + 1).saturating_sub(text.len())));
                 old.write_all(text.as_bytes())
             });
         self.ours(written)

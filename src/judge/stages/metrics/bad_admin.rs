@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::judge::config_file::{ConfigFile, text};
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
-use crate::judge::stages::refused::{BadFile, each_refused};
+use crate::judge::stages::refused::{BadFile, each_refused, unheard};
 
 /// The comments above the tables: the numbers of the lines that matter are then none
 /// that a message would have for another reason.
@@ -33,5 +33,13 @@ pub async fn bad_admin(scene: &Scene) -> Outcome {
         instead("address = \"127.0.0.1\"".to_owned()),
         BadFile::at(file.clone().with_line_before(line, format!("{} = true", draw.word())), line),
     ];
-    each_refused(scene, at, "bad-admin-accepted", bad).await
+    each_refused(scene, at, "bad-admin-accepted", bad).await?;
+    // Nothing listens meanwhile: it is read with the rest.
+    unheard(scene, |right| {
+        let file = right.file.clone().table("[admin]", [("address", text("127.0.0.1"))]);
+        let line = file.line_of("[admin]", 0, "address").unwrap_or(1);
+        vec![BadFile::at(file, line)]
+    })
+    .await
+    .map(drop)
 }

@@ -92,37 +92,38 @@ fn again(pools: &Pools<'_>, pool: Pool) -> Request {
     pools.get(format!("{}/again/{number}", pool.prefix())).for_host(pools.host_of(pool))
 }
 
-/// One backend of a pool is down, then the whole pool, then none: the pool saves
-/// what it can by itself, and no other notices anything.
+/// One pool after the other fails: one backend of it is down, then the whole pool, then none.
+/// It saves what it can by itself, and no other notices anything. All of them: whoever falls back
+/// to one pool is found out at any other.
 pub async fn own_failures(scene: &Scene) -> Outcome {
     let pools = Pools::start(scene, [2; 4]).await?;
     pools.all().for_each(|backend| echo(std::slice::from_ref(backend)));
-    let pool = *scene.draw.pick(&Pool::ALL);
-    let (backends, refusing) = (pools.backends(pool), *scene.draw.pick(&[0, 1]));
-    scene.plan(format!("{} refuses, then all of {pool}, then none", backends[refusing].name()));
-    // All drawn before: how far it comes may differ from run to run.
-    let own = |method: &&str| own(&pools, pool, method);
-    let with_one_down: Vec<_> =
-        ["GET", "POST", "GET", "POST", "PUT", "POST"].iter().map(own).collect();
-    let with_all_down: Vec<_> = ["GET", "POST", "GET"].iter().map(own).collect();
-    let others = Pool::ALL.into_iter().filter(|other| *other != pool);
-    let others: Vec<_> = others.map(|other| (other, self::own(&pools, other, "GET"))).collect();
-    let failed = own(&"POST");
+    let (mut order, refusing) = (Pool::ALL, *scene.draw.pick(&[0, 1]));
+    scene.draw.shuffle(&mut order);
+    for pool in order {
+        fails(&pools, pool, refusing).await?;
+    }
+    let last = order[order.len() - 1];
+    post_once(&pools, last, own(&pools, last, "POST")).await
+}
 
+/// This pool fails, beginning with one backend.
+async fn fails(pools: &Pools<'_>, pool: Pool, refusing: usize) -> Outcome {
+    let (scene, backends) = (pools.scene, pools.backends(pool));
+    scene.plan(format!("{} refuses, then all of {pool}, then none", backends[refusing].name()));
     refuse(scene, &backends[refusing])?;
-    for own in with_one_down {
-        serves(&pools, pool, own, "pool-not-retried").await?;
+    for method in ["GET", "POST", "GET", "POST", "PUT", "POST"] {
+        serves(pools, pool, own(pools, pool, method), "pool-not-retried").await?;
     }
     backends.iter().try_for_each(|backend| refuse(scene, backend))?;
-    for own in with_all_down {
-        is_down(&pools, pool, own).await?;
+    for method in ["GET", "POST", "GET"] {
+        is_down(pools, pool, own(pools, pool, method)).await?;
     }
-    for (other, own) in others {
-        serves(&pools, other, own, "others-fail-too").await?;
+    for other in Pool::ALL.into_iter().filter(|other| *other != pool) {
+        serves(pools, other, own(pools, other, "GET"), "others-fail-too").await?;
     }
     backends.iter().try_for_each(|backend| listen(scene, backend))?;
-    comes_back(&pools, pool).await?;
-    post_once(&pools, pool, failed).await
+    comes_back(pools, pool).await
 }
 
 /// A request to the pool, with a body where the method usually has one.

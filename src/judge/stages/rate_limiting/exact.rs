@@ -45,21 +45,23 @@ const TRIES: usize = 4;
 pub async fn exact_limit(scene: &Scene) -> Outcome {
     let limited = Limited::start(scene).await?;
     let (quota, from) = (limited.quota, limited.address());
-    let row = limited.row(from, quota.requests * 3, || limited.get()).await?;
-    not_too_many(&limited, quota, &row, || limited.get()).await?;
+    let get = || limited.get();
+    let row = limited.row(from, quota.requests * 3, get).await?;
+    not_too_many(&limited, quota, &row, get).await?;
     from_rest(&limited, quota, &row)?;
     if row.iter().all(Asked::passed) {
-        limited.not_held_back(quota, &row).await?;
+        limited.not_held_back(quota, &row, from, &get).await?;
     }
 
     let slow_quota = limited.slow_quota;
     let slow = || limited.get_below(&limited.slow);
     for _ in 0..TRIES {
-        let row = limited.row(limited.address(), slow_quota.burst + MORE, slow).await?;
+        let from = limited.address();
+        let row = limited.row(from, slow_quota.burst + MORE, slow).await?;
         not_too_many(&limited, slow_quota, &row, slow).await?;
         from_rest(&limited, slow_quota, &row)?;
         if row.iter().all(Asked::passed) {
-            limited.not_held_back(slow_quota, &row).await?;
+            limited.not_held_back(slow_quota, &row, from, &slow).await?;
         }
         let took = row.iter().map(|one| one.way.answered - one.way.sent).sum::<Duration>();
         // Hardly anything came in meanwhile, so it was seen to the request.
@@ -187,7 +189,9 @@ async fn next_that_passes(
 ) -> Result<Option<Range<Instant>>, Finding> {
     let begun = Instant::now();
     let mut refused = begun;
-    while begun.elapsed() < REST {
+    loop {
+        // Once more when the time is over: the machine may have stood still for all of it.
+        let over = begun.elapsed() >= REST;
         let one = limited.ask(from, limited.get()).await?;
         let Way { sent, answered } = one.way;
         let passes = one.passed();
@@ -195,10 +199,12 @@ async fn next_that_passes(
         if passes {
             return Ok(Some(refused..answered));
         }
+        if over {
+            return Ok(None);
+        }
         refused = sent;
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(None)
 }
 
 /// Who kept asking was not let through once. Is somebody who is refused once, and then

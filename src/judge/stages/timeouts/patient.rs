@@ -30,7 +30,7 @@ const BEHIND: Duration = Duration::from_millis(90);
 
 /// A pool for each kind, all at the same time.
 pub async fn patient(scene: &Scene) -> Outcome {
-    let limits = Limits { read: drawn(scene, 400..440), total: drawn(scene, 450..500) };
+    let limits = Limits { read: drawn(scene, 560..600), total: drawn(scene, 560..610) };
     let setup = Setup::start(scene, &[(1, limits); 3]).await?;
     let (next, download, upload) =
         future::join3(next_request(&setup, 2), long_download(&setup, 0), long_upload(&setup, 1))
@@ -78,7 +78,7 @@ async fn long_upload(setup: &Setup<'_>, pool: usize) -> Outcome {
 }
 
 /// The last pool's first request was answered at once; the next, over the same connection, takes
-/// half of what it may, and is under way when the first would be late.
+/// a good third of what it may, and is under way when the first would be late.
 async fn next_request(setup: &Setup<'_>, pool: usize) -> Outcome {
     let limits = setup.pools[pool].limits;
     let time = BEFORE + BEHIND;

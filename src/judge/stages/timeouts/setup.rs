@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{self, Either};
 
 use super::ID;
-use crate::backends::recording::{Act, Gate, RecordingBackend, Reply};
+use crate::backends::recording::{Act, Gate, Log, RecordingBackend, Reply};
 use crate::judge::client::{Cut, Trouble};
 use crate::judge::config_file::{ConfigFile, text};
 use crate::judge::diagnosis::{Diagnosis, Finding};
@@ -26,6 +26,9 @@ pub const EARLY: Duration = Duration::from_millis(30);
 
 /// How long a client waits for what has a limit, behind the limit.
 const PATIENCE: Duration = Duration::from_millis(1300);
+
+/// How much later than its answer a request may be in the log.
+const LAG: Duration = Duration::from_secs(1);
 
 /// How long requests that are to be at a backend at the same time are waited for.
 const TOGETHER: Duration = Duration::from_millis(300);
@@ -127,6 +130,10 @@ impl<'a> Setup<'a> {
         let begun = Instant::now();
         let answer = client.send(&own.request).await;
         let took = begun.elapsed();
+        // The program may have given up sooner than our backend came to read it.
+        let there =
+            |log: &Log| log.requests().any(|one| one.target == own.request.target).then_some(());
+        self.scene.recorder.wait_for(Instant::now() + LAG, there).await;
         Waited { tried: own.with_answer(self.scene, answer).await, took }
     }
 
@@ -195,6 +202,7 @@ impl<'a> Setup<'a> {
         let id = match &tried.exchange.answer {
             _ if received == 0 => return Err(tried.finding(self.scene, &self.running).await),
             _ if *took > time + LATE && received > 1 => "sent-again-after-timeout",
+            Ok(answer) if answer.status == 504 && received > 1 => "sent-again-after-timeout",
             Ok(answer) if answer.status == 504 => match *took {
                 took if took + EARLY < time => "ended-too-soon",
                 took if took > time + LATE => "ended-too-late",
@@ -209,7 +217,9 @@ impl<'a> Setup<'a> {
             _ => return Err(tried.finding(self.scene, &self.running).await),
         };
         let found = self.found(id, pool, limit, waited);
-        Err(if id == "timeout-not-504" { found.fail() } else { found.timed().fail() })
+        let in_time = *took <= time + LATE;
+        let timed = !(id == "timeout-not-504" || (id == "sent-again-after-timeout" && in_time));
+        Err(if timed { found.timed().fail() } else { found.fail() })
     }
 
     /// A diagnosis of a request that was to run into this limit.

@@ -205,6 +205,10 @@ fn locations(file: &File, route: &Route, fault: &str) -> String {
     let read = pool.and_then(|pool| pool.timeouts.read.as_deref()).filter(|_| fault != "no-limit");
     if let Some(read) = read {
         let _ = writeln!(inside, "proxy_read_timeout {read};");
+        // By itself it sends again what took too long, if that may be sent twice.
+        if fault != "next-after-timeout" {
+            let _ = writeln!(inside, "proxy_next_upstream error;");
+        }
     }
     if fault == "next-after-timeout" {
         let _ = writeln!(inside, "proxy_next_upstream error timeout non_idempotent;");

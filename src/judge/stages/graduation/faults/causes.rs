@@ -174,6 +174,8 @@ fn fault(asked: &Asked, known: &Known) -> Option<Fault> {
             (Some(Deed::Broken | Deed::Cut), _) => fault("status-misfits", "502"),
             (Some(Deed::Ill), _) => fault("status-misfits", "500"),
             (Some(Deed::Served), 504) if known.slow => None,
+            // Our own client, or our backend, stood still in the middle of its body.
+            (None, 504) if known.slow && known.receipts.last() == Some(&false) => None,
             _ => fault(without_cause, "200"),
         },
     }

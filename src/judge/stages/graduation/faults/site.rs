@@ -279,8 +279,10 @@ impl<'a> Site<'a> {
     ///
     /// Our own.
     pub fn kill(&self, backend: &RecordingBackend) -> Outcome {
+        // Before: what this breaks may be told to a client sooner than this goes on.
+        let at = Instant::now();
         refuse(self.scene, backend)?;
-        self.kills.lock().push(Instant::now());
+        self.kills.lock().push(at);
         Ok(())
     }
 
