@@ -217,9 +217,20 @@ pub fn by_hand(stage: &str, request: &Request) -> Vec<String> {
         "HEAD" => curl[1] = "-I".to_owned(),
         method => curl.extend(["-X".to_owned(), method.to_owned()]),
     }
-    if request.target.contains("/.") {
-        // Else curl resolves dot segments itself.
+    if request.target.contains("/.") || request.target.to_ascii_lowercase().contains("%2e") {
+        // Else curl resolves dot segments itself, and newer ones also those that are encoded.
         curl.push("--path-as-is".to_owned());
+    }
+    if request.target.contains(['{', '}', '[', ']']) {
+        // Else curl takes them for a pattern.
+        curl.push("--globoff".to_owned());
+    }
+    if request.minor_version == 0 {
+        curl.push("--http1.0".to_owned());
+    }
+    if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        // Else curl names the address.
+        curl.extend(["-H".to_owned(), "Host:".to_owned()]);
     }
     for (name, value) in &request.headers {
         // The program listens elsewhere then.

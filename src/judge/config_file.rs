@@ -195,11 +195,14 @@ impl ConfigFile {
         self.lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 
-    /// A command that writes the file, without its comments and empty lines.
+    /// A command that writes the file, without its comments and empty lines. `$PWD` in it stands
+    /// for the folder at hand: the program may be started in another one.
     pub fn command(&self, name: &str) -> String {
         let lines = self.lines.iter().filter(|line| !line.is_empty() && !line.starts_with('#'));
         let words = ["printf", "%s\\n"].into_iter().chain(lines.map(String::as_str));
-        format!("{} >{name}", shell_words::join(words))
+        // What has a `$` stands between single quotes, where no shell looks.
+        let words = shell_words::join(words).replace("$PWD", "'\"$PWD\"'");
+        format!("{words} >{name}")
     }
 }
 

@@ -212,15 +212,21 @@ impl Scene {
         let output = found.evidence.get("output").cloned().unwrap_or_default();
         let said = output.as_array().and_then(|lines| lines.first()?.as_str());
         let said = said.unwrap_or("nothing").to_owned();
-        let file = write(([127, 0, 0, 1], 6188).into());
+        // On its usual port it would listen without having read the file, too.
+        let ignored = id == common::FILE_IGNORED;
+        let file = write(([127, 0, 0, 1], if ignored { 6187 } else { 6188 }).into());
         let found = found.renamed(id).with("said", said).with("elsewhere", elsewhere);
         if file.len() > BY_HAND {
             return found;
         }
-        found.repeat(vec![
+        let mut commands = vec![
             file.command("lab.toml"),
             format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {}; echo $?", self.stage),
-        ])
+        ];
+        if ignored {
+            commands.push("curl -i http://127.0.0.1:6187/".to_owned());
+        }
+        found.repeat(commands)
     }
 
     async fn start_again(

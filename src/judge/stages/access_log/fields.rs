@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::lines::{found, of_request};
+use super::lines::{by_hand, found, of_request};
 use crate::backends::recording::Reply;
 use crate::judge::client::Request;
 use crate::judge::diagnosis::Finding;
@@ -50,7 +50,12 @@ pub async fn fields(scene: &Scene) -> Outcome {
         says_what_happened(&proxy, &logged).map_err(|finding| {
             finding.map(|found| {
                 let backend = found.evidence.get("field").is_some_and(|field| field == "backend");
-                if backend { found.renamed("backend-of-first-try") } else { found }
+                if !backend {
+                    return found;
+                }
+                let id = "backend-of-first-try";
+                let repeat = by_hand(scene, id, &logged.exchange.request);
+                found.renamed(id).repeat(repeat)
             })
         })?;
         id(&proxy, &logged, &mut ids)?;

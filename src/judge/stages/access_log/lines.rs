@@ -124,7 +124,53 @@ pub fn missing(
 
 /// A diagnosis about the line of a request.
 pub fn found(scene: &Scene, id: &'static str, request: &Request) -> Diagnosis {
-    let mut repeat = vec!["pingora-lab backends".to_owned()];
-    repeat.extend(scene.by_hand(request));
+    let repeat = by_hand(scene, id, request);
     Diagnosis::new(id).with("request", line(request)).repeat(repeat)
+}
+
+/// Commands that show it by hand: this request, or another where the lab backends do not do what
+/// those of the check have done.
+pub fn by_hand(scene: &Scene, id: &str, request: &Request) -> Vec<String> {
+    const SLOW: &str = "curl -s 'http://127.0.0.1:6188/drip?duration=2&numbytes=4'";
+    const TWICE: &str = "(printf 'GET /get HTTP/1.1\\r\\nHost: lab\\r\\n\\r\\n'; sleep 2; \
+         printf 'GET /get HTTP/1.1\\r\\nHost: lab\\r\\n\\r\\n'; sleep 1) | nc 127.0.0.1 6188";
+    let stage = scene.stage();
+    let of_httpbin = |client: &str| {
+        let run = format!("LAB_BACKENDS=127.0.0.1:6190 pingora-lab run {stage}");
+        vec!["pingora-lab backends".to_owned(), run, client.to_owned()]
+    };
+    // They die, and no health check sees it.
+    let dying = |ports: &str, list: &str, client: &str| {
+        vec![
+            "pingora-lab backends".to_owned(),
+            format!("timeout 20 pingora-lab backends --ports {ports}"),
+            format!("LAB_BACKENDS={list} LAB_HEALTH_INTERVAL_MS=60000 pingora-lab run {stage}"),
+            format!("sleep 20; {client}"),
+        ]
+    };
+    match id {
+        "error-answer-not-logged" => of_httpbin("curl -i http://127.0.0.1:6188/status/404"),
+        "abort-not-logged" => of_httpbin("curl --max-time 1 http://127.0.0.1:6188/delay/5"),
+        "id-not-sent-on" => of_httpbin("curl -i 'http://127.0.0.1:6188/anything?show_env=1'"),
+        "duration-without-body" => of_httpbin(SLOW),
+        "duration-too-short" | "duration-in-another-unit" => {
+            of_httpbin("curl -i http://127.0.0.1:6188/delay/1")
+        }
+        "duration-too-long" => of_httpbin(TWICE),
+        "failure-not-logged" | "backend-invented" => dying(
+            "6193,6194,0",
+            "127.0.0.1:6193,127.0.0.1:6194",
+            "curl -i http://127.0.0.1:6188/get",
+        ),
+        "line-for-each-try" | "backend-of-first-try" => dying(
+            "6193,0,0",
+            "127.0.0.1:6190,127.0.0.1:6193",
+            "for i in 1 2 3 4; do curl -s -o /dev/null http://127.0.0.1:6188/get; done",
+        ),
+        _ => {
+            let mut commands = vec!["pingora-lab backends".to_owned()];
+            commands.extend(scene.by_hand(request));
+            commands
+        }
+    }
 }

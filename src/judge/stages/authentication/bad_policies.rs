@@ -42,5 +42,12 @@ pub async fn bad_policy(scene: &Scene) -> Outcome {
         BadFile { wrong: "file = \"…\"".to_owned(), ..no_file },
         instead(line(&jwt, "leeway"), &format!("{} = \"10s\"", draw.word())),
     ];
-    each_refused(scene, at, "bad-policy-accepted", bad).await
+    let here = |command: &String| command.replace(&*folder.to_string_lossy(), "'\"$PWD\"'");
+    let refused = each_refused(scene, at, "bad-policy-accepted", bad).await;
+    refused.map_err(|finding| {
+        finding.map(|found| {
+            let own = found.repeat.iter().map(here).collect::<Vec<_>>();
+            found.repeat(doors.files_by_hand().into_iter().chain(own).collect())
+        })
+    })
 }

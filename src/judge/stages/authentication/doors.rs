@@ -163,15 +163,21 @@ impl Doors {
         file.route(&[], None, &self.pool)
     }
 
+    /// Commands that write the files that the file names, each in one line.
+    pub fn files_by_hand(&self) -> Vec<String> {
+        let command = |(name, content): (String, String)| {
+            let words = ["printf", "%s\\n"].into_iter().chain(content.lines());
+            format!("{} >{name}", shell_words::join(words))
+        };
+        self.files().into_iter().map(command).collect()
+    }
+
     /// Commands that start a program with the same policies by hand.
     pub fn by_hand(&self, stage: &str) -> Vec<String> {
         let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let file = self.file(lab(6188), &[lab(6190)], Path::new(""));
+        let file = self.file(lab(6188), &[lab(6190)], Path::new("$PWD"));
         let mut commands = vec!["pingora-lab backends".to_owned(), file.command("lab.toml")];
-        for (name, content) in self.files() {
-            let words = ["printf", "%s", content.as_str()];
-            commands.push(format!("{} >{name}", shell_words::join(words)));
-        }
+        commands.extend(self.files_by_hand());
         commands.push(format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {stage}"));
         commands
     }

@@ -105,7 +105,31 @@ impl<'a> House<'a> {
             .with("scheme", door.scheme)
             .with("field", &*door.field)
             .with("status", status)
-            .repeat(self.by_hand(&exchange.request))
+            .repeat(match id {
+                "identity-missing"
+                | "identity-wrong"
+                | "credential-passed-on"
+                | "spoofed-identity"
+                | "spoofed-on-open-route"
+                | "spoofed-look-alike"
+                | "authorization-lost" => self.by_probe(&exchange.request),
+                _ => self.by_hand(&exchange.request),
+            })
+    }
+
+    /// The same with what a backend was sent, which the lab's say to the probe.
+    fn by_probe(&self, request: &Request) -> Vec<String> {
+        let mut probe = ["pingora-lab", "probe", "--count", "1"].map(str::to_owned).to_vec();
+        for (name, value) in &request.headers {
+            if !name.eq_ignore_ascii_case("host") {
+                let field = format!("{name}: {}", String::from_utf8_lossy(value));
+                probe.extend(["--header".to_owned(), field]);
+            }
+        }
+        probe.push(format!("http://127.0.0.1:6188{}", request.target));
+        let mut commands = self.doors.by_hand(self.scene.stage());
+        commands.push(shell_words::join(probe));
+        commands
     }
 
     /// Commands that send this request to a program with these doors.

@@ -34,8 +34,15 @@ pub async fn backend_untouched(scene: &Scene) -> Outcome {
     let reached = reached(scene, |received| is_one(&received.target).is_some());
     let Some((received, came)) = reached.await else { return Ok(()) };
     let exchange = is_one(&received.target).unwrap_or(&refused[0]);
-    Err(house
-        .found("backend-asked-all-the-same", &staff.door, exchange)
+    let found = house.found("backend-asked-all-the-same", &staff.door, exchange);
+    // Where nothing else comes, what comes is seen.
+    let seen = |command: &String| match command.as_str() {
+        "pingora-lab backends" => "nc -lk 127.0.0.1 6190".to_owned(),
+        command => command.replacen("LAB_CONFIG=", "LAB_BACKENDS=127.0.0.1:6199 LAB_CONFIG=", 1),
+    };
+    let commands = found.repeat.iter().map(seen).collect();
+    Err(found
+        .repeat(commands)
         .compared("none of the refused at a backend", format!("{came} of {}", refused.len()))
         .with("refused", refused.len())
         .with("came", came)

@@ -55,5 +55,9 @@ async fn stays_in_use(
         return Ok(());
     }
     let found = setup.found(id, 0).compared(turns, got).with("got", got).with("turns", turns);
+    let status = facts.first().map_or_else(|| "404".to_owned(), |(_, status)| status.to_string());
+    let asked = format!("/status/{status}");
+    let commands = found.repeat.iter().map(|one| one.replace("/status/404", &asked)).collect();
+    let found = found.repeat(commands);
     Err(facts.iter().fold(found, |found, (name, value)| found.with(name, value.clone())).fail())
 }

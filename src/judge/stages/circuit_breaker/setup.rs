@@ -192,7 +192,7 @@ impl<'a> Setup<'a> {
             match finding.diagnosis().id {
                 "backend-never-tried" => finding.map(|found| {
                     let found = found.renamed("all-cut-off").with("bad", self.bad(pool).name());
-                    found.repeat(self.by_hand(pool, 12))
+                    found.repeat(self.by_hand("all-cut-off", pool))
                 }),
                 _ => finding,
             }
@@ -241,23 +241,69 @@ impl<'a> Setup<'a> {
             .with("bad", self.bad(pool).name())
             .with("failures", self.failures_of(pool))
             .with("open_ms", u64::try_from(self.open_for.as_millis()).unwrap_or(u64::MAX))
-            .repeat(self.by_hand(pool, BACKENDS * (self.failures_of(pool) + 2)))
+            .repeat(self.by_hand(id, pool))
     }
 
-    fn by_hand(&self, pool: usize, requests: usize) -> Vec<String> {
+    /// The same by hand. Of the lab backends httpbin fails if it is asked to, and the others say
+    /// 404, which is no failure.
+    pub fn by_hand(&self, id: &str, pool: usize) -> Vec<String> {
         let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let addresses = |_: &Pool| (6190..6193).map(lab).collect();
-        let file = file(&self.pools, lab(6188), self.failures, self.open_for, addresses);
-        vec![
-            "pingora-lab backends".to_owned(),
+        let failures = self.failures_of(pool);
+        let breaks = id == "broken-connections-not-counted";
+        let file = ConfigFile::new()
+            .listener(lab(6188))
+            .pool("web", Some(INTERVAL), [if breaks { 6193 } else { 6190 }, 6191, 6192].map(lab))
+            .table("[pool.circuit_breaker]", breaker(failures, self.open_for))
+            .route(&[], None, "web");
+        let probe = |turns: usize, flags: &str, target: &str| {
+            format!(
+                "pingora-lab probe --no-keepalive --count {} {flags}http://127.0.0.1:6188{target}",
+                BACKENDS * turns
+            )
+        };
+        let fails = probe(failures + 2, "", "/status/503");
+        let then = match id {
+            "broken-connections-not-counted" => probe(failures + 2, "--data x ", "/post"),
+            "counts-client-errors" => probe(failures + 3, "", "/status/404"),
+            "success-does-not-reset" => {
+                let (ill, well) = (probe(failures - 1, "", "/status/503"), probe(1, "", "/get"));
+                format!("for i in 1 2 3; do {ill}; {well}; done")
+            }
+            "open-lets-through" => format!("{fails}; {}", probe(8, "--concurrency 24 ", "/get")),
+            "never-half-open" | "herd-in-half-open" => {
+                format!("{fails}; sleep 1; {}", probe(4, "--concurrency 12 ", "/delay/1"))
+            }
+            "never-closes" => {
+                format!("{fails}; sleep 1; {}; {}", probe(4, "", "/get"), probe(4, "", "/get"))
+            }
+            "trial-does-not-open" | "tried-only-once" => {
+                let again = probe(4, "", "/status/503");
+                format!("{fails}; sleep 1; {again}; sleep 1; {again}")
+            }
+            _ => fails,
+        };
+        let mut commands = vec!["pingora-lab backends".to_owned()];
+        if breaks {
+            let gone = "while true; do timeout 0.3 nc -l 127.0.0.1 6193 >/dev/null; done";
+            commands.push(gone.to_owned());
+        }
+        commands.extend([
             file.command("lab.toml"),
             format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}"),
-            format!(
-                "pingora-lab probe --no-keepalive --count {requests} http://127.0.0.1:6188{}",
-                self.pools[pool].prefix
-            ),
-        ]
+            then,
+        ]);
+        commands
     }
+}
+
+/// What the file says of a breaker.
+fn breaker(failures: usize, open_for: Duration) -> [(&'static str, Value); 3] {
+    let statuses = STATUSES.map(|status| Value::from(i64::from(status)));
+    [
+        ("consecutive_failures", Value::from(i64::try_from(failures).unwrap_or(i64::MAX))),
+        ("open_for", text(format!("{}ms", open_for.as_millis()))),
+        ("statuses", Value::Array(statuses.to_vec())),
+    ]
 }
 
 /// The file, with these addresses.
@@ -268,18 +314,10 @@ fn file(
     open_for: Duration,
     addresses: impl Fn(&Pool) -> Vec<SocketAddr>,
 ) -> ConfigFile {
-    let failures = i64::try_from(failures).unwrap_or(i64::MAX);
-    let statuses = STATUSES.map(|status| Value::from(i64::from(status)));
     let file = ConfigFile::new().listener(listen);
-    let file = (0..).zip(pools).fold(file, |file, (number, pool)| {
-        file.pool(&pool.name, Some(INTERVAL), addresses(pool)).table(
-            "[pool.circuit_breaker]",
-            [
-                ("consecutive_failures", Value::from(failures + number)),
-                ("open_for", text(format!("{}ms", open_for.as_millis()))),
-                ("statuses", Value::Array(statuses.to_vec())),
-            ],
-        )
+    let file = pools.iter().enumerate().fold(file, |file, (number, pool)| {
+        file.pool(&pool.name, Some(INTERVAL), addresses(pool))
+            .table("[pool.circuit_breaker]", breaker(failures + number, open_for))
     });
     pools.iter().fold(file, |file, pool| file.route(&[], Some(&pool.prefix), &pool.name))
 }

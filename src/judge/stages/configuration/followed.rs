@@ -185,7 +185,10 @@ impl<'a> Setup<'a> {
         let write = |listen| self.file(listen);
         let started = self.scene.start_configured(&[], &settings, &write).await;
         started.map_err(|finding| match finding {
-            Finding::Fail(found) => found.repeat(self.by_hand(None)).fail(),
+            Finding::Fail(found) => {
+                let curl = "curl -i http://127.0.0.1:6187/".to_owned();
+                found.repeat(self.by_hand(false, [curl])).fail()
+            }
             inconclusive => inconclusive,
         })
     }
@@ -201,7 +204,7 @@ impl<'a> Setup<'a> {
             Err(Diagnosis::new(id)
                 .compared(shown(&wanted), shown(&there))
                 .with("address", address.to_string())
-                .repeat(self.by_hand(None))
+                .repeat(self.by_hand(false, ["ss -ltnp".to_owned()]))
                 .fail())
         };
         match there.iter().find(|address| !any(address)) {
@@ -221,7 +224,7 @@ impl<'a> Setup<'a> {
         Err(Diagnosis::new("listener-missing")
             .compared(format!("{} and {second}", running.listen), shown)
             .with("address", second.to_string())
-            .repeat(self.by_hand(None))
+            .repeat(self.by_hand(false, ["curl -i http://127.0.0.1:6187/".to_owned()]))
             .fail())
     }
 
@@ -255,8 +258,10 @@ impl<'a> Setup<'a> {
         if count < shares.len() || !shares.contains(&0) {
             return Ok(());
         }
-        Err(self
-            .with_file(Diagnosis::new("backends-left-out"))
+        let host = host.map_or_else(String::new, |host| format!("--host {host} "));
+        let probe = format!("pingora-lab probe --count {count} {host}http://127.0.0.1:6188{path}");
+        Err(Diagnosis::new("backends-left-out")
+            .repeat(self.by_hand(true, [probe]))
             .compared("a share for each", in_words(&shares))
             .with("pool", &*wanted.name)
             .with("requests", count)
@@ -327,8 +332,8 @@ impl<'a> Setup<'a> {
         }
         let counts: Vec<_> = looks.counts().collect();
         let seconds = format!("{:.1}", begun.elapsed().as_secs_f64());
-        Err(self
-            .with_file(Diagnosis::new("file-interval-ignored"))
+        Err(Diagnosis::new("file-interval-ignored")
+            .repeat(self.looked_at_by_hand(pool))
             .compared(
                 format!("each backend looked at every {} ms", interval.as_millis()),
                 format!("{} times in {seconds} s", in_words(&counts)),
@@ -351,8 +356,8 @@ impl<'a> Setup<'a> {
         let counts: Vec<_> = looks.counts().collect();
         let first = looks.at.iter().flatten().min();
         let seconds = first.map_or(0.0, |first| first.elapsed().as_secs_f64());
-        Err(self
-            .with_file(Diagnosis::new("file-interval-ignored"))
+        Err(Diagnosis::new("file-interval-ignored")
+            .repeat(self.looked_at_by_hand(pool))
             .compared(
                 format!("backends of {} looked at every {RARELY:?}", self.pools[pool].name),
                 format!("{} times in {seconds:.1} s", in_words(&counts)),
@@ -377,16 +382,25 @@ impl<'a> Setup<'a> {
 
     fn with_file(&self, found: Diagnosis) -> Diagnosis {
         let curl = found.repeat.iter().find(|command| command.starts_with("curl")).cloned();
-        let commands = self.by_hand(curl);
+        let commands = self.by_hand(false, curl);
         found.repeat(commands)
     }
 
-    /// The file with the addresses of the lab backends, and how to run it.
-    fn by_hand(&self, curl: Option<String>) -> Vec<String> {
+    /// The same with a backend of this pool that tells of each look.
+    fn looked_at_by_hand(&self, pool: usize) -> Vec<String> {
+        let mut commands = self.by_hand(false, []);
+        commands[0] = format!("nc -lkv 127.0.0.1 {}", 6190 + pool);
+        commands
+    }
+
+    /// The file with the addresses of the lab backends, how to run it, and these commands. Each
+    /// pool has a backend of its own, by which it is known, or as many as in the check.
+    fn by_hand(&self, several: bool, then: impl IntoIterator<Item = String>) -> Vec<String> {
         let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let file = self.pools.iter().fold(ConfigFile::new().listener(lab(6188)), |file, pool| {
-            let ports = (6190..6193).take(pool.backends.len());
-            file.pool(&pool.name, pool.interval, ports.map(lab))
+        let file = ConfigFile::new().listener(lab(6188)).listener(lab(6187));
+        let file = (6190..).zip(&self.pools).fold(file, |file, (own, pool)| {
+            let (first, count) = if several { (6190, pool.backends.len()) } else { (own, 1) };
+            file.pool(&pool.name, pool.interval, (first..).take(count).map(lab))
         });
         let file = self.routes.iter().fold(file, |file, Route { hosts, prefix, pool }| {
             let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
@@ -395,9 +409,10 @@ impl<'a> Setup<'a> {
         let mut commands = vec![
             "pingora-lab backends".to_owned(),
             file.command("lab.toml"),
-            format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}"),
+            // Nobody is where the variable leads.
+            format!("LAB_BACKENDS=127.0.0.1:6199 LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}"),
         ];
-        commands.extend(curl);
+        commands.extend(then);
         commands
     }
 }

@@ -202,6 +202,24 @@ impl<'a> Keyed<'a> {
         all
     }
 
+    /// The same with a second program beside the first, whose file names the backends in this
+    /// order.
+    pub fn by_hand_beside(&self, order: Order) -> Vec<String> {
+        let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let three = (6190..6193).map(lab).collect();
+        let mut all = self.by_hand(&[]);
+        all.extend([
+            self.file(lab(6187), order, three).command("lab2.toml"),
+            format!("LAB_CONFIG=$PWD/lab2.toml pingora-lab run {ID}"),
+            format!(
+                "for i in $(seq 9); do for port in 6188 6187; do curl -s -o /dev/null -D - \
+                 -H \"{}: user-$i\" 127.0.0.1:$port/get | grep -i x-lab-backend; done; done",
+                self.field
+            ),
+        ]);
+        all
+    }
+
     fn addresses(&self) -> Vec<SocketAddr> {
         self.backends.iter().map(RecordingBackend::address).collect()
     }

@@ -30,9 +30,13 @@ const TO_COME_BACK: Duration = Duration::from_secs(4);
 /// The pause between two looks at whether it is.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What shows it by hand: the third backend goes and comes.
+/// The third backend, which goes and comes.
+const THIRD: &str = "timeout 30 pingora-lab backends --ports 0,0,6193; sleep 30; \
+     pingora-lab backends --ports 0,0,6193";
+
+/// What shows it by hand: where the keys are while it is there, away, and there again.
 const BY_HAND: &[&str] = &[
-    "for i in $(seq 9); do curl -s -o /dev/null -D - -H \"{field}: user-$i\" 127.0.0.1:6188/get; done | grep -i x-lab-backend",
+    "keys() { for i in $(seq 30); do curl -s -o /dev/null -D - -H \"{field}: user-$i\" 127.0.0.1:6188/get | grep -i -e '^http' -e x-lab-backend; done; }; keys >before.txt; sleep 30; keys >without.txt; sleep 30; keys >after.txt; diff -y before.txt without.txt; diff before.txt after.txt",
 ];
 
 /// A pool, its keys, and the backend that goes.
@@ -194,8 +198,12 @@ impl<'a> Household<'a> {
 
     fn found(&self, id: &'static str) -> Diagnosis {
         let had = self.before.counts()[self.leaver];
-        self.keyed
-            .found(id, BY_HAND)
+        let found = self.keyed.found(id, BY_HAND);
+        let third = |command: &String| command.replace("127.0.0.1:6192", "127.0.0.1:6193");
+        let mut commands: Vec<_> = found.repeat.iter().map(third).collect();
+        commands.insert(1, THIRD.to_owned());
+        found
+            .repeat(commands)
             .with("gone", self.backend().name())
             .with("keys", KEYS)
             .with("had", had)

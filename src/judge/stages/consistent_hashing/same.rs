@@ -23,8 +23,23 @@ const TIMES: usize = 3;
 const AGAIN: usize = 20;
 
 /// The same request again and again, to see whether anything keeps it where it is.
-const BY_HAND: &[&str] = &[
+const SAME_REQUEST: &[&str] = &[
     "for i in 1 2 3 4 5 6; do curl -s -o /dev/null -D - -H '{field}: ann' 127.0.0.1:6188/get; done",
+];
+
+/// One key in different requests.
+const OTHER_REQUESTS: &[&str] = &[
+    "for i in $(seq 9); do curl -s -o /dev/null -D - -H '{field}: ann' 127.0.0.1:6188/anything/$i; done | grep -i x-lab-backend",
+];
+
+/// One key of different clients.
+const OTHER_CLIENTS: &[&str] = &[
+    "for i in $(seq 9); do curl -s -o /dev/null -D - --interface 127.0.0.$i -H '{field}: ann' 127.0.0.1:6188/get; done | grep -i x-lab-backend",
+];
+
+/// Different keys.
+const OTHER_KEYS: &[&str] = &[
+    "for i in $(seq 20); do curl -s -o /dev/null -D - -H \"{field}: user-$i\" 127.0.0.1:6188/get; done | grep -i x-lab-backend | sort | uniq -c",
 ];
 
 /// Keys in any order, each several times, with other paths, methods and clients; then the
@@ -37,7 +52,7 @@ pub async fn same_key(scene: &Scene) -> Outcome {
     let homes = one_home_each(scene, &keyed, &running, &keys).await?;
     if homes.counts().contains(&KEYS) {
         return Err(keyed
-            .found("one-home-for-all", &BY_HAND[..1])
+            .found("one-home-for-all", OTHER_KEYS)
             .compared(format!("{KEYS} keys at several backends"), "all of them at one")
             .with("keys", KEYS)
             .fail());
@@ -53,6 +68,7 @@ pub async fn same_key(scene: &Scene) -> Outcome {
         if !moved.is_empty() {
             return Err(keyed
                 .found(id, &[])
+                .repeat(keyed.by_hand_beside(order))
                 .compared(
                     format!("all of {KEYS} keys at the backends that they had before"),
                     format!("{} of them elsewhere", moved.len()),
@@ -151,9 +167,14 @@ fn elsewhere(
     place: usize,
 ) -> Finding {
     let [home, place] = [home, place].map(|place| keyed.backends[place].name().to_owned());
+    let by_hand = match id {
+        "more-than-the-key" => OTHER_REQUESTS,
+        "client-in-the-key" => OTHER_CLIENTS,
+        _ => SAME_REQUEST,
+    };
     exchange
         .found(scene, id)
-        .repeat(keyed.found(id, BY_HAND).repeat)
+        .repeat(keyed.found(id, by_hand).repeat)
         .with("field", &*keyed.field)
         .compared(format!("{home}, as before"), &place)
         .with("key", key_of(keyed, &exchange.request))

@@ -18,7 +18,9 @@ pub async fn bad_shutdown(scene: &Scene) -> Outcome {
     let draw = &scene.draw;
     let at = scene.addresses()?;
     let seconds = draw.number(2..30);
-    let plan = Plan::drawn(scene, Duration::from_secs(seconds)).with_successor(scene)?;
+    let mut plan = Plan::drawn(scene, Duration::from_secs(seconds)).with_successor(scene)?;
+    // By hand there would be no certificates, and the file refused for that.
+    plan.secure = None;
     let mut file = ConfigFile::new();
     for _ in 0..draw.number(COMMENTS) {
         file = file.line(format!("# {} {}", draw.word(), draw.word()));

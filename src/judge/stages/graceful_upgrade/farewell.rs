@@ -88,13 +88,13 @@ async fn is_closed(setup: &Setup<'_>, connection: Connection) -> Outcome {
         Ok(answer) if !says_close(&answer) => Err(setup
             .found("idle-kept-open")
             .compared("closed, or connection: close", "its next request was answered as before")
-            .repeat(setup.by_hand("SIGTERM"))
+            .repeat(setup.by_hand_idle())
             .timed()
             .fail()),
         Err(trouble @ Trouble::NoAnswer { .. }) => Err(setup
             .found("idle-kept-open")
             .compared("closed, or connection: close", trouble)
-            .repeat(setup.by_hand("SIGTERM"))
+            .repeat(setup.by_hand_idle())
             .timed()
             .fail()),
         // Closed meanwhile, or told.

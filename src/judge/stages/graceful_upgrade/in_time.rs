@@ -30,14 +30,16 @@ pub async fn exits_in_time(scene: &Scene) -> Outcome {
     let held = Setup::start(scene, limit).await?;
     let free = Setup::start(scene, LONG).await?;
     let idle = Setup::start(scene, LONG).await?;
-    let kept = kept(&idle).await?;
+    let (kept, by_hand) = (kept(&idle).await?, idle.by_hand_idle());
     let (held, free, idle) =
         future::join3(ends_at_limit(&held, limit), ends_soon(&free), ends_soon(&idle)).await;
     drop(kept);
     held?;
     free?;
     idle.map_err(|finding| match finding.diagnosis().id {
-        "waits-for-nothing" => finding.map(|found| found.renamed("idle-holds-exit")),
+        "waits-for-nothing" => {
+            finding.map(|found| found.renamed("idle-holds-exit").repeat(by_hand))
+        }
         _ => finding,
     })
 }

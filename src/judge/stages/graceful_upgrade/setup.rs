@@ -216,14 +216,47 @@ impl<'a> Setup<'a> {
     /// comes.
     pub fn by_hand(&self, signal: &str) -> Vec<String> {
         let mut commands = self.plan.by_hand();
-        let slow = "curl -s -o /dev/null -w '%{http_code} after %{time_total} s\\n' 127.0.0.1:6188/delay/3";
+        let kill = kill(signal);
         if signal == "SIGQUIT" {
-            commands.push(format!("LAB_UPGRADE=1 LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}"));
+            let slow = SLOW.replace("/delay/3", "/delay/5");
+            commands.push(
+                "pingora-lab probe --no-keepalive --duration 20s --concurrency 4 --rate 100 \
+                 http://127.0.0.1:6188/get"
+                    .to_owned(),
+            );
+            // Who takes over waits for six seconds, and not for somebody to type.
+            commands.push(format!(
+                "{slow} & (sleep 3; {kill}) & LAB_UPGRADE=1 LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}"
+            ));
+        } else {
+            let new = "curl -sSi http://127.0.0.1:6188/get";
+            commands.push(format!("{SLOW} & sleep 0.5; {kill}; sleep 1.5; {new}; wait"));
         }
-        let name = signal.trim_start_matches("SIG");
-        commands.push(format!("{slow} & sleep 0.5; pkill -o -{name} -f target/debug/{ID}; wait"));
         commands
     }
+
+    /// The same with a connection that is kept and over which nothing is asked.
+    pub fn by_hand_idle(&self) -> Vec<String> {
+        let mut commands = self.plan.by_hand();
+        commands.extend([
+            "(printf 'GET /get HTTP/1.1\\r\\nHost: lab\\r\\n\\r\\n'; sleep 60) | nc 127.0.0.1 6188"
+                .to_owned(),
+            format!(
+                "{SLOW} & sleep 0.5; {}; sleep 1.5; ss -tnH state established '( sport = :6188 )'; wait",
+                kill("SIGTERM")
+            ),
+        ]);
+        commands
+    }
+}
+
+/// A request that takes three seconds, with the head of its answer.
+const SLOW: &str =
+    "curl -s -o /dev/null -D - -w '%{http_code} after %{time_total} s\\n' 127.0.0.1:6188/delay/3";
+
+/// A command that sends this to the first of the processes.
+fn kill(signal: &str) -> String {
+    format!("pkill -{} -o -f '/{ID}$'", signal.trim_start_matches("SIG"))
 }
 
 /// The backend answers with the target of each request, and holds some.

@@ -63,7 +63,7 @@ async fn unasked(
             found
                 .compared("a health check of the new backend", seen)
                 .with("seconds", seconds)
-                .repeat(by_hand())
+                .repeat(by_hand("looks-only-when-asked"))
                 .timed()
                 .fail()
         }

@@ -147,9 +147,13 @@ fn about(found: Diagnosis, live: &Live<'_>, bad: &BadFile) -> Diagnosis {
 
 /// Something wrong behind a file that was right.
 fn by_hand(wrong: &str) -> Vec<String> {
-    let mut commands = live::by_hand();
+    let mut commands = live::by_hand("");
     commands.truncate(3);
-    let line = ConfigFile::new().line(wrong).command("wrong.toml");
-    commands.push(format!("{line}; cat lab.toml wrong.toml >next.toml && mv next.toml lab.toml"));
+    // Of a route that is there already it would be a second pool, which is no TOML.
+    let route = if wrong.starts_with("pool = ") { "[[route]]\nprefix = \"/wrong\"\n" } else { "" };
+    let lines = format!("{route}{wrong}");
+    let file = lines.lines().fold(ConfigFile::new(), ConfigFile::line).command("wrong.toml");
+    commands.push(format!("{file}; cat lab.toml wrong.toml >next.toml && mv next.toml lab.toml"));
+    commands.push("sleep 2; curl -si 127.0.0.1:6188/get".to_owned());
     commands
 }

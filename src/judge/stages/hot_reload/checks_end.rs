@@ -54,7 +54,7 @@ pub async fn checks_end(scene: &Scene) -> Outcome {
             .with("interval_ms", u64::try_from(EVERY.as_millis()).unwrap_or(u64::MAX))
             .with("took_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
             .with("changes", CHANGES)
-            .repeat(by_hand())
+            .repeat(by_hand(id))
             .timed()
             .fail()
     };

@@ -70,7 +70,7 @@ pub async fn not_per_request(scene: &Scene) -> Outcome {
             .with("requests", REQUESTS)
             .with("opened", busy)
             .with("quiet", quiet)
-            .repeat(by_hand())
+            .repeat(by_hand("read-for-each-request"))
             .fail());
     }
     Ok(())

@@ -40,7 +40,7 @@ pub async fn file_goes(scene: &Scene) -> Outcome {
                 .compared(format!("an answer of {}", backends[0].name()), &seen)
                 .with("seen", seen)
                 .with("output", live.last_lines())
-                .repeat(by_hand())
+                .repeat(by_hand("empty-without-file"))
                 .fail());
         }
         tokio::time::sleep(PAUSE).await;

@@ -112,7 +112,7 @@ pub async fn in_flight(scene: &Scene) -> Outcome {
             return Err(Diagnosis::new("removed-still-used")
                 .compared(format!("an answer of {}", fewer[1].name()), answer.text())
                 .with("backend", fewer[0].name())
-                .repeat(by_hand())
+                .repeat(by_hand("removed-still-used"))
                 .fail());
         }
     }
@@ -182,7 +182,7 @@ async fn changes(
         Err(finding) if finding.diagnosis().id == "change-not-seen" => {
             let now = live.takes(&sign.prefix, new, "change-not-seen").await;
             let id = if now.is_ok() { "reload-waits-for-requests" } else { "change-not-seen" };
-            Err(finding.map(|found| found.renamed(id)))
+            Err(finding.map(|found| found.renamed(id).repeat(by_hand(id))))
         }
         seen => seen,
     }
@@ -195,7 +195,7 @@ fn cut(live: &Live<'_>, kind: &str, answered: &Result<Answer, Trouble>) -> Findi
         .with("kind", kind)
         .with("seen", seen)
         .with("output", live.last_lines())
-        .repeat(by_hand());
+        .repeat(by_hand("in-flight-cut"));
     let in_time = !matches!(answered, Err(Trouble::NoAnswer { .. }));
     if in_time { found.fail() } else { found.timed().fail() }
 }

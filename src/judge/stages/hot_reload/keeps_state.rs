@@ -92,5 +92,5 @@ async fn through(live: &Live<'_>) -> usize {
 
 fn forgotten(id: &'static str, expected: &str, actual: String) -> Finding {
     let found = Diagnosis::new(id).compared(expected, &actual).with("seen", actual);
-    found.repeat(by_hand()).fail()
+    found.repeat(by_hand(id)).fail()
 }

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use toml::Value;
+
 use super::ID;
 use crate::backends::recording::{Log, RecordingBackend};
 use crate::judge::client::{Answer, Client, Request, Trouble};
-use crate::judge::config_file::ConfigFile;
+use crate::judge::config_file::{ConfigFile, text};
 use crate::judge::diagnosis::{Diagnosis, Finding};
 use crate::judge::running::Running;
 use crate::judge::scene::Scene;
@@ -246,7 +248,7 @@ impl<'a> Live<'a> {
             .with("seen", seen)
             .with("seconds", seconds)
             .with("output", self.last_lines())
-            .repeat(by_hand())
+            .repeat(by_hand(id))
             .timed()
             .fail()
     }
@@ -259,7 +261,7 @@ impl<'a> Live<'a> {
     pub async fn lives(&self, id: &'static str) -> Outcome {
         let Some(finding) = self.running.ended().await else { return Ok(()) };
         Err(match finding.diagnosis().id {
-            "program-ended" => finding.map(|found| found.renamed(id).repeat(by_hand())),
+            "program-ended" => finding.map(|found| found.renamed(id).repeat(by_hand(id))),
             _ => finding,
         })
     }
@@ -287,22 +289,153 @@ pub fn in_words(answered: &Result<Answer, Trouble>) -> String {
     }
 }
 
-/// The file of a pool with one of the lab backends, as a command that writes it.
-fn lab_file(port: u16, name: &str) -> String {
-    let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-    let file = ConfigFile::new().listener(lab(6188)).pool("web", Some(INTERVAL), [lab(port)]);
+fn lab(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// The file of a pool with these of the lab backends, as a command that writes it.
+fn lab_file(ports: &[u16], interval: Duration, name: &str) -> String {
+    let backends = ports.iter().copied().map(lab);
+    let file = ConfigFile::new().listener(lab(6188)).pool("web", Some(interval), backends);
     file.route(&[], None, "web").command(name)
 }
 
-/// How to see by hand whether a change is taken.
-pub fn by_hand() -> Vec<String> {
-    vec![
-        "pingora-lab backends".to_owned(),
-        lab_file(6190, "lab.toml"),
-        format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}"),
-        format!("{} && mv next.toml lab.toml", lab_file(6191, "next.toml")),
-        "sleep 1; curl -si 127.0.0.1:6188/get".to_owned(),
-    ]
+/// How to see by hand whether a change is taken, or what this is about.
+pub fn by_hand(id: &str) -> Vec<String> {
+    const ASK: &str = "curl -si 127.0.0.1:6188/get";
+    const SECOND: Duration = Duration::from_secs(1);
+    let file = |port: u16, name: &str| lab_file(&[port], INTERVAL, name);
+    let next = |port: u16| format!("{} && mv next.toml lab.toml", file(port, "next.toml"));
+    let run = format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}");
+    // A backend that says when somebody comes.
+    let listener = "nc -lkv 127.0.0.1 6193".to_owned();
+    let (first, then) = match id {
+        // As Kubernetes lays out a ConfigMap.
+        "link-not-followed" => (
+            vec![
+                format!("mkdir -p one two; {}", file(6190, "one/lab.toml")),
+                file(6191, "two/lab.toml"),
+                "ln -sfn one ..data; ln -sf ..data/lab.toml lab.toml".to_owned(),
+            ],
+            vec![format!("ln -sfn two ..data; sleep 2; {ASK}")],
+        ),
+        "looks-only-when-asked" => (vec![listener, file(6190, "lab.toml")], vec![next(6193)]),
+        "ends-without-file" | "empty-without-file" | "file-not-back" => (
+            vec![file(6190, "lab.toml")],
+            vec![
+                format!("mv lab.toml away.toml; sleep 2; {ASK}"),
+                format!("{}; sleep 2; {ASK}", next(6191)),
+            ],
+        ),
+        "bad-file-stops-reloading" => (
+            vec![file(6190, "lab.toml")],
+            vec![format!("echo nonsense >lab.toml; sleep 2; {}; sleep 2; {ASK}", next(6191))],
+        ),
+        "in-flight-cut" | "reload-waits-for-requests" | "removed-still-used" => (
+            vec![file(6190, "lab.toml")],
+            vec![format!(
+                "curl -si 127.0.0.1:6188/delay/5 & sleep 0.5; {}; sleep 2; {ASK}; wait",
+                next(6191)
+            )],
+        ),
+        RESTARTS
+        | "connections-dropped"
+        | "no-route-for-a-moment"
+        | "no-backend-for-a-moment"
+        | "last-change-lost" => (
+            vec![file(6190, "lab.toml"), file(6190, "one.toml"), file(6191, "two.toml")],
+            vec![
+                "pingora-lab probe --no-keepalive --duration 20s --concurrency 4 --rate 200"
+                    .to_owned(),
+                "for i in $(seq 50); do for to in one two; do cp $to.toml next.toml; \
+                 mv next.toml lab.toml; sleep 0.1; done; done"
+                    .to_owned(),
+            ],
+        ),
+        "removed-still-checked" | "old-checks-run-on" | "new-not-checked" => (
+            vec![listener, lab_file(&[6190, 6193], SECOND, "lab.toml")],
+            vec![
+                "for port in 6191 6192 6190 6191; do sed \"s/:619[012]/:$port/\" lab.toml \
+                 >next.toml; mv next.toml lab.toml; sleep 2; done"
+                    .to_owned(),
+                format!("{}; mv next.toml lab.toml", lab_file(&[6190, 6191], SECOND, "next.toml")),
+            ],
+        ),
+        "read-for-each-request" => (
+            vec![file(6190, "lab.toml")],
+            vec![
+                "inotifywait -m -e open lab.toml".to_owned(),
+                "sleep 5; for i in $(seq 30); do curl -s -o /dev/null 127.0.0.1:6188/get; done"
+                    .to_owned(),
+            ],
+        ),
+        "routes-stay" | "old-route-stays" | "weights-stay" | "limits-stay" => (
+            vec![everything(0).command("lab.toml"), everything(1).command("next.toml")],
+            vec![
+                "mv next.toml lab.toml; sleep 2; for path in new old calm calm; do curl -s -o \
+                 /dev/null -w \"$path %{http_code}\\n\" 127.0.0.1:6188/anything/$path; done"
+                    .to_owned(),
+                "pingora-lab probe --no-keepalive --count 8 http://127.0.0.1:6188/get".to_owned(),
+            ],
+        ),
+        "breaker-forgotten" | "limit-forgotten" => {
+            let ask = "for path in status/500 status/500 anything anything anything; do curl -s \
+                       -o /dev/null -D - 127.0.0.1:6188/$path; done";
+            (
+                vec![with_state(6190).command("lab.toml"), with_state(6191).command("next.toml")],
+                vec![format!("{ask}; mv next.toml lab.toml; sleep 2; {ask}")],
+            )
+        }
+        // Written over, and then twice another in its place.
+        _ => (
+            vec![file(6190, "lab.toml")],
+            vec![
+                format!("{}; cat next.toml >lab.toml; sleep 2; {ASK}", file(6191, "next.toml")),
+                format!("{}; sleep 2; {ASK}", next(6192)),
+                format!("{}; sleep 2; {ASK}", next(6190)),
+            ],
+        ),
+    };
+    let mut commands = vec!["pingora-lab backends".to_owned()];
+    commands.extend(first);
+    commands.push(run);
+    commands.extend(then);
+    commands
+}
+
+/// A file with routes, weights and a limit, before and after.
+fn everything(changed: usize) -> ConfigFile {
+    let file = ConfigFile::new()
+        .listener(lab(6188))
+        .table("[rate_limit.tight]", [("requests", Value::from(1)), ("burst", Value::from(1))]);
+    let weights = [(lab(6190), Some([1, 3][changed])), (lab(6191), Some(1))];
+    let file = file
+        .pool("web", Some(INTERVAL), [lab(6190)])
+        .weighted_pool("heavy", Some(INTERVAL), weights)
+        .route(&[], Some("/get"), "heavy")
+        .route(&[], Some(["/anything/old", "/anything/new"][changed]), "web")
+        .route(&[], Some("/anything/calm"), "web");
+    if changed == 0 { file } else { file.key("rate_limit", vec![text("tight")]) }
+}
+
+/// A file with a breaker and a limit, which stay, and a pool that changes.
+fn with_state(port: u16) -> ConfigFile {
+    let breaker = [
+        ("consecutive_failures", Value::from(2)),
+        ("open_for", text("60s")),
+        ("statuses", Value::Array(vec![Value::from(500)])),
+    ];
+    ConfigFile::new()
+        .listener(lab(6188))
+        .table("[rate_limit.few]", [("requests", Value::from(1)), ("burst", Value::from(3))])
+        .pool("ill", Some(INTERVAL), [lab(6190)])
+        .table("[pool.circuit_breaker]", breaker)
+        .pool("well", Some(INTERVAL), [lab(6190)])
+        .pool("changes", Some(INTERVAL), [lab(port)])
+        .route(&[], Some("/status"), "ill")
+        .route(&[], Some("/anything"), "well")
+        .key("rate_limit", vec![text("few")])
+        .route(&[], None, "changes")
 }
 
 /// The name of a file.

@@ -66,7 +66,7 @@ pub async fn no_failures(scene: &Scene) -> Outcome {
         .with("changes", CHANGES)
         .with("seen", seen)
         .with("output", live.last_lines())
-        .repeat(by_hand())
+        .repeat(by_hand(id))
         .fail())
 }
 

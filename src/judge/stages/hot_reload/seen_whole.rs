@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use futures_util::future;
 
-use super::live::{INTERVAL, Live, Part, SEEN, by_hand, in_words, is_of};
+use super::live::{INTERVAL, Live, Part, SEEN, in_words, is_of};
 use super::storm::storm;
 use crate::backends::recording::{Act, Gate, Log, RecordingBackend, Reply};
 use crate::judge::client::{Answer, Trouble};
@@ -48,7 +48,8 @@ pub async fn seen_whole(scene: &Scene) -> Outcome {
             .with("first", &*pools[0])
             .with("second", &*pools[1])
             .with("seen", seen)
-            .repeat(by_hand())
+            // By hand the moment can't be met.
+            .repeat(Vec::new())
             .fail())
     };
 

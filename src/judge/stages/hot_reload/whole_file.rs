@@ -57,7 +57,7 @@ pub async fn whole_file(scene: &Scene) -> Outcome {
     live.takes(&sign.prefix, &signs[1], "change-not-seen").await?;
     let found = |id, expected: &str, seen: String| {
         let found = Diagnosis::new(id).compared(expected, &seen).with("seen", seen);
-        Err(found.with("output", live.last_lines()).repeat(by_hand()).fail())
+        Err(found.with("output", live.last_lines()).repeat(by_hand(id)).fail())
     };
 
     let answered = live.ask(new).await;

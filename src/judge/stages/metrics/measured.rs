@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::exposition::{Exposition, Rule};
-use super::{DURATION, ID, REQUESTS};
+use super::{ID, REQUESTS};
 use crate::backends::recording::{Act, RecordingBackend, Reply};
 use crate::judge::client::{Answer, Client, Request, Trouble};
 use crate::judge::config_file::{ConfigFile, text};
@@ -157,7 +157,10 @@ impl<'a> Measured<'a> {
             }
             Err(trouble) => {
                 let finding = self.running.trouble(&trouble, &request).await;
-                Err(finding.map(|found| found.repeat(self.by_hand())))
+                Err(finding.map(|found| {
+                    let commands = self.by_hand(found.id);
+                    found.repeat(commands)
+                }))
             }
         }
     }
@@ -183,20 +186,68 @@ impl<'a> Measured<'a> {
 
     /// A diagnosis, with how to see the metrics.
     pub fn found(&self, id: &'static str) -> Diagnosis {
-        Diagnosis::new(id).repeat(self.by_hand())
+        Diagnosis::new(id).repeat(self.by_hand(id))
     }
 
-    fn by_hand(&self) -> Vec<String> {
+    /// Commands that show the metrics behind requests such as this is found by.
+    pub fn by_hand(&self, id: &str) -> Vec<String> {
+        const ALL: &[u16] = &[6190, 6191, 6192];
+        const HTTPBIN: &[u16] = &[6190];
+        const ONE_DIES: &[u16] = &[6190, 6193];
+        const BOTH_DIE: &[u16] = &[6193, 6194];
+        let quietly =
+            |target: &str| format!("curl -s -o /dev/null 'http://127.0.0.1:6188{target}'");
+        let dying = "sleep 20; pingora-lab probe --count 4".to_owned();
+        let (dies, ports, asked) = match id {
+            "retry-counted-twice" | "retry-at-the-wrong-backend" => {
+                (Some("6193,0,0"), ONE_DIES, dying)
+            }
+            "failure-not-counted" | "failure-counted-twice" => {
+                (Some("6193,6194,0"), BOTH_DIE, dying)
+            }
+            "own-answer-not-counted" => (
+                None,
+                ALL,
+                format!("pingora-lab probe --count 5 http://127.0.0.1:6188{}/x", self.limited),
+            ),
+            "abort-not-counted" => {
+                (None, HTTPBIN, "curl --max-time 1 http://127.0.0.1:6188/delay/5".to_owned())
+            }
+            "duration-without-body" | "duration-too-short" => {
+                (None, HTTPBIN, quietly("/drip?duration=2&numbytes=4"))
+            }
+            "duration-too-long" | "duration-in-another-unit" => {
+                (None, HTTPBIN, quietly("/delay/1"))
+            }
+            "path-in-labels" | "host-in-labels" | "method-in-labels" | "labels-grow" => (
+                None,
+                ALL,
+                "for i in A B C D; do curl -s -o /dev/null -X BREW$i -H \"Host: h$i.test\" \
+                 http://127.0.0.1:6188/p$i; done"
+                    .to_owned(),
+            ),
+            _ => (None, ALL, "pingora-lab probe --count 5".to_owned()),
+        };
+        let shown = match id {
+            "admin-open-to-all" => "curl -i http://127.0.0.2:6189/metrics",
+            "admin-forwards" => "curl -i http://127.0.0.1:6189/anything",
+            "metrics-public" | "metrics-path-taken" => "curl -i http://127.0.0.1:6188/metrics",
+            "scrapes-counted" => "for i in 1 2 3; do curl -s http://127.0.0.1:6189/metrics; done",
+            _ => "curl -i http://127.0.0.1:6189/metrics",
+        };
         let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let limited = ("once", self.limited.as_str());
-        let file = file(lab(6188), lab(6189), "web", (6190..6193).map(lab), limited);
-        vec![
-            "pingora-lab backends".to_owned(),
+        let (backends, limited) = (ports.iter().copied().map(lab), ("once", &*self.limited));
+        let file = file(lab(6188), lab(6189), "web", backends, limited);
+        let dies = dies.map(|ports| format!("timeout 20 pingora-lab backends --ports {ports}"));
+        let mut commands = vec!["pingora-lab backends".to_owned()];
+        commands.extend(dies);
+        commands.extend([
             file.command("lab.toml"),
             format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}"),
-            "pingora-lab probe --count 5".to_owned(),
-            format!("curl -i 127.0.0.1:6189/metrics | grep -e '{REQUESTS}' -e '{DURATION}'"),
-        ]
+            asked,
+            shown.to_owned(),
+        ]);
+        commands
     }
 }
 

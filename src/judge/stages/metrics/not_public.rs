@@ -25,6 +25,7 @@ pub async fn not_public(scene: &Scene) -> Outcome {
             .found(scene, id)
             .compared("GET /metrics at a backend", format!("status {}", answer.status))
             .with("status", answer.status)
+            .repeat(measured.by_hand(id))
             .fail());
     }
     exchange.through(scene, &measured.running).await?;
@@ -44,5 +45,6 @@ pub async fn not_public(scene: &Scene) -> Outcome {
         return Ok(());
     }
     let found = exchange.found(scene, "admin-forwards").compared("no backend", "a backend");
-    Err(found.with("address", measured.admin.to_string()).fail())
+    let found = found.with("address", measured.admin.to_string());
+    Err(found.repeat(measured.by_hand("admin-forwards")).fail())
 }

@@ -54,7 +54,9 @@ pub async fn own_turns(scene: &Scene) -> Outcome {
             _ => "pool-uneven",
         };
         let share = vec![REQUESTS / turns.backends; turns.backends];
-        return Err(about(&pools, id, pool)
+        let found = about(&pools, id, pool);
+        let found = if id == "turns-shared" { with_others(&pools, pool, found) } else { found };
+        return Err(found
             .compared(turns::in_words(&share), turns.shares())
             .with("order", turns.beginning())
             .with("backends", turns.backends)
@@ -113,14 +115,14 @@ async fn fails(pools: &Pools<'_>, pool: Pool, refusing: usize) -> Outcome {
     scene.plan(format!("{} refuses, then all of {pool}, then none", backends[refusing].name()));
     refuse(scene, &backends[refusing])?;
     for method in ["GET", "POST", "GET", "POST", "PUT", "POST"] {
-        serves(pools, pool, own(pools, pool, method), "pool-not-retried").await?;
+        serves(pools, pool, pool, own(pools, pool, method), "pool-not-retried").await?;
     }
     backends.iter().try_for_each(|backend| refuse(scene, backend))?;
     for method in ["GET", "POST", "GET"] {
         is_down(pools, pool, own(pools, pool, method)).await?;
     }
     for other in Pool::ALL.into_iter().filter(|other| *other != pool) {
-        serves(pools, other, own(pools, other, "GET"), "others-fail-too").await?;
+        serves(pools, pool, other, own(pools, other, "GET"), "others-fail-too").await?;
     }
     backends.iter().try_for_each(|backend| listen(scene, backend))?;
     comes_back(pools, pool).await
@@ -132,8 +134,8 @@ fn own(pools: &Pools<'_>, pool: Pool, method: &str) -> Own {
     own.for_host(pools.host_of(pool))
 }
 
-/// One of the pool's backends serves a request.
-async fn serves(pools: &Pools<'_>, pool: Pool, own: Own, id: &'static str) -> Outcome {
+/// One of the pool's backends serves a request, while those of this or another one are down.
+async fn serves(pools: &Pools<'_>, down: Pool, pool: Pool, own: Own, id: &'static str) -> Outcome {
     let tried = own.send(pools.scene, pools.running.client()).await;
     stays(pools, pool, &tried)?;
     if tried.served() {
@@ -143,7 +145,7 @@ async fn serves(pools: &Pools<'_>, pool: Pool, own: Own, id: &'static str) -> Ou
     if finding.diagnosis().id != "backend-never-tried" {
         return Err(finding);
     }
-    Err(finding.map(|found| failing(pools, found.renamed(id), pool)))
+    Err(finding.map(|found| failing(pools, found.renamed(id), down, pool)))
 }
 
 /// Whatever received the request is of its pool.
@@ -154,7 +156,7 @@ fn stays(pools: &Pools<'_>, pool: Pool, tried: &Tried) -> Outcome {
         Some(stray) => {
             let found = pools.found(&tried.exchange, "falls-to-another-pool", pool);
             let found = found.compared(format!("only the pool {pool}"), &*stray.backend);
-            Err(failing(pools, found, pool).with("backend", &*stray.backend).fail())
+            Err(failing(pools, found, pool, pool).with("backend", &*stray.backend).fail())
         }
     }
 }
@@ -168,7 +170,7 @@ async fn is_down(pools: &Pools<'_>, pool: Pool, own: Own) -> Outcome {
         Ok(answer) if answer.status >= 500 => {
             let found = pools.found(&tried.exchange, "pool-down-not-503", pool);
             let found = found.compared(503, answer.status).with("status", answer.status);
-            Err(failing(pools, found, pool).fail())
+            Err(failing(pools, found, pool, pool).fail())
         }
         _ => Err(tried.finding(pools.scene, &pools.running).await),
     }
@@ -189,7 +191,7 @@ async fn comes_back(pools: &Pools<'_>, pool: Pool) -> Outcome {
             return Err(finding.map(|found| {
                 let found =
                     found.renamed("pool-stays-down").with("seconds", TO_COME_BACK.as_secs());
-                failing(pools, found, pool).timed()
+                failing(pools, found, pool, pool).timed()
             }));
         }
         tokio::time::sleep(PAUSE).await;
@@ -211,6 +213,7 @@ async fn post_once(pools: &Pools<'_>, pool: Pool, own: Own) -> Outcome {
             Err(found
                 .compared("sent once, then 502", format!("sent {times} times"))
                 .with("times", times)
+                .repeat(replayed(pools, pool))
                 .fail())
         }
         Ok(answer) if times == 1 && matches!(answer.status, 502..=504) => Ok(()),
@@ -274,16 +277,63 @@ fn about(pools: &Pools<'_>, id: &'static str, pool: Pool) -> Diagnosis {
     )
 }
 
-/// The same finding with what is needed to see a pool fail by hand.
-fn failing(pools: &Pools<'_>, found: Diagnosis, pool: Pool) -> Diagnosis {
-    let target = format!("{}/x", pool.prefix());
+/// The same with a request to another pool behind each.
+fn with_others(pools: &Pools<'_>, pool: Pool, found: Diagnosis) -> Diagnosis {
+    let other = if pool == Pool::Api { Pool::Static } else { Pool::Api };
+    let mut commands = found.repeat.clone();
+    commands.pop();
+    commands.push(format!(
+        "for i in 1 2 3 4 5 6; do {} -D - -o /dev/null | grep -i x-lab-backend; {} -o /dev/null; done",
+        curl(pools, pool, "-s"),
+        curl(pools, other, "-s"),
+    ));
+    found.repeat(commands)
+}
+
+/// A request to this pool.
+fn curl(pools: &Pools<'_>, pool: Pool, flags: &str) -> String {
     let host = pools.host_of(pool).map_or(String::new(), |host| format!("-H 'Host: {host}' "));
-    let run =
-        format!("LAB_ADMIN_HOST={} LAB_HEALTH_INTERVAL_MS=60000 pingora-lab run {ID}", pools.host);
-    found.with("pool", pool.to_string()).with("variable", pool.variable()).repeat(vec![
+    format!("curl {flags} {host}http://127.0.0.1:6188{}/x", pool.prefix())
+}
+
+/// The same finding with what is needed to see by hand how the backends of one pool die, which
+/// its health checks do not see, and what comes of a request to the one that is asked.
+fn failing(pools: &Pools<'_>, found: Diagnosis, down: Pool, asked: Pool) -> Diagnosis {
+    const BOTH: (&str, &str) = ("6193,6194,0", "127.0.0.1:6193,127.0.0.1:6194");
+    let (curl, run) = (curl(pools, asked, "-i"), format!("pingora-lab run {ID}"));
+    let ((ports, list), again, then) = match found.id {
+        // The first of the two lives on.
+        "pool-not-retried" => {
+            (("6193,0,0", "127.0.0.1:6190,127.0.0.1:6193"), false, format!("{curl}; {curl}"))
+        }
+        "pool-stays-down" => (BOTH, true, format!("{curl}; sleep 30; {curl}")),
+        _ => (BOTH, false, curl),
+    };
+    let backends = format!("pingora-lab backends --ports {ports}");
+    let back = if again { format!("; sleep 20; {backends}") } else { String::new() };
+    found.with("pool", asked.to_string()).with("variable", asked.variable()).repeat(vec![
         "pingora-lab backends".to_owned(),
-        // Nobody listens there.
-        format!("{}=127.0.0.1:6198,127.0.0.1:6199 {run}", pool.variable()),
-        format!("curl -i {host}http://127.0.0.1:6188{target}"),
+        format!("timeout 20 {backends}{back}"),
+        format!(
+            "LAB_ADMIN_HOST={} LAB_HEALTH_INTERVAL_MS=60000 {}={list} {run}",
+            pools.host,
+            down.variable()
+        ),
+        format!("sleep 20; {then}"),
     ])
+}
+
+/// Who listens reads the request and is gone before it answers.
+fn replayed(pools: &Pools<'_>, pool: Pool) -> Vec<String> {
+    vec![
+        "timeout 20 nc -lk 127.0.0.1 6195".to_owned(),
+        "timeout 40 nc -lk 127.0.0.1 6196".to_owned(),
+        format!(
+            "LAB_ADMIN_HOST={} LAB_HEALTH_INTERVAL_MS=60000 {}=127.0.0.1:6195,127.0.0.1:6196 \
+             pingora-lab run {ID}",
+            pools.host,
+            pool.variable()
+        ),
+        curl(pools, pool, "-i --data hello"),
+    ]
 }

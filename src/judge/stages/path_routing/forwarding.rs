@@ -35,7 +35,8 @@ pub fn as_sent(pools: &Pools<'_>, exchange: &Exchange, pool: Pool, received: &Re
         return Ok(());
     }
     let id = difference(sent, arrived, pool.prefix());
-    Err(pools.found(exchange, id, pool).compared(sent, arrived).fail())
+    let found = pools.found(exchange, id, pool).compared(sent, arrived);
+    Err(found.repeat(pools.arrives_by_hand(exchange, pool)).fail())
 }
 
 /// What follows the prefix, from the plain to the finer.

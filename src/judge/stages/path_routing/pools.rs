@@ -222,11 +222,32 @@ impl<'a> Pools<'a> {
         self.with_pool(exchange.found(self.scene, id), wanted)
     }
 
+    /// Commands that show what a backend of the pool is asked for.
+    pub fn arrives_by_hand(&self, exchange: &Exchange, pool: Pool) -> Vec<String> {
+        let curl = self.scene.by_hand(&exchange.request).pop().unwrap_or_default();
+        vec![
+            "nc -lk 127.0.0.1 6193".to_owned(),
+            format!(
+                "{} {}=127.0.0.1:6193 pingora-lab run {}",
+                self.env,
+                pool.variable(),
+                self.scene.stage()
+            ),
+            curl.replacen("curl ", "curl --max-time 2 ", 1),
+        ]
+    }
+
     fn with_pool(&self, found: Diagnosis, wanted: Pool) -> Diagnosis {
+        // No other pool has the backend that answers for this one.
+        let apart = match wanted {
+            Pool::Api => "LAB_BACKENDS=127.0.0.1:6192",
+            Pool::Static | Pool::Admin => "LAB_BACKENDS=127.0.0.1:6190",
+            Pool::Default => "LAB_BACKENDS=127.0.0.1:6192 LAB_ADMIN_BACKENDS=127.0.0.1:6191",
+        };
         let mut repeat = vec!["pingora-lab backends".to_owned()];
         repeat.extend(found.repeat.iter().map(|command| {
             if command.starts_with("pingora-lab run") {
-                format!("{} {command}", self.env)
+                format!("{} {apart} {command}", self.env)
             } else {
                 command.clone()
             }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::limited::{Asked, Limited, passed};
+use super::limited::{Asked, Limited, by_hand, passed};
 use super::quota::{EDGE, Quota, Way};
 use crate::backends::recording::{Act, Reply};
 use crate::judge::client::Request;
@@ -114,7 +114,10 @@ async fn not_too_many(
     // has met the edge of a window.
     let again = limited.row(limited.address(), row.len() as u64, request).await?;
     Err(match limited.within("limit-too-high", quota, &again) {
-        Ok(()) => too_many.map(|found| found.renamed("window-doubles")),
+        Ok(()) => too_many.map(|found| {
+            let id = "window-doubles";
+            found.renamed(id).repeat(by_hand(limited.scene.stage(), id, quota))
+        }),
         Err(again) => again,
     })
 }

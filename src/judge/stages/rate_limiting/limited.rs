@@ -275,7 +275,7 @@ impl<'a> Limited<'a> {
         Diagnosis::new(id)
             .with("requests", quota.requests)
             .with("burst", quota.burst)
-            .repeat(by_hand(self.scene.stage(), quota))
+            .repeat(by_hand(self.scene.stage(), id, quota))
     }
 
     /// Whether these requests are no more than may be let through.
@@ -315,22 +315,81 @@ pub fn limit(file: ConfigFile, name: &str, quota: Quota, clients: Option<u32>) -
     file.table(&format!("[rate_limit.{name}]"), keys)
 }
 
-/// Commands that send three times as many requests as may come at once.
-pub fn by_hand(stage: &str, quota: Quota) -> Vec<String> {
+/// Commands that send more requests than may come, in the way in which this is found.
+pub fn by_hand(stage: &str, id: &str, quota: Quota) -> Vec<String> {
+    const SAYS: &str = "-H \"X-Forwarded-For: 192.0.2.$i\" -H \"X-Real-IP: 192.0.2.$i\" \
+        -H \"Forwarded: for=192.0.2.$i\" -H \"X-Client-IP: 192.0.2.$i\" ";
     let lab = |port: u16| ([127, 0, 0, 1], port).into();
-    let file = limit(ConfigFile::new().listener(lab(6188)), "clients", quota, None)
-        .pool("web", None, [lab(6190)])
+    let file = limit(ConfigFile::new().listener(lab(6188)), "clients", quota, None);
+    let file = limit(file, "others", quota, None).pool("web", None, [lab(6190)]);
+    let limits = |names: &[&str]| names.iter().map(text).collect::<Vec<_>>();
+    let below = |name: &str| format!("/anything/{name}");
+    let file = file
         .route(&[], None, "web")
-        .key("rate_limit", vec![text("clients")]);
-    let count = quota.burst * 3;
-    vec![
-        "pingora-lab backends".to_owned(),
-        file.command("lab.toml"),
-        format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {stage}"),
+        .key("rate_limit", limits(&["clients"]))
+        .route(&[], Some(&below("again")), "web")
+        .key("rate_limit", limits(&["clients"]))
+        .route(&[], Some(&below("others")), "web")
+        .key("rate_limit", limits(&["others"]))
+        .route(&[], Some(&below("both")), "web")
+        .key("rate_limit", limits(&["others", "clients"]))
+        .route(&[], Some(&below("free")), "web");
+    let row = |count: u64, flags: &str, path: &str| {
         format!(
             "for i in $(seq {count}); do curl -s -o /dev/null -w '%{{http_code}} ' \
-             http://127.0.0.1:6188/anything/$i; done"
+             {flags}http://127.0.0.1:6188{path}; done; echo"
+        )
+    };
+    let burst = quota.burst;
+    let all = row(burst * 3, "", "/anything/$i");
+    let some = |flags: &str, path: &str| row(8, flags, path);
+    let then = match id {
+        "window-doubles" => {
+            let one = row(burst, "", "/anything/$i");
+            format!("{}; sleep 0.85; {one}; sleep 0.15; {one}", row(1, "", "/anything/$i"))
+        }
+        "refusals-count" => {
+            row(burst * 10, "", "/anything/$i").replace("; done", "; sleep 0.03; done")
+        }
+        "never-recovers" | "recovers-in-part" => {
+            format!("{all}; sleep 3; {}", row(burst, "", "/anything/$i"))
+        }
+        "refused-otherwise" | "retry-after-missing" | "retry-after-untrue" => {
+            format!("{all}; curl -i http://127.0.0.1:6188/anything")
+        }
+        "others-pay" | "forgotten-too-soon" => {
+            let others = row(30, "--interface 127.0.1.$i ", "/anything/$i");
+            format!("{all}; {others}; {}", some("", "/anything/$i"))
+        }
+        "header-trusted" => format!("{all}; {}", some(SAYS, "/anything/$i")),
+        "named-pays" => {
+            let named = SAYS.replace("192.0.2.$i", "127.0.0.2");
+            let spent = row(burst * 3, &named, "/anything/$i");
+            format!("{spent}; {}", some("--interface 127.0.0.2 ", "/anything/$i"))
+        }
+        "limits-every-route" => row(burst * 3, "", "/anything/free/$i"),
+        "limits-share" => format!("{all}; {}", some("", "/anything/others/$i")),
+        "counts-by-route" => format!("{all}; {}", some("", "/anything/again/$i")),
+        "one-limit-asked" => format!("{all}; {}", some("", "/anything/both/$i")),
+        "counted-too-late" => format!(
+            "pingora-lab probe --no-keepalive --count {0} --concurrency {0} \
+             http://127.0.0.1:6188/delay/1",
+            burst * 2
         ),
+        _ => all,
+    };
+    // It writes a line for each request that has come to it.
+    let (backend, apart) = match id {
+        "backend-asked-all-the-same" => {
+            ("python3 -m http.server 6190 --bind 127.0.0.1", "LAB_BACKENDS=127.0.0.1:6199 ")
+        }
+        _ => ("pingora-lab backends", ""),
+    };
+    vec![
+        backend.to_owned(),
+        file.command("lab.toml"),
+        format!("{apart}LAB_CONFIG=$PWD/lab.toml pingora-lab run {stage}"),
+        then,
     ]
 }
 

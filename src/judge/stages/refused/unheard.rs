@@ -45,7 +45,7 @@ pub async fn unheard(scene: &Scene, kind: Kind) -> Result<Heard, Finding> {
             .compared("no listener at any time", actual)
             .with("address", address.to_string())
             .with("wrong", &*bad.wrong)
-            .repeat(bad.by_hand(scene.stage()))
+            .repeat(by_hand(scene, address, at, &bad))
             .fail());
     }
     // How it refuses the file is what other checks are about.
@@ -110,11 +110,16 @@ async fn while_taken(scene: &Scene, at: Addresses, bad: &BadFile) -> Outcome {
         .compared("the same words about the file, whoever has the port", run.said())
         .with("address", at.listen.to_string())
         .with("wrong", &*bad.wrong)
-        .repeat(
-            [format!("nc -lk {} {}", at.listen.ip(), at.listen.port())]
-                .into_iter()
-                .chain(bad.by_hand(scene.stage()))
-                .collect(),
-        )
+        .repeat(by_hand(scene, at.listen, at, bad))
         .fail())
+}
+
+/// Who binds this address before the file is read has another complaint where it is taken.
+fn by_hand(scene: &Scene, address: SocketAddr, at: Addresses, bad: &BadFile) -> Vec<String> {
+    // What `LAB_LISTEN` says is the usual address by hand.
+    let usual = SocketAddr::from(([127, 0, 0, 1], 6188));
+    let taken = if address == at.elsewhere { usual } else { address };
+    let mut commands = vec![format!("nc -lk {} {}", taken.ip(), taken.port())];
+    commands.extend(bad.by_hand(scene.stage()));
+    commands
 }

@@ -244,7 +244,53 @@ impl<'a> Setup<'a> {
             .with("took_ms", milliseconds(*took))
             .with("seen", seen)
             .with("times", tried.exchange.received.len())
-            .repeat(self.by_hand(pool, limit))
+            .repeat(match id {
+                "post-sent-again" | "sent-again-after-timeout" if limit == Limit::Read => {
+                    self.sent_again_by_hand(pool, &tried.exchange.request.method)
+                }
+                _ => self.by_hand(pool, limit),
+            })
+    }
+
+    /// The limits of both pools by hand.
+    pub fn both_by_hand(&self) -> Vec<String> {
+        let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let host = |pool: &Pool| format!("{}.test", pool.name);
+        let file = self.pools.iter().fold(ConfigFile::new().listener(lab(6188)), |file, pool| {
+            file.table("[[pool]]", [("name", text(&pool.name))])
+                .table("[pool.timeouts]", pool.limits.keys())
+                .table("[[pool.backend]]", [("address", text(lab(6190)))])
+        });
+        let file =
+            self.pools.iter().fold(file, |file, pool| file.route(&[&host(pool)], None, &pool.name));
+        let hosts: Vec<_> = self.pools.iter().map(host).collect();
+        vec![
+            "pingora-lab backends".to_owned(),
+            file.command("lab.toml"),
+            format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}"),
+            format!(
+                "for host in {}; do curl -s -o /dev/null -w '%{{http_code}} after %{{time_total}} s\\n' -H \"Host: $host\" 127.0.0.1:6188/delay/5; done",
+                hosts.join(" ")
+            ),
+        ]
+    }
+
+    /// Two backends that show what comes to them, and do not answer.
+    fn sent_again_by_hand(&self, pool: usize, method: &str) -> Vec<String> {
+        let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let file = ConfigFile::new()
+            .listener(lab(6188))
+            .pool("web", Some(LONG), [6195, 6196].map(lab))
+            .table("[pool.timeouts]", self.pools[pool].limits.keys())
+            .route(&[], None, "web");
+        let flags = if method == "GET" { "-i" } else { "-i --data hello" };
+        vec![
+            "nc -lk 127.0.0.1 6195".to_owned(),
+            "nc -lk 127.0.0.1 6196".to_owned(),
+            file.command("lab.toml"),
+            format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}"),
+            format!("curl {flags} http://127.0.0.1:6188/post"),
+        ]
     }
 
     /// The same by hand: a backend that does not answer, or one whose head has no end.

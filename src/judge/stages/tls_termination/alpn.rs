@@ -83,7 +83,11 @@ fn other_language(setup: &Setup<'_>, name: &str, offer: &[&str], trouble: &Troub
 }
 
 fn found(setup: &Setup<'_>, id: &'static str, name: &str, offer: &[&str]) -> Diagnosis {
-    let flag = if offer.contains(&"h2") { " --http2" } else { " --http1.1" };
+    let flag = match offer {
+        [] => " --no-alpn",
+        offer if offer.contains(&"h2") => " --http2",
+        _ => " --http1.1",
+    };
     let show = curl("https", "/get", name).replacen("curl", &format!("curl -v{flag}"), 1);
     Diagnosis::new(id).with("offer", offered(offer)).repeat(setup.by_hand(&[&show]))
 }

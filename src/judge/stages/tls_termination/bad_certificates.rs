@@ -77,6 +77,7 @@ fn by_hand(finding: Finding) -> Finding {
             .collect();
         let wrong = found.evidence.get("wrong").and_then(|wrong| wrong.as_str());
         let lines = wrong.unwrap_or_default().replace(", key", "\nkey");
+        let lines = lines.replace("= \"", "= \"$PWD/");
         let file = ConfigFile::new().listener(lab(6443));
         let file = if lines.contains("[]") {
             file.line("[listener.tls]").line(lines)

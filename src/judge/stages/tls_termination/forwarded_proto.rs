@@ -1,7 +1,7 @@
 //! The backend hears how the client came (`x-forwarded-proto`), and not what the client says
 //! of that.
 
-use super::setup::{Setup, Way, curl, get};
+use super::setup::{PLAIN, Setup, Way, curl, get, host_of};
 use crate::judge::exchange::Exchange;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
@@ -59,12 +59,18 @@ async fn told(
     };
     let all = values.iter().map(|value| format!("{FIELD}: {value}")).collect::<Vec<_>>();
     let all = if all.is_empty() { format!("no {FIELD}") } else { all.join(" | ") };
+    let said = claim.unwrap_or_default().iter().map(|(name, value)| match *value {
+        // So curl sends an empty one.
+        "" => format!(" -H '{name};'"),
+        value => format!(" -H '{name}: {value}'"),
+    });
+    let said = format!("curl{}", said.collect::<String>());
     let claim = claim.map_or_else(String::new, |all| {
         let fields = all.iter().map(|(name, value)| format!("{name}: {value}"));
         fields.collect::<Vec<_>>().join(" | ")
     });
-    let scheme = if right == "https" { "https" } else { "http" };
-    let show = curl(scheme, "/headers", &setup.second_host);
+    let show = curl(right, "/headers?show_env=1", &host_of(&exchange.request));
+    let show = show.replace(":6188", &format!(":{PLAIN}")).replacen("curl", &said, 1);
     Err(exchange
         .found(setup.scene, id)
         .compared(format!("{FIELD}: {right}"), &all)

@@ -43,7 +43,7 @@ pub async fn certificate_by_name(scene: &Scene) -> Outcome {
         shown.push((name, *wanted, *because, secured.shown));
     }
     names.are_right(&setup, &shown)?;
-    for (name, _, _, shown) in &shown {
+    for (name, wanted, _, shown) in &shown {
         if let Err(error) = setup.certificates.vouch_for(&shown.chain, name) {
             let asked = format!("a chain that a client takes for {name}");
             return Err(names
@@ -51,6 +51,7 @@ pub async fn certificate_by_name(scene: &Scene) -> Outcome {
                 .compared(asked, format!("{} certificate: {error}", shown.chain.len()))
                 .with("count", shown.chain.len())
                 .with("reason", error.to_string())
+                .repeat(names.chain_by_hand(&setup, *wanted, name))
                 .fail());
         }
     }
@@ -207,6 +208,21 @@ impl Names {
     fn of(&self, place: Option<usize>) -> String {
         let names = place.and_then(|place| self.certificates.get(place));
         names.map_or_else(|| "?".to_owned(), |names| names.join(", "))
+    }
+
+    /// A file with one certificate more, and how many are shown.
+    fn chain_by_hand(&self, setup: &Setup<'_>, place: usize, name: &str) -> Vec<String> {
+        let file = |place: usize| {
+            let names = &self.certificates[place % self.certificates.len()];
+            format!("{}.pem", names[0].replace('*', "_"))
+        };
+        let show = format!(
+            "openssl s_client -connect 127.0.0.1:6443 -servername {name} -showcerts </dev/null 2>/dev/null | grep -c BEGIN"
+        );
+        let mut commands = setup.by_hand(&[&show]);
+        let more = format!("cat {} >>{}", file(place + 1), file(place));
+        commands.insert(self.certificates.len(), more);
+        commands
     }
 
     fn found(&self, setup: &Setup<'_>, id: &'static str, name: Option<&str>) -> Diagnosis {

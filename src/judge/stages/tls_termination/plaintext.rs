@@ -89,7 +89,7 @@ async fn others(setup: &Setup<'_>, name: &str) -> Outcome {
     let secured = setup.client().patience(OTHERS).secure(&hello).await;
     let held = |after: Duration| {
         let show = format!(
-            "for i in 1 2 3 4 5 6; do nc 127.0.0.1 6443 </dev/zero >/dev/null & done; {}",
+            "for i in 1 2 3 4 5 6; do sleep 30 | nc 127.0.0.1 6443 >/dev/null & done; sleep 1; {}",
             curl("https", "/get", name).replacen("curl", "curl --max-time 5", 1)
         );
         Diagnosis::new("handshake-holds-others")

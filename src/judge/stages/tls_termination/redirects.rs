@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::setup::{HTTPS, Setup, Way, curl, get};
+use super::setup::{HTTPS, PLAIN, Setup, TO_USUAL, Way, curl, get};
 use crate::backends::recording::Log;
 use crate::judge::client::{Answer, Client, Request};
 use crate::judge::diagnosis::{Diagnosis, Finding};
@@ -13,6 +13,9 @@ use crate::judge::stage::Outcome;
 
 /// How long is waited for a request that was answered and goes on all the same.
 const AFTERWARDS: Duration = Duration::from_millis(150);
+
+/// The listener that leads to that for TLS, by hand.
+const TO_OURS: u16 = 6188;
 
 /// What a location says.
 struct Location<'a> {
@@ -30,7 +33,7 @@ pub async fn redirects(scene: &Scene) -> Outcome {
     if let (Ok(answer), []) = (&plain.answer, plain.received.as_slice())
         && (300..400).contains(&answer.status)
     {
-        return Err(found(&setup, &plain, "redirects-unasked", answer)
+        return Err(found(&setup, &plain, PLAIN, "redirects-unasked", answer)
             .compared("the answer of a backend", answer.status)
             .fail());
     }
@@ -90,7 +93,7 @@ async fn nothing_forwarded(setup: &Setup<'_>, requests: &[Request]) -> Outcome {
         .compared("no backend asked", backend)
         .with("request", format!("{} {}", request.method, request.target))
         .with("status", 308)
-        .repeat(by_hand(setup, &request))
+        .repeat(by_hand(setup, TO_OURS, &request))
         .fail())
 }
 
@@ -102,11 +105,13 @@ async fn sent_on(
     host: &str,
 ) -> Outcome {
     let exchange = Exchange::of(setup.scene, Client::new(address), request).await;
+    let listener = if port == HTTPS { TO_USUAL } else { TO_OURS };
     let answer = match &exchange.answer {
         Ok(answer) => answer,
         Err(trouble) => {
             let finding = setup.running.trouble(trouble, &exchange.request).await;
-            return Err(finding.map(|found| found.repeat(by_hand(setup, &exchange.request))));
+            let commands = by_hand(setup, listener, &exchange.request);
+            return Err(finding.map(|found| found.repeat(commands)));
         }
     };
     let target = &exchange.request.target;
@@ -117,7 +122,7 @@ async fn sent_on(
     let locations = answer.values("location");
     let fail = |id: &'static str, expected: &str, actual: String| -> Result<(), Finding> {
         let location = locations.join(" | ");
-        let found = found(setup, &exchange, id, answer);
+        let found = found(setup, &exchange, listener, id, answer);
         Err(found.compared(expected, actual).with("location", location).fail())
     };
     let redirects = (300..400).contains(&answer.status);
@@ -158,16 +163,26 @@ async fn sent_on(
     fail(id, &expected, (*location).to_owned())
 }
 
-fn found(setup: &Setup<'_>, exchange: &Exchange, id: &'static str, answer: &Answer) -> Diagnosis {
-    exchange
-        .found(setup.scene, id)
-        .with("status", answer.status)
-        .repeat(by_hand(setup, &exchange.request))
+fn found(
+    setup: &Setup<'_>,
+    exchange: &Exchange,
+    listener: u16,
+    id: &'static str,
+    answer: &Answer,
+) -> Diagnosis {
+    let commands = by_hand(setup, listener, &exchange.request);
+    exchange.found(setup.scene, id).with("status", answer.status).repeat(commands)
 }
 
-fn by_hand(setup: &Setup<'_>, request: &Request) -> Vec<String> {
+fn by_hand(setup: &Setup<'_>, listener: u16, request: &Request) -> Vec<String> {
     let show = curl("http", &request.target, &setup.second_host);
-    setup.by_hand(&[&show])
+    let show = show.replace(":6188", &format!(":{listener}"));
+    let flags = match request.method.as_str() {
+        "POST" => "curl --data x",
+        "HEAD" => "curl -I",
+        _ => "curl",
+    };
+    setup.by_hand(&[&show.replacen("curl", flags, 1)])
 }
 
 // === impl Location ===

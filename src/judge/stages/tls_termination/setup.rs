@@ -20,6 +20,12 @@ pub const HTTPS: u16 = 443;
 const BY_HAND: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 6443);
 
+/// Where there is no TLS when it is seen by hand.
+pub const PLAIN: u16 = 6187;
+
+/// Where clients are then sent to the usual port.
+pub const TO_USUAL: u16 = 6186;
+
 /// The program, with a listener for TLS, one without, and two that send clients on.
 pub struct Setup<'a> {
     /// Of this check.
@@ -119,7 +125,7 @@ impl<'a> Setup<'a> {
     async fn all_listen(&self) -> Result<(), Finding> {
         let all = self.running.listens_also(&[self.plain, self.away, self.away_to_usual]).await;
         all.map_err(|finding| match finding.diagnosis().id {
-            "listens-elsewhere" => finding.map(|found| found.repeat(self.by_hand(&[]))),
+            "listens-elsewhere" => finding.map(|found| found.repeat(self.by_hand(&["ss -ltnp"]))),
             _ => finding,
         })
     }
@@ -227,7 +233,7 @@ impl<'a> Setup<'a> {
 
     /// The finding, with commands that show the same over TLS.
     pub fn told(&self, finding: Finding, request: &Request) -> Finding {
-        let commands = self.by_hand(&[&curl("https", &request.target, &self.second_host)]);
+        let commands = self.by_hand(&[&curl("https", &request.target, &host_of(request))]);
         finding.map(|found| found.repeat(commands))
     }
 
@@ -243,6 +249,13 @@ impl<'a> Setup<'a> {
 /// GET for this host.
 pub fn get(host: &str, target: &str) -> Request {
     Request::new("GET", target).header("Host", host)
+}
+
+/// The host that a request is for.
+pub fn host_of(request: &Request) -> String {
+    let named = |(name, _): &&(String, Vec<u8>)| name.eq_ignore_ascii_case("host");
+    let host = request.headers.iter().find(named);
+    host.map_or_else(String::new, |(_, value)| String::from_utf8_lossy(value).into_owned())
 }
 
 /// A command that asks for this at the program that was started by hand.
@@ -284,8 +297,15 @@ fn by_hand(names: &[Vec<String>], pools: &[Pool; 2], second_host: &str) -> Vec<S
         .map(|(names, (certificate, key))| openssl(names, certificate, key))
         .collect();
     let lab = |port: u16| SocketAddr::new(BY_HAND.ip(), port);
-    let file = ConfigFile::new().redirecting_listener(lab(6188), BY_HAND.port()).listener(BY_HAND);
-    let pairs = pairs.iter().map(|(certificate, key)| (Path::new(certificate), Path::new(key)));
+    let file = ConfigFile::new()
+        .redirecting_listener(lab(6188), BY_HAND.port())
+        .listener(lab(PLAIN))
+        .redirecting_listener(lab(TO_USUAL), HTTPS)
+        .listener(BY_HAND);
+    let here = |name: &String| Path::new("$PWD").join(name);
+    let pairs: Vec<_> =
+        pairs.iter().map(|(certificate, key)| (here(certificate), here(key))).collect();
+    let pairs = pairs.iter().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
     let file = with_pools(file.certificates(pairs), pools, second_host, |pool| {
         lab(if pool.name == pools[0].name { 6190 } else { 6191 })
     });

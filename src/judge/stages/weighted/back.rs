@@ -35,6 +35,7 @@ pub async fn heavy_back(scene: &Scene) -> Outcome {
     let back = Instant::now();
     let found = |id, order: &Order| {
         let found = setup.found(id, 0, order).with("backend", heaviest(&setup, 0).name());
+        let found = found.repeat(setup.by_hand_without(0));
         found.with("weight", weights.all()[heavy]).with("missed", MISSED)
     };
     loop {

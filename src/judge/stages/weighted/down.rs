@@ -83,7 +83,8 @@ pub async fn survivors(
         match finding.diagnosis().id {
             "backend-never-tried" => finding
                 .map(|found| found.renamed("dead-still-chosen").with("dead", dead))
-                .map(|found| found.with("pool", setup.pool_name(pool))),
+                .map(|found| found.with("pool", setup.pool_name(pool)))
+                .map(|found| found.repeat(setup.by_hand_without(pool))),
             _ => finding,
         }
     })
@@ -110,6 +111,7 @@ fn diagnosed(setup: &Setup<'_>, pool: usize, order: &Order, window: &[usize]) ->
         .with("dead", heaviest(setup, pool).name())
         .with("left", one(&weights))
         .with("got", one(&order.counts()))
+        .repeat(setup.by_hand_without(pool))
         .fail()
 }
 

@@ -216,6 +216,46 @@ impl<'a> Setup<'a> {
         commands
     }
 
+    /// The same while the heaviest of each pool is away, and when it is back.
+    pub fn by_hand_without(&self, pool: usize) -> Vec<String> {
+        let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let addresses = |pool: &Pool| -> Vec<SocketAddr> {
+            let (heaviest, mut others) = (pool.weights.heaviest(), 6191..);
+            let port =
+                |place: usize| if place == heaviest { 6193 } else { others.next().unwrap_or(6192) };
+            (0..pool.backends.len()).map(port).map(lab).collect()
+        };
+        let Pool { prefix, weights, .. } = &self.pools[pool];
+        let probe = format!(
+            "pingora-lab probe --no-keepalive --count {} http://127.0.0.1:6188{prefix}",
+            weights.cycle() * 2
+        );
+        vec![
+            "pingora-lab backends".to_owned(),
+            self.file(lab(6188), addresses).command("lab.toml"),
+            format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {ID}"),
+            probe.clone(),
+            "pingora-lab backends --ports 6193,0,0".to_owned(),
+            format!("sleep 1; {probe}"),
+        ]
+    }
+
+    /// Requests to a pool by turns with those to another, and who got how many of the former.
+    pub fn by_hand_mixed(&self, pool: usize) -> Vec<String> {
+        let other = if pool == 0 { self.pools.len() - 1 } else { 0 };
+        let ask = |pool: usize| {
+            format!("curl -s -o /dev/null -D - http://127.0.0.1:6188{}", self.pools[pool].prefix)
+        };
+        let count = self.pools[pool].weights.cycle() * 2;
+        let mut commands = self.by_hand(pool, 0);
+        commands.push(format!(
+            "for i in $(seq {count}); do {} | grep -i x-lab-backend; {} >/dev/null; done | sort | uniq -c",
+            ask(pool),
+            ask(other)
+        ));
+        commands
+    }
+
     fn file(&self, listen: SocketAddr, addresses: impl Fn(&Pool) -> Vec<SocketAddr>) -> ConfigFile {
         let file = ConfigFile::new().listener(listen);
         let file = self.pools.iter().fold(file, |file, pool| {

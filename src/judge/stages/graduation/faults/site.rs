@@ -401,7 +401,7 @@ impl<'a> Site<'a> {
 /// The same program with the lab's backends, to be hurt by hand.
 fn by_hand() -> Vec<String> {
     let lab = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-    let (web, api) = (vec![lab(6190), lab(6191)], vec![lab(6192)]);
+    let (web, api) = (vec![lab(6190), lab(6191)], vec![lab(6190)]);
     let names = ["web", "api", "pair", "stalled", "sign"];
     let addresses = [web, api.clone(), api.clone(), api.clone(), api];
     let file = file((lab(6188), lab(6189)), names, addresses, Duration::from_millis(500));
@@ -410,8 +410,9 @@ fn by_hand() -> Vec<String> {
         file.command("lab.toml"),
         format!("LAB_CONFIG=$PWD/lab.toml pingora-lab run {}", super::super::ID),
         "pingora-lab probe --count 400 http://127.0.0.1:6188/anything/web".to_owned(),
-        "curl --max-time 0.2 http://127.0.0.1:6188/anything/web/delay/3; curl -s 127.0.0.1:6189/metrics"
-            .to_owned(),
+        format!(
+            "curl --max-time 0.2 -H 'Host: {HOST}' http://127.0.0.1:6188/delay/3; curl -s 127.0.0.1:6189/metrics"
+        ),
     ]
 }
 
