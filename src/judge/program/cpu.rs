@@ -48,6 +48,11 @@ impl CpuTime {
     }
 }
 
+/// What this very process has taken so far.
+pub fn own_cpu() -> Option<Duration> {
+    stat("/proc/self/stat")
+}
+
 fn gained<'a>(
     now: &'a BTreeMap<i32, Duration>,
     earlier: &'a BTreeMap<i32, Duration>,

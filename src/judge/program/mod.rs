@@ -22,7 +22,7 @@ mod sock_diag;
 mod sockets;
 mod start;
 
-pub use cpu::CpuTime;
+pub use cpu::{CpuTime, own_cpu};
 pub use environment::environment;
 pub use guarded::{Ended, Guarded, NotStarted};
 pub use launch::{CommandLine, CommandLineError, Launch};
