@@ -66,14 +66,14 @@ mod tests {
     #[test]
     fn it_is_short_where_others_take_what_is_left() {
         let at = Instant::now();
-        let machine = |seconds, busy, idle, judge| Machine {
+        let machine = |seconds: u64, busy: u64, idle: u64, judge: u64| Machine {
             at: at + Duration::from_secs(seconds),
             busy: Duration::from_secs(busy),
             idle: Duration::from_secs(idle),
             judge: Duration::from_secs(judge),
         };
         let before = machine(0, 100, 100, 10);
-        let short = |busy, idle| {
+        let short = |busy: u64, idle: u64| {
             before.was_short(&machine(10, 100 + busy, 100 + idle, 15), Duration::from_secs(10))
         };
         // Of twenty seconds of two processors the judge had five and those compared ten.
