@@ -41,7 +41,7 @@ impl Lane {
     /// How many at a time, on a machine with two processors.
     fn side_by_side(self) -> usize {
         match self {
-            Self::Working => 4,
+            Self::Working => 3,
             Self::Idle => 6,
             Self::Busy => 1,
         }

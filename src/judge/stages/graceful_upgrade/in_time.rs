@@ -11,13 +11,13 @@ use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
 /// How much later than its limit it may end.
-const LATE: Duration = Duration::from_millis(800);
+const LATE: Duration = Duration::from_millis(1200);
 
 /// Timers have steps: how much sooner it may end.
 const EARLY: Duration = Duration::from_millis(50);
 
 /// How long behind its limit an end is waited for.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_millis(2000);
 
 /// How soon it ends where there is nothing to wait for.
 const SOON: Duration = Duration::from_millis(2500);

@@ -102,30 +102,58 @@ pub async fn own_failures(scene: &Scene) -> Outcome {
     pools.all().for_each(|backend| echo(std::slice::from_ref(backend)));
     let (mut order, refusing) = (Pool::ALL, *scene.draw.pick(&[0, 1]));
     scene.draw.shuffle(&mut order);
-    for pool in order {
-        fails(&pools, pool, refusing).await?;
-    }
+    // All drawn before: how far it comes may differ from run to run.
+    let deaths = order.map(|pool| Death::drawn(&pools, pool, refusing));
     let last = order[order.len() - 1];
-    post_once(&pools, last, own(&pools, last, "POST")).await
+    let failed = own(&pools, last, "POST");
+    for death in deaths {
+        death.comes(&pools).await?;
+    }
+    post_once(&pools, last, failed).await
 }
 
-/// This pool fails, beginning with one backend.
-async fn fails(pools: &Pools<'_>, pool: Pool, refusing: usize) -> Outcome {
-    let (scene, backends) = (pools.scene, pools.backends(pool));
-    scene.plan(format!("{} refuses, then all of {pool}, then none", backends[refusing].name()));
-    refuse(scene, &backends[refusing])?;
-    for method in ["GET", "POST", "GET", "POST", "PUT", "POST"] {
-        serves(pools, pool, pool, own(pools, pool, method), "pool-not-retried").await?;
+/// A pool that is to fail, and the requests meanwhile.
+struct Death {
+    pool: Pool,
+    /// The place of the backend with which it begins.
+    refusing: usize,
+    one_down: [Own; 6],
+    all_down: [Own; 3],
+    others: Vec<(Pool, Own)>,
+}
+
+impl Death {
+    fn drawn(pools: &Pools<'_>, pool: Pool, refusing: usize) -> Self {
+        let name = pools.backends(pool)[refusing].name();
+        pools.scene.plan(format!("{name} refuses, then all of {pool}, then none"));
+        let own = |method| own(pools, pool, method);
+        let others = Pool::ALL.into_iter().filter(|other| *other != pool);
+        Self {
+            pool,
+            refusing,
+            one_down: ["GET", "POST", "GET", "POST", "PUT", "POST"].map(own),
+            all_down: ["GET", "POST", "GET"].map(own),
+            others: others.map(|other| (other, self::own(pools, other, "GET"))).collect(),
+        }
     }
-    backends.iter().try_for_each(|backend| refuse(scene, backend))?;
-    for method in ["GET", "POST", "GET"] {
-        is_down(pools, pool, own(pools, pool, method)).await?;
+
+    async fn comes(self, pools: &Pools<'_>) -> Outcome {
+        let Self { pool, refusing, one_down, all_down, others } = self;
+        let (scene, backends) = (pools.scene, pools.backends(pool));
+        refuse(scene, &backends[refusing])?;
+        for own in one_down {
+            serves(pools, pool, pool, own, "pool-not-retried").await?;
+        }
+        backends.iter().try_for_each(|backend| refuse(scene, backend))?;
+        for own in all_down {
+            is_down(pools, pool, own).await?;
+        }
+        for (other, own) in others {
+            serves(pools, pool, other, own, "others-fail-too").await?;
+        }
+        backends.iter().try_for_each(|backend| listen(scene, backend))?;
+        comes_back(pools, pool).await
     }
-    for other in Pool::ALL.into_iter().filter(|other| *other != pool) {
-        serves(pools, pool, other, own(pools, other, "GET"), "others-fail-too").await?;
-    }
-    backends.iter().try_for_each(|backend| listen(scene, backend))?;
-    comes_back(pools, pool).await
 }
 
 /// A request to the pool, with a body where the method usually has one.
