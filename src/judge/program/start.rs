@@ -16,9 +16,12 @@ use super::sockets::{Listeners, serves};
 /// tells nobody that somebody listens.
 const LOOK_EVERY: Duration = Duration::from_millis(3);
 
-/// How long a program may listen elsewhere, or another process hold the port,
-/// before it is believed. A program may open several listeners in turn.
-const SETTLED: Duration = Duration::from_millis(500);
+/// How long another process may hold the port before it is believed.
+const TAKEN: Duration = Duration::from_millis(500);
+
+/// How long a program may listen elsewhere, for each address at which it does. It may open several
+/// listeners in turn, and on a busy machine the next is long in coming.
+const ELSEWHERE: Duration = Duration::from_millis(1500);
 
 /// How many lines of the output a failure carries.
 const LINES: usize = 12;
@@ -156,15 +159,14 @@ pub async fn wait_until_listening_beside(
         if exited || program.too_many_processes().is_some() {
             return Err(why_ended(program, listen, theirs).await);
         }
-        let for_long = taken.since(theirs.then_some(listen).into_iter().collect()) >= SETTLED;
+        let for_long = taken.since(theirs.then_some(listen).into_iter().collect()) >= TAKEN;
         let late = start.elapsed() >= patience;
         if theirs && (for_long || late) {
             return Err(StartFailure::PortTaken { address: listen, holder: holder(listen) });
         }
         let mut found = listeners.program;
         found.retain(|own| Some(*own) != other);
-        // Where there are several, one may be longer in coming.
-        let settled = SETTLED * u32::try_from(found.len()).unwrap_or(1);
+        let settled = ELSEWHERE * u32::try_from(found.len()).unwrap_or(1);
         if !found.is_empty() && (elsewhere.since(found.clone()) >= settled || late) {
             return Err(StartFailure::ListensElsewhere { told: listen, found });
         }
