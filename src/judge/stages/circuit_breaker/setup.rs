@@ -269,7 +269,9 @@ impl<'a> Setup<'a> {
                 let (ill, well) = (probe(failures - 1, "", "/status/503"), probe(1, "", "/get"));
                 format!("for i in 1 2 3; do {ill}; {well}; done")
             }
-            "open-lets-through" => format!("{fails}; {}", probe(8, "--concurrency 24 ", "/get")),
+            "open-lets-through" => {
+                format!("{fails}; sleep 2; {}", probe(8, "--concurrency 24 ", "/get"))
+            }
             "never-half-open" | "herd-in-half-open" => {
                 format!("{fails}; sleep 1; {}", probe(4, "--concurrency 12 ", "/delay/1"))
             }
