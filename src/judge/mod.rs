@@ -22,6 +22,7 @@ pub mod verdict;
 
 mod common;
 mod draw;
+mod machine;
 mod pulse;
 mod run;
 

@@ -6,12 +6,13 @@ use futures_util::future::{self, Either};
 
 use super::setup::{LONG, Setup, drawn, milliseconds};
 use crate::judge::client::Connection;
-use crate::judge::diagnosis::Finding;
+use crate::judge::diagnosis::{Diagnosis, Finding};
+use crate::judge::machine::Machine;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 
 /// How much later than its limit it may end.
-const LATE: Duration = Duration::from_millis(1200);
+const LATE: Duration = Duration::from_millis(800);
 
 /// Timers have steps: how much sooner it may end.
 const EARLY: Duration = Duration::from_millis(50);
@@ -66,12 +67,17 @@ async fn ends_at_limit(setup: &Setup<'_>, limit: Duration) -> Outcome {
     let sent = client.send(&held.request);
     let ends = async {
         setup.comes(&held).await;
-        let begun = Instant::now();
+        let (before, begun) = (Machine::now(), Instant::now());
         setup.running.terminate().await?;
         let exit = setup.running.exits_within(limit + PATIENCE).await;
-        Ok::<_, Finding>((exit, begun.elapsed()))
+        let took = begun.elapsed();
+        // It has hardly anything to do meanwhile.
+        let short = before
+            .zip(Machine::now())
+            .is_some_and(|(then, now)| then.was_short(&now, Duration::ZERO));
+        Ok::<_, Finding>((exit, took, short))
     };
-    let (exit, took) = match future::select(Box::pin(ends), Box::pin(sent)).await {
+    let (exit, took, short) = match future::select(Box::pin(ends), Box::pin(sent)).await {
         Either::Left((ended, _)) => ended?,
         Either::Right((_, ends)) => ends.await?,
     };
@@ -86,6 +92,10 @@ async fn ends_at_limit(setup: &Setup<'_>, limit: Duration) -> Outcome {
     };
     match exit {
         None => Err(found("waits-past-limit").timed().fail()),
+        // It has ended by itself, and others had the machine.
+        Some(_) if took > limit + LATE && short => Err(Diagnosis::new("machine-too-slow")
+            .with("stalled_ms", milliseconds(took.saturating_sub(limit)))
+            .inconclusive()),
         Some(_) if took > limit + LATE => Err(found("waits-past-limit").timed().fail()),
         Some(_) if took + EARLY < limit => Err(found("cut-too-soon").fail()),
         Some(exit) => setup.is_zero(exit, "SIGTERM"),

@@ -9,23 +9,21 @@
 //! | `setup` | the file, the requests, and the two programs |
 //! | `load` | clients that ask without a pause |
 //! | `backend` | backends that answer and do nothing else |
-//! | `machine` | whether others left time for it |
 //! | `share` | what is said of the figures, and when |
 
 mod backend;
 mod load;
-mod machine;
 mod setup;
 mod share;
 
 use std::time::Duration;
 
 use crate::judge::diagnosis::{Diagnosis, Evidence, Finding};
+use crate::judge::machine::Machine;
 use crate::judge::program::CpuTime;
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 use load::{Slice, Wrong};
-use machine::Machine;
 use setup::{Plan, Side, beside, processors};
 use share::{CPU, Done, REQUESTS, Said, Shares};
 

@@ -1,5 +1,5 @@
-//! Whether the machine had time for the two that are compared: what others take from it, the
-//! program pays for by chance.
+//! Whether the machine had time for what is judged: what others take from it, the program pays
+//! for by chance.
 
 use std::time::{Duration, Instant};
 
@@ -32,11 +32,11 @@ impl Machine {
         Some(Self { at: Instant::now(), busy, idle, judge: own_cpu()? })
     }
 
-    /// Whether since this moment others than the judge and these, which have taken so much, have
-    /// left too little.
-    pub fn was_short(&self, now: &Self, compared: Duration) -> bool {
+    /// Whether since this moment others than the judge and what it judges, which has taken so
+    /// much, have left too little.
+    pub fn was_short(&self, now: &Self, judged: Duration) -> bool {
         let wall = (now.at - self.at).as_secs_f64();
-        let ours = (now.judge.saturating_sub(self.judge) + compared).as_secs_f64();
+        let ours = (now.judge.saturating_sub(self.judge) + judged).as_secs_f64();
         let busy = now.busy.saturating_sub(self.busy).as_secs_f64();
         let idle = now.idle.saturating_sub(self.idle).as_secs_f64();
         busy - ours > wall * PART && idle < wall * PART
@@ -76,7 +76,7 @@ mod tests {
         let short = |busy: u64, idle: u64| {
             before.was_short(&machine(10, 100 + busy, 100 + idle, 15), Duration::from_secs(10))
         };
-        // Of twenty seconds of two processors the judge had five and those compared ten.
+        // Of twenty seconds of two processors the judge had five and what it judges ten.
         assert!(!short(15, 5), "nobody else is there");
         assert!(short(20, 0), "somebody has had the rest");
         assert!(!short(35, 5), "on a larger machine there is room for others");
