@@ -2,11 +2,11 @@
 //! and none came to more than it may.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::deeds::Deed;
 use super::load::{Asked, Told, Wrong};
-use super::site::{Phase, Site};
+use super::site::{Kill, Phase, Site};
 use crate::backends::recording::Log;
 use crate::judge::client::{Cut, Trouble};
 use crate::judge::stage::Outcome;
@@ -47,8 +47,10 @@ struct Known {
     receipts: Vec<bool>,
     /// What the backends did.
     deeds: Vec<Deed>,
-    /// Whether a backend closed connections meanwhile, or just before.
+    /// Whether a backend closed connections meanwhile.
     killed: bool,
+    /// Whether one closed them just before, so that one might be taken that was closed.
+    stale: bool,
     /// Whether so much time went by that a limit may have been reached, though the backend
     /// answered at once: that is the machine's doing.
     slow: bool,
@@ -68,7 +70,8 @@ impl Site<'_> {
             let known = Known {
                 receipts: receipts.get(&asked.target).cloned().unwrap_or_default(),
                 deeds: self.ledger.deeds(&asked.target),
-                killed: kills.iter().any(|kill| meanwhile(asked, *kill)),
+                killed: kills.iter().any(|kill| within(asked, kill, Duration::ZERO)),
+                stale: kills.iter().any(|kill| within(asked, kill, UNSEEN)),
                 slow: asked.done - asked.sent >= self.pools.read,
             };
             Some((asked, fault(asked, &known)?, known))
@@ -106,8 +109,9 @@ fn receipts(log: &Log) -> HashMap<String, Vec<bool>> {
     receipts
 }
 
-fn meanwhile(asked: &Asked, kill: Instant) -> bool {
-    asked.done >= kill && asked.sent <= kill + UNSEEN
+/// Whether a request was under way at a kill, or sent so soon after it.
+fn within(asked: &Asked, kill: &Kill, after: Duration) -> bool {
+    asked.done >= kill.start && asked.sent <= kill.end + after
 }
 
 /// What is wrong, if anything is.
@@ -169,7 +173,8 @@ fn fault(asked: &Asked, known: &Known) -> Option<Fault> {
             (Some(Deed::Hung), 504) | (Some(Deed::Broken | Deed::Cut), 502) => None,
             (Some(Deed::Ill), 500) => None,
             // Its connection was closed under it.
-            (None | Some(Deed::Served | Deed::Hung), 502) if known.killed => None,
+            (Some(Deed::Served | Deed::Hung), 502) if known.killed => None,
+            (None, 502) if known.killed || known.stale => None,
             (Some(Deed::Hung), _) => fault("status-misfits", "504"),
             (Some(Deed::Broken | Deed::Cut), _) => fault("status-misfits", "502"),
             (Some(Deed::Ill), _) => fault("status-misfits", "500"),
@@ -211,6 +216,8 @@ fn deeds_in_words(deeds: &[Deed]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::judge::client::Missing;
 
@@ -220,9 +227,9 @@ mod tests {
         Asked { method, target, used: false, sent: now, done: now, phase: (1, phase), told }
     }
 
-    fn judged(phase: Phase, told: Told, deeds: &[Deed], killed: bool) -> Option<&'static str> {
-        let known =
-            Known { receipts: vec![true; deeds.len()], deeds: deeds.to_vec(), killed, slow: false };
+    fn judged(phase: Phase, told: Told, deeds: &[Deed], stale: bool) -> Option<&'static str> {
+        let (receipts, deeds) = (vec![true; deeds.len()], deeds.to_vec());
+        let known = Known { receipts, deeds, stale, ..Known::default() };
         fault(&asked("GET", phase, told), &known).map(|fault| fault.id)
     }
 
@@ -260,12 +267,31 @@ mod tests {
         assert_eq!(judged(502, true), None);
         assert_eq!(judged(502, false), Some("refusal-reaches-client"));
         assert_eq!(judged(503, true), Some("refusal-reaches-client"));
-        let (at, later) = (Instant::now(), Instant::now() + Duration::from_secs(3));
-        let mut asked = asked("GET", Phase::Killed, Told::Status(502));
-        (asked.sent, asked.done) = (later, later);
-        assert!(!meanwhile(&asked, at));
-        asked.sent = at;
-        assert!(meanwhile(&asked, at + Duration::from_secs(1)));
+        // Whoever has the request was not closed before it came.
+        for deed in [Deed::Hung, Deed::Served] {
+            let judged = |known| fault(&asked("GET", Phase::Killed, Told::Status(502)), &known);
+            let known =
+                |killed| Known { deeds: vec![deed], killed, stale: true, ..Known::default() };
+            assert_eq!(judged(known(true)), None);
+            assert!(judged(known(false)).is_some());
+        }
+    }
+
+    #[test]
+    fn a_kill_is_felt_by_what_is_under_way_and_for_a_while() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let kill = Kill { start, end: start + second };
+        let felt = |sent, done, after| {
+            let asked = asked("GET", Phase::Killed, Told::Status(502));
+            within(&Asked { sent, done, ..asked }, &kill, after)
+        };
+        assert!(felt(start, start, Duration::ZERO));
+        assert!(felt(start + second, start + 9 * second, Duration::ZERO));
+        assert!(!felt(start - 2 * second, start - second, Duration::ZERO));
+        assert!(!felt(start + 2 * second, start + 9 * second, Duration::ZERO));
+        assert!(felt(start + 2 * second, start + 9 * second, UNSEEN));
+        assert!(!felt(start + 4 * second, start + 9 * second, UNSEEN));
     }
 
     #[test]

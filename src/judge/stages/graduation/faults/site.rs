@@ -94,6 +94,15 @@ pub struct Pool {
     pub backends: Vec<RecordingBackend>,
 }
 
+/// All connections of a backend are closed between these.
+#[derive(Clone, Copy, Debug)]
+pub struct Kill {
+    /// The first is not closed before.
+    pub start: Instant,
+    /// The last is closed by then.
+    pub end: Instant,
+}
+
 /// A request whose client has left.
 #[derive(Clone, Debug)]
 pub struct Left {
@@ -121,8 +130,8 @@ pub struct Site<'a> {
     pub asked: Mutex<Vec<Asked>>,
     /// Requests whose clients left.
     pub left: Mutex<Vec<Left>>,
-    /// When backends have closed connections that might be used again.
-    pub kills: Mutex<Vec<Instant>>,
+    /// When backends have closed their connections.
+    pub kills: Mutex<Vec<Kill>>,
     /// Whether the load is to end.
     pub over: AtomicBool,
     /// GETs and POSTs that were served.
@@ -279,10 +288,10 @@ impl<'a> Site<'a> {
     ///
     /// Our own.
     pub fn kill(&self, backend: &RecordingBackend) -> Outcome {
-        // Before: what this breaks may be told to a client sooner than this goes on.
-        let at = Instant::now();
+        // What this breaks may be told to a client sooner than this goes on.
+        let start = Instant::now();
         refuse(self.scene, backend)?;
-        self.kills.lock().push(at);
+        self.kills.lock().push(Kill { start, end: Instant::now() });
         Ok(())
     }
 
