@@ -78,6 +78,9 @@ const FILES: &[Files] = lessons! {
     "22-graduation" ["deadlines_and_buckets", "ring_and_phases"]
 };
 
+/// What the judge's facts are in Chinese.
+pub(super) const WORDS: &str = lesson_file!("words.toml");
+
 static LESSONS: LazyLock<Vec<Lesson>> = LazyLock::new(|| {
     let read = |files: &Files| match toml::from_str::<Lesson>(files.lesson) {
         Ok(lesson) => Lesson { files: *files, ..lesson },

@@ -8,6 +8,7 @@ mod embedded;
 mod fill;
 mod mistake;
 mod text;
+pub mod words;
 
 pub use embedded::{Alternative, all, common_diagnoses, common_diagnosis, find};
 pub use fill::{MissingEvidence, fill, fill_all, placeholders};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::course::lesson::{self, Lesson, fill};
+use crate::course::lesson::{self, Lesson, fill, words};
 use crate::judge::{CheckVerdict, Diagnosis, Evidence};
 use crate::language::Language;
 
@@ -27,7 +27,7 @@ impl Told {
     /// What is told of a check that is not passed; nothing of one that is.
     pub fn of(lesson: &Lesson, check: &CheckVerdict, language: Language) -> Option<Self> {
         let diagnosis = check.diagnosis()?;
-        let facts = facts(&diagnosis.evidence);
+        let facts = facts(diagnosis.id, &diagnosis.evidence, language);
         let text = lesson.diagnosis(check.id, diagnosis.id);
         let say = |part: Option<&crate::course::lesson::Both>| {
             part.map_or_else(String::new, |both| fill(both.in_(language), &facts))
@@ -39,7 +39,7 @@ impl Told {
             next: say(text.map(|text| &text.next)),
             facts: in_stage(check, diagnosis, language)
                 .into_iter()
-                .chain(evidence(diagnosis, language))
+                .chain(evidence(&facts, language))
                 .collect(),
             repeat: diagnosis.repeat.clone(),
         })
@@ -58,11 +58,15 @@ impl Told {
 /// to it.
 pub fn figures(lesson: &Lesson, check: &CheckVerdict, language: Language) -> Option<String> {
     let text = lesson.check(check.id)?.figures.as_ref()?;
-    (!check.figures.is_empty()).then(|| fill(text.in_(language), &facts(&check.figures)))
+    (!check.figures.is_empty())
+        .then(|| fill(text.in_(language), &facts(check.id, &check.figures, language)))
 }
 
-fn facts(evidence: &Evidence) -> Map<String, Value> {
-    evidence.facts().map(|(name, value)| (name.to_owned(), value.clone())).collect()
+/// The facts of a diagnosis, or of what a check has measured, as they are said in a language.
+fn facts(of: &str, evidence: &Evidence, language: Language) -> Map<String, Value> {
+    let said =
+        |(name, value): (&str, &Value)| (name.to_owned(), words::said(of, name, value, language));
+    evidence.facts().map(said).collect()
 }
 
 /// Which of a whole stage's checks has found it.
@@ -78,14 +82,14 @@ fn in_stage(
 
 /// The facts that are shown beside the sentences, in the order in which they are
 /// read.
-fn evidence(diagnosis: &Diagnosis, language: Language) -> Vec<(&'static str, String)> {
+fn evidence(said: &Map<String, Value>, language: Language) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     let mut add = |label: [&'static str; 2], value: String| {
         if !value.is_empty() {
             facts.push((label[language as usize], value));
         }
     };
-    let text = |name: &str| match diagnosis.evidence.get(name) {
+    let text = |name: &str| match said.get(name) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
@@ -95,7 +99,7 @@ fn evidence(diagnosis: &Diagnosis, language: Language) -> Vec<(&'static str, Str
     add(["panic", "panic"], text("panic"));
     add(["at", "位置"], text("location"));
     add(["exit", "退出"], text("exit"));
-    if let Some(exchange) = diagnosis.evidence.get("exchange") {
+    if let Some(exchange) = said.get("exchange") {
         let sent = exchange["sent"]["request"].as_str().unwrap_or_default();
         add(["sent", "发送"], sent.to_owned());
         let received = exchange["received"].as_array().map_or(&[][..], Vec::as_slice);
@@ -114,11 +118,11 @@ fn evidence(diagnosis: &Diagnosis, language: Language) -> Vec<(&'static str, Str
                 (Value::Number(status), _) => {
                     format!("{status} {}", answer["body"].as_str().unwrap_or_default())
                 }
-                (_, trouble) => trouble.unwrap_or_default().to_owned(),
+                (_, trouble) => words::text(trouble.unwrap_or_default(), language),
             },
         );
     }
-    for line in diagnosis.evidence.get("output").and_then(Value::as_array).into_iter().flatten() {
+    for line in said.get("output").and_then(Value::as_array).into_iter().flatten() {
         add(["output", "输出"], line.as_str().unwrap_or_default().to_owned());
     }
     facts

@@ -1,9 +1,9 @@
-//! What a learner would be told of a verdict: every finding has a text, and the
-//! text's placeholders are among the evidence.
+//! What a learner would be told of a verdict: every finding has a text, the text's placeholders
+//! are among the evidence, and a reader of Chinese is told no facts in English words.
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
-use crate::course::lesson::{Lesson, fill_all};
+use crate::course::lesson::{DiagnosisText, Lesson, fill_all, placeholders, words};
 use crate::judge::{Diagnosis, Verdict};
 use crate::language::Language;
 
@@ -31,7 +31,30 @@ fn of_one(lesson: &Lesson, check: &str, found: &Diagnosis) -> Vec<String> {
     let mut missing: Vec<_> = missing.collect();
     // Both languages lack the same.
     missing.dedup();
+    missing.extend(in_english(text, found).into_iter().map(|(name, words)| {
+        format!("{stage}: {check}: {id}: lessons/words.toml has no Chinese for {name}: {words}")
+    }));
     missing
+}
+
+/// The facts that a reader of Chinese would be told in English words, by their names.
+fn in_english(text: &DiagnosisText, found: &Diagnosis) -> Vec<(String, String)> {
+    let texts = [&text.what, &text.why, &text.next];
+    let told = texts.into_iter().flat_map(|both| placeholders(&both.zh));
+    let mut told: Vec<_> = told.chain(["expected", "actual", "exit"]).collect();
+    told.sort_unstable();
+    told.dedup();
+    let values = |name: &str| match found.evidence.get(name) {
+        Some(Value::Array(values)) => values.clone(),
+        value => value.cloned().into_iter().collect(),
+    };
+    let untold = |name: &str| {
+        let values = values(name).into_iter();
+        let texts = values.filter_map(|value| value.as_str().map(str::to_owned));
+        let untold = texts.filter(|text| words::untold(found.id, name, text).is_some());
+        untold.map(|text| (name.to_owned(), text)).collect::<Vec<_>>()
+    };
+    told.into_iter().flat_map(untold).collect()
 }
 
 #[cfg(test)]
@@ -41,6 +64,22 @@ mod tests {
     use super::*;
     use crate::course::lesson;
     use crate::judge::{CheckVerdict, Evidence};
+
+    #[test]
+    fn facts_without_chinese_are_told() {
+        let found = |seen: &str| {
+            let found = Diagnosis::new("no-answer").compared("an answer to GET /a", seen);
+            of_one(&lesson::all()[0], "starts", &found.with("request", "GET /a").with("status", 1))
+        };
+        assert_eq!(
+            found("a thing unheard of").last().map(String::as_str),
+            Some(
+                "01-first-proxy: starts: no-answer: lessons/words.toml has no Chinese for \
+                 actual: a thing unheard of"
+            )
+        );
+        assert!(!found("no answer within 300 ms").iter().any(|line| line.contains("words.toml")));
+    }
 
     #[test]
     fn a_finding_without_a_text_is_told() {

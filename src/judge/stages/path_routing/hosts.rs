@@ -122,7 +122,7 @@ pub async fn unknown_host(scene: &Scene) -> Outcome {
     ];
     for (id, cases) in cases {
         for (request, wanted) in cases {
-            let named = host_named(&request).unwrap_or_else(|| "no host".to_owned());
+            let named = host_named(&request).unwrap_or_else(|| "(none)".to_owned());
             let exchange = pools.send(request).await;
             if let Some(status) = refusal(&exchange) {
                 let found = pools.found(&exchange, "unknown-host-refused", wanted);
