@@ -1,6 +1,6 @@
 //! 11 weighted. Backends get requests by their weights, exactly over a cycle, and not in
 //! bursts; those that are left share by theirs. A weight of 0 is refused at start.
-//! 加权轮询：请求按权重分给后端，一个周期内恰好，而且不扎堆；有后端宕机时，其余的按各自的
+//! 加权轮询：请求按权重分给后端，一个周期内分毫不差，而且不扎堆；有后端宕机时，其余的按各自的
 //! 权重分。权重为 0，启动时就拒绝。
 
 use std::collections::{BTreeMap, HashMap};

@@ -59,7 +59,7 @@ struct ListenerConfig {
     // TODO: `redirect_to_https`, a port, and `tls`, a table with `certificates`: a list of
     // tables with `certificate` and `key`, the paths of two files in PEM. `Spanned` keeps the
     // places, since what is wrong with a file is seen only when it is read.
-    // TODO：`redirect_to_https` 是一个端口；`tls` 是一个表，里面的 `certificates` 是一列表，每个有
+    // TODO：`redirect_to_https` 是一个端口；`tls` 是一个表，里面的 `certificates` 是一组表，每个有
     // `certificate` 和 `key`：两个 PEM 文件的路径。文件对不对要读了才知道，所以用 `Spanned` 记下位置。
 }
 
@@ -70,8 +70,8 @@ struct ListenerConfig {
 // and whoever says no name gets the first certificate of the file.
 // TODO：写一个存放证书的类型，按证书所管的名字来查，并为它实现 `ResolvesServerCert`（在
 // `pingora::tls` 里）。检查配置时就读完所有文件：`load_certs_and_key_files`、`CertifiedKey::from_der`，
-// 名字用 `x509_parser` 取出来。握手中途什么都不读：先找整个名字，再找 `*.` 加上一级域名；不报名字的，
-// 给文件里的第一张证书。
+// 名字用 `x509_parser` 取出来。握手中途什么都不读：先找整个名字，再找 `*.` 加第一个点之后的
+// 部分；不报名字的，给文件里的第一张证书。
 
 /// Names and lists come with their place in the file, since what is wrong with them
 /// is seen only when all is read.
