@@ -186,15 +186,14 @@ impl Reason {
         }
     }
 
-    /// Whether it is a decision about a request that was understood, so that the
-    /// connection may go on.
+    /// Whether it is a decision about a request that was understood, before a backend was
+    /// looked for, so that the connection may go on. Behind that Pingora ends the connection,
+    /// which the answer has to say (RFC 9112, section 9.6).
     const fn is_of_route(self) -> bool {
         matches!(
             self,
             Self::NoRoute
                 | Self::Forbidden
-                | Self::NoHealthyBackend
-                | Self::Overloaded
                 | Self::Unauthorized
                 | Self::NotPermitted
                 | Self::AuthBusy

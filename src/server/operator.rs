@@ -394,6 +394,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("threads", old.threads != new.threads),
         ("listener", addresses(old) != addresses(new)),
         ("limits.http2", http2(old) != http2(new)),
+        ("shutdown", old.shutdown != new.shutdown),
         ("upgrade", old.upgrade != new.upgrade),
         ("log", old.log != new.log),
         ("admin", admin(old) != admin(new)),

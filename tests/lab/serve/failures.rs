@@ -290,6 +290,8 @@ fn accept_chooses_the_form_and_head_has_no_body() {
     client.read_to_end(&mut head).expect("the connection is closed after an own answer");
     let head = String::from_utf8(head).unwrap();
     assert!(head.starts_with("HTTP/1.1 503") && head.ends_with("\r\n\r\n"), "{head}");
+    // A client that believed in the connection would lose its next request.
+    assert!(head.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{head}");
 }
 
 #[test]

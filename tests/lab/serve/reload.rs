@@ -42,8 +42,8 @@ fn a_signal_reloads_too_and_what_needs_a_restart_is_said() {
     let lab = Reloadable::start(&pool("one", &upstream));
     lab.balancer.signal(libc::SIGHUP);
     lab.wait_for_reload("the configuration was reloaded");
-    lab.write(&format!("threads = 7\n{}", pool("one", &upstream)));
-    assert_eq!(lab.wait_for_reload("needs a restart")["needs_restart"], "threads");
+    lab.write(&format!("threads = 7\n[shutdown]\ndrain = '9s'\n{}", pool("one", &upstream)));
+    assert_eq!(lab.wait_for_reload("needs a restart")["needs_restart"], "threads shutdown");
     assert_eq!(get(lab.balancer.address, "/", &[]).text(), "one");
 }
 
