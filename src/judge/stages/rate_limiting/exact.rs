@@ -23,6 +23,10 @@ const FILLED: Duration = Duration::from_millis(1100);
 /// How many more than its burst are asked for of a limit that fills slowly.
 const MORE: u64 = 5;
 
+/// How many times as many are asked for of whom nobody was refused: a limit that is too high
+/// ends somewhere.
+const BEYOND: usize = 3;
+
 /// How often somebody asks who keeps asking.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -101,8 +105,9 @@ async fn not_too_many(
     let Err(too_many) = limited.within("limit-too-high", quota, row) else { return Ok(()) };
     // Nobody is refused; over a single connection neither?
     let all = row.iter().all(Asked::passed);
-    if all && let Some(alone) = over_one_connection(limited, row.len(), &request).await {
-        let found = limited.not_limited(quota, row.len());
+    let many = row.len() * BEYOND;
+    if all && let Some(alone) = over_one_connection(limited, many, &request).await {
+        let found = limited.not_limited(quota, many);
         if alone.iter().all(Asked::passed) {
             return Err(found.fail());
         }

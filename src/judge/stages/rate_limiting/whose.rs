@@ -88,7 +88,7 @@ pub async fn as_routes_say(scene: &Scene) -> Outcome {
 
     let slow = || limited.get_below(&limited.slow);
     let from = limited.address();
-    let mut asked = limited.drained(from, limited.slow_quota, slow).await?;
+    let asked = limited.drained(from, limited.slow_quota, slow).await?;
     let row = limited.row(from, SOME, || limited.get()).await?;
     if passed(&row) < SOME {
         return Err(limited
@@ -100,13 +100,16 @@ pub async fn as_routes_say(scene: &Scene) -> Outcome {
             .fail());
     }
 
-    for (prefix, id) in [(&limited.again, "counts-by-route"), (&limited.both, "one-limit-asked")] {
-        let more = limited.row(from, SOME, || limited.get_below(prefix)).await?;
-        asked.extend(more);
+    let no_more = async |from: IpAddr, mut asked: Vec<Asked>, prefix: &str, id: &'static str| {
+        asked.extend(limited.row(from, SOME, || limited.get_below(prefix)).await?);
         let within = limited.within(id, limited.slow_quota, &asked);
-        within.map_err(|finding| finding.map(|found| found.with("prefix", &**prefix)))?;
-    }
-    Ok(())
+        within.map_err(|finding| finding.map(|found| found.with("prefix", prefix)))
+    };
+    no_more(from, asked, &limited.again, "counts-by-route").await?;
+    // Somebody else, who has all of the first limit, and nothing of the second.
+    let from = limited.address();
+    let asked = limited.drained(from, limited.slow_quota, slow).await?;
+    no_more(from, asked, &limited.both, "one-limit-asked").await
 }
 
 async fn none_where_none_is_named(limited: &Limited<'_>) -> Outcome {
