@@ -129,7 +129,7 @@ fn a_report_says_what_was_proved_in_the_language_asked_for() {
         "| `starts` 程序启动，并在 LAB_LISTEN 上监听 | ✓ 通过 | 7 |",
         "- 未执行",
         "cannot find function `one`",
-        "exit code 5",
+        "退出码 5",
         "pingora-lab check 06-failures --seed 7",
     ] {
         assert!(text.contains(part), "{part}\n{text}");

@@ -32,7 +32,7 @@ fn chinese_lines_up() {
     terminal.shows_at(46, "── 结果");
     terminal.shows_at(0, "- 请求与应答");
     // Labels of two columns a character, and what stands behind them.
-    terminal.shows_at(46, "退出  exit code 3");
+    terminal.shows_at(46, "退出  退出码 3");
     terminal.shows_at(52, "a wrong setting");
 }
 

@@ -180,7 +180,9 @@ fn upstream(pool: &Pool, fault: &str) -> String {
         let weight =
             one.weight.filter(weight).map_or(String::new(), |one| format!(" weight={one}"));
         let pause = if pool.key().is_some() { 1 } else { 60 };
-        format!("server {}{weight} max_fails=1 fail_timeout={pause}s;\n", one.address)
+        // Or whoever comes later finds nobody to be sent to again, and is told 502.
+        let fails = if fault == "next-after-timeout" { 0 } else { 1 };
+        format!("server {}{weight} max_fails={fails} fail_timeout={pause}s;\n", one.address)
     });
     let balance = match (fault, pool.key().map(|key| key.replace('-', "_"))) {
         ("by-chance", _) => "random;\n".to_owned(),
