@@ -67,6 +67,9 @@ fn left_in_english(text: &str) -> Option<&str> {
     })
 }
 
+/// What is longer, in bytes, is nobody's few words: it is a program's, and not looked through.
+const LONGEST: usize = 400;
+
 static WORDS: LazyLock<Words> = LazyLock::new(|| {
     // The text is part of this program, and a test reads it.
     read(super::embedded::WORDS).unwrap_or_else(|error| panic!("lessons/words.toml: {error}"))
@@ -132,6 +135,9 @@ fn pieces(mut text: &str) -> Vec<Piece> {
 impl Words {
     /// A text in Chinese, if it is known: it may be no words, but a path.
     fn chinese(&self, text: &str) -> Option<String> {
+        if text.len() > LONGEST {
+            return None;
+        }
         self.phrases.iter().find_map(|phrase| {
             let taken = taken(&phrase.en, text)?.into_iter();
             let mut taken = taken.map(|words| self.chinese(words).unwrap_or(words.to_owned()));
@@ -224,6 +230,15 @@ mod tests {
         for other in ["", "none of", "x after y ms", " of 4", "None", "no such thing"] {
             assert_eq!(said(other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn what_a_program_says_at_length_is_left_alone() {
+        // Each of these would be looked up in what is left of the one before it.
+        let long = "a | ".repeat(100_000);
+        assert_eq!(text(&long, Language::Zh), long);
+        let short = "none | ".repeat(LONGEST / 7);
+        assert_ne!(text(&short, Language::Zh), short);
     }
 
     #[test]
