@@ -355,8 +355,9 @@ impl ProxyHttp for LabProxy {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let statuses = ctx.route.as_ref().map_or(&[][..], |route| &route.pool.statuses);
-        // What comes before the answer (103) says nothing of it.
-        if let Some(attempt) = ctx.attempt.take_if(|_| !response.status.is_informational()) {
+        // What comes before the answer (103) says nothing of it; 101 is the answer.
+        let before = response.status.is_informational() && response.status != 101;
+        if let Some(attempt) = ctx.attempt.take_if(|_| !before) {
             if statuses.contains(&response.status.as_u16()) {
                 attempt.failed();
             } else {

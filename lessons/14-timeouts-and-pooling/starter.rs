@@ -389,11 +389,12 @@ impl ProxyHttp for LabProxy {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        // TODO: the head has come (unless it is a 1xx): the wait is over.
-        // TODO：响应头到了（1xx 不算）：等待结束。
+        // TODO: the head has come (a 1xx is not it, but 101 is): the wait is over.
+        // TODO：响应头到了（1xx 不算，但 101 算）：等待结束。
         let statuses = ctx.route.as_ref().map_or(&[][..], |route| &route.pool.statuses);
-        // What comes before the answer (103) says nothing of it.
-        if let Some(attempt) = ctx.attempt.take_if(|_| !response.status.is_informational()) {
+        // What comes before the answer (103) says nothing of it; 101 is the answer.
+        let before = response.status.is_informational() && response.status != 101;
+        if let Some(attempt) = ctx.attempt.take_if(|_| !before) {
             if statuses.contains(&response.status.as_u16()) {
                 attempt.failed();
             } else {

@@ -324,6 +324,8 @@ struct RequestContext {
     begun: Instant,
     /// When the last of it had, so far.
     came: Instant,
+    /// Whether all of it has.
+    whole: bool,
     /// By which it is found again, in this log and in the backend's.
     id: String,
     /// The route that it takes.
@@ -347,6 +349,7 @@ impl ProxyHttp for LabProxy {
         RequestContext {
             begun: now,
             came: now,
+            whole: false,
             id: self.ids.next(),
             route: None,
             backend: None,
@@ -432,9 +435,14 @@ impl ProxyHttp for LabProxy {
         &self,
         _session: &mut Session,
         _body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
+        // Where it is sent again, nothing of it comes anew.
+        if ctx.whole {
+            return Ok(());
+        }
+        ctx.whole = end_of_stream;
         ctx.came = Instant::now();
         if let (Some(wait), Some(route)) = (&ctx.wait, &ctx.route) {
             wait.extend(ctx.came + route.pool.timeouts.total);
@@ -501,8 +509,8 @@ impl ProxyHttp for LabProxy {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        // What comes before the answer (103) says nothing of it.
-        if response.status.is_informational() {
+        // What comes before the answer (103) says nothing of it; 101 is the answer.
+        if response.status.is_informational() && response.status != 101 {
             return Ok(());
         }
         // From here on the connection may be another request's before long.

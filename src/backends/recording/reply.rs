@@ -16,7 +16,7 @@ pub struct Reply {
     /// Header fields: name, value.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body. Answers to HEAD, and those with status 1xx, 204 or 304, are
-    /// sent without it.
+    /// sent without it. Behind 101 it is what is said in the other protocol.
     pub body: Bytes,
     /// How the end of the body is told.
     pub framing: Framing,
@@ -99,7 +99,7 @@ impl Reply {
             bytes.put_slice(b"\r\n");
         }
         if self.may_have_a_body() {
-            match self.framing {
+            match self.end() {
                 Framing::ContentLength => {
                     bytes.put_slice(format!("Content-Length: {}\r\n", self.body.len()).as_bytes());
                 }
@@ -112,7 +112,7 @@ impl Reply {
         }
         bytes.put_slice(b"\r\n");
         if self.may_have_a_body() && method != "HEAD" {
-            match self.framing {
+            match self.end() {
                 Framing::Chunked(size) => chunked::encode(&self.body, size, &mut bytes),
                 Framing::ContentLength | Framing::UntilClose => bytes.put_slice(&self.body),
             }
@@ -122,10 +122,15 @@ impl Reply {
 
     /// Whether the connection has to be closed behind it.
     pub(super) fn ends_the_connection(&self) -> bool {
-        self.close || (self.framing == Framing::UntilClose && self.may_have_a_body())
+        self.close || (self.end() == Framing::UntilClose && self.may_have_a_body())
     }
 
     fn may_have_a_body(&self) -> bool {
-        !matches!(self.status, 100..=199 | 204 | 304)
+        !matches!(self.status, 100 | 102..=199 | 204 | 304)
+    }
+
+    /// How its end is told. That of another protocol is the connection's.
+    fn end(&self) -> Framing {
+        if self.status == 101 { Framing::UntilClose } else { self.framing }
     }
 }

@@ -4,6 +4,7 @@
 //! 127.0.0.1:6190`. They are English, as in JSON. `lessons/words.toml` has each of them in
 //! Chinese, with holes for what differs; what is put there may be words again.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -32,6 +33,16 @@ pub fn text(text: &str, language: Language) -> String {
     match language {
         Language::En => text.to_owned(),
         Language::Zh => WORDS.chinese(text).unwrap_or_else(|| text.to_owned()),
+    }
+}
+
+/// The beginning of a body: of that, how long the whole is are the only words of the judge's.
+pub fn preview(text: &str, language: Language) -> Cow<'_, str> {
+    let parts = text.rsplit_once("… (").filter(|_| language == Language::Zh);
+    let Some((body, rest)) = parts else { return text.into() };
+    match rest.strip_suffix(" bytes)") {
+        Some(bytes) => format!("{body}…（共 {bytes} 字节）").into(),
+        None => text.into(),
     }
 }
 

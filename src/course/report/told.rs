@@ -116,7 +116,8 @@ fn evidence(said: &Map<String, Value>, language: Language) -> Vec<(&'static str,
             ["answer", "应答"],
             match (&answer["status"], answer["trouble"].as_str()) {
                 (Value::Number(status), _) => {
-                    format!("{status} {}", answer["body"].as_str().unwrap_or_default())
+                    let body = answer["body"].as_str().unwrap_or_default();
+                    format!("{status} {}", words::preview(body, language))
                 }
                 (_, trouble) => words::text(trouble.unwrap_or_default(), language),
             },
@@ -133,6 +134,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn of_an_answer_only_our_own_words_are_told_in_chinese() {
+        let told = |body: &str| {
+            let exchange = serde_json::json!({
+                "sent": { "request": "GET /" },
+                "answer": { "status": 200, "body": body },
+            });
+            let said = Map::from_iter([("exchange".to_owned(), exchange)]);
+            evidence(&said, Language::Zh).pop().expect("the answer comes last")
+        };
+        let long = format!("{}… (341 bytes)", "the whole answer ".repeat(3));
+        let whole = format!("200 {}…（共 341 字节）", "the whole answer ".repeat(3));
+        assert_eq!(told(&long), ("应答", whole));
+        assert_eq!(told("the whole answer"), ("应答", "200 the whole answer".to_owned()));
+    }
 
     #[test]
     fn what_a_whole_stage_comes_to_is_told_in_that_stages_words() {

@@ -129,6 +129,7 @@ fn who_finds_all_backends_full_waits_and_is_sent_away_when_too_many_do() {
     let refused = results.recv().unwrap();
     assert_eq!(refused.status, 503);
     assert_eq!(refused.json()["error"]["reason"], "overloaded");
+    assert_eq!(refused.header("connection"), Some("close"));
     assert_eq!(slow.received().len(), 1, "one at a time");
     open.send(()).unwrap();
     open.send(()).unwrap();

@@ -20,7 +20,7 @@ const AT_ONCE: usize = 24;
 
 /// Later than the latest trial of a short time (see `trial`): a time that is none of the file's
 /// is seen here or there.
-const STILL_OPEN: Duration = Duration::from_millis(1350);
+const STILL_OPEN: Duration = Duration::from_millis(1200);
 
 /// How long it may take until requests of before have come; nothing is judged by it.
 const TO_COME: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@ const AT_ONCE: usize = 12;
 const TO_COME: Duration = Duration::from_millis(400);
 
 /// How much later than its time a trial may come.
-const TO_BE_TRIED: Duration = Duration::from_millis(800);
+const TO_BE_TRIED: Duration = Duration::from_millis(650);
 
 /// How many turns it has once it is closed.
 const TURNS: usize = 4;

@@ -18,7 +18,7 @@ use crate::judge::stage::Outcome;
 pub const REST: Duration = Duration::from_millis(2200);
 
 /// After this time of silence a bucket has filled, and a window has begun anew.
-const FILLED: Duration = Duration::from_millis(1100);
+const FILLED: Duration = Duration::from_millis(1050);
 
 /// How many more than its burst are asked for of a limit that fills slowly.
 const MORE: u64 = 5;
@@ -41,11 +41,9 @@ const OVER: Duration = Duration::from_millis(990);
 /// And both within that time, for twice the limit to be seen as too much.
 const QUICK: Duration = Duration::from_millis(700);
 
-/// How often what has to be quick is tried, on a busy machine.
-const TRIES: usize = 4;
-
 /// A row from rest; one of a limit with a burst of its own; and what comes around the
-/// edge of a window, should there be windows.
+/// edge of a window, should there be windows. What has to be quick and was not, on a busy
+/// machine, is tried until the time of the check is over.
 pub async fn exact_limit(scene: &Scene) -> Outcome {
     let limited = Limited::start(scene).await?;
     let (quota, from) = (limited.quota, limited.address());
@@ -59,7 +57,7 @@ pub async fn exact_limit(scene: &Scene) -> Outcome {
 
     let slow_quota = limited.slow_quota;
     let slow = || limited.get_below(&limited.slow);
-    for _ in 0..TRIES {
+    loop {
         let from = limited.address();
         let row = limited.row(from, slow_quota.burst + MORE, slow).await?;
         not_too_many(&limited, slow_quota, &row, slow).await?;
@@ -169,7 +167,7 @@ fn from_rest(limited: &Limited<'_>, quota: Quota, row: &[Asked]) -> Outcome {
 /// Windows that begin anew let twice as much through around their edge. `asked` is what
 /// this client has asked already, without a pause.
 async fn around_an_edge(limited: &Limited<'_>, from: IpAddr, mut asked: Vec<Asked>) -> Outcome {
-    for _ in 0..TRIES {
+    loop {
         // The first that passes again: where there are windows, one begins here.
         let Some(edge) = next_that_passes(limited, from, &mut asked).await? else {
             return starved(limited).await;
@@ -183,10 +181,9 @@ async fn around_an_edge(limited: &Limited<'_>, from: IpAddr, mut asked: Vec<Aske
         let was_quick = begun.elapsed() < QUICK;
         limited.within("window-doubles", limited.quota, &asked)?;
         if was_over && was_quick {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 /// Asks until it is let through again; between which times that began.

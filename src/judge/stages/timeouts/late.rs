@@ -1,11 +1,12 @@
 //! A backend that does not answer, and one whose answer comes byte by byte: both are ended.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::future;
 
-use super::setup::{LONG, Limit, Limits, Setup, Waited, drawn, milliseconds};
-use crate::backends::recording::{Act, Gate, Reply};
+use super::setup::{LATE, LONG, Limit, Limits, Setup, Waited, drawn, milliseconds};
+use crate::backends::recording::{Act, Afterwards, Gate, Reply};
 use crate::judge::scene::Scene;
 use crate::judge::stage::Outcome;
 use crate::judge::stages::own::{Tried, echo};
@@ -16,6 +17,10 @@ const APART: Duration = Duration::from_millis(450);
 
 /// The pause between two bytes of an answer.
 const DRIP: Duration = Duration::from_millis(40);
+
+/// How much sooner than the limit a backend hangs up on a request, which is sent to it again: so
+/// much is left of the limit then.
+const LEFT: Duration = Duration::from_millis(80);
 
 /// How many backends there are where a request might go to another.
 const TWO: usize = 2;
@@ -112,19 +117,54 @@ pub async fn post_not_repeated(scene: &Scene) -> Outcome {
 }
 
 /// Never silent for long, and never done, each of two backends: over new connections and over
-/// used ones. No pause is as long as one may be, however busy the machine is.
+/// used ones. No pause is as long as one may be, however busy the machine is. And a backend that
+/// is as slow to hang up.
 pub async fn slow_drip(scene: &Scene) -> Outcome {
-    let total = drawn(scene, 400..480);
-    let limits = Limits { read: total + APART, total };
-    let setup = Setup::start(scene, &[(TWO, limits)]).await?;
+    let limits = [400..480, 600..660].map(|total| {
+        let total = drawn(scene, total);
+        Limits { read: total + APART, total }
+    });
+    let setup = Setup::start(scene, &[(TWO, limits[0]), (1, limits[1])]).await?;
     setup.warms(0, 2 * TWO).await?;
+    setup.warms(1, 1).await?;
     let reply = Reply::ok("drop by drop").header("x-padding", "drop".repeat(60));
     let drip = Act::Drip { reply, chunk: 1, every: DRIP };
     setup.pools[0].backends.iter().for_each(|backend| backend.always(drip.clone()));
-    are_ended(&setup, Limit::Total, &["GET", "GET", "GET", "GET", "POST", "POST"]).await?;
+    let methods = ["GET", "GET", "GET", "GET", "POST", "POST"];
+    let (drips, again) =
+        future::join(are_ended(&setup, Limit::Total, &methods), sent_again(&setup, 1)).await;
+    drips.and(again)?;
     // They can be asked again.
     echo(&setup.pools[0].backends);
     setup.is_well(0, "GET").await
+}
+
+/// The limit is nearly over when the backend hangs up. Over a used connection that may be a
+/// request that it has not seen, and it may be sent again, in what is left of the limit.
+async fn sent_again(setup: &Setup<'_>, pool: usize) -> Outcome {
+    let total = setup.pools[pool].limits.total;
+    let asked = AtomicUsize::new(0);
+    setup.pools[pool].backends[0].set_to(move |received| match asked.fetch_add(1, Relaxed) {
+        0 => Act::Part {
+            reply: Reply::ok(received.target.clone()),
+            bytes: 0,
+            pause: total - LEFT,
+            then: Afterwards::Close,
+        },
+        _ => Act::Hang,
+    });
+    let waited = setup.waited(setup.request(pool, "GET"), total).await;
+    let exchange = &waited.tried.exchange;
+    match &exchange.answer {
+        // Whether it is sent again is not the matter here.
+        _ if exchange.received.len() < 2 => Ok(()),
+        Ok(answer) if answer.status == 504 && waited.took > total + LATE => {
+            let found = setup.found("total-begins-anew", pool, Limit::Total, &waited);
+            Err(found.timed().fail())
+        }
+        Ok(answer) if answer.status == 504 => Ok(()),
+        _ => setup.is_ended(pool, Limit::Total, &waited).await,
+    }
 }
 
 /// Requests with these methods, all at the same time.

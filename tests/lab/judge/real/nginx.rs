@@ -68,6 +68,7 @@ pub fn configuration(file: &File, fault: &str, folder: &Path) -> String {
     } else {
         text += "map $scheme $proto { default $scheme; }\n";
     }
+    text += "map $http_upgrade $changes { default upgrade; \"\" \"\"; }\n";
     text += "server_names_hash_bucket_size 128;\n";
     text += &file.listener.iter().map(|one| servers(file, one, fault)).collect::<String>();
     text + "}\n"
@@ -199,7 +200,8 @@ fn upstream(pool: &Pool, fault: &str) -> String {
 /// A prefix in whole segments is two locations.
 fn locations(file: &File, route: &Route, fault: &str) -> String {
     let mut inside = format!(
-        "proxy_pass http://{};\nproxy_http_version 1.1;\nproxy_set_header Connection \"\";\n\
+        "proxy_pass http://{};\nproxy_http_version 1.1;\n\
+         proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection $changes;\n\
          proxy_set_header Host $http_host;\nproxy_set_header X-Forwarded-Proto $proto;\n",
         route.pool
     );
