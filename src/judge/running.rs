@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::client::{Answer, Client, Request, Trouble};
 use super::common;
 use super::diagnosis::{Diagnosis, Finding};
@@ -101,7 +103,29 @@ impl<'a> Running<'a> {
             Some(_) => self.why_ended().await,
             None => common::trouble(trouble, request, &self.program.output()),
         };
+        let found = match trouble {
+            Trouble::NoAnswer { after } => found.map(|found| self.how_far(found, request, *after)),
+            _ => found,
+        };
         found.map(|found| found.repeat(self.scene.by_hand(request)))
+    }
+
+    /// A request was waited for in vain for this time: where it is, says whether the program
+    /// holds it back or its backend does.
+    fn how_far(&self, found: Diagnosis, request: &Request, waited: Duration) -> Diagnosis {
+        let sent = Instant::now().checked_sub(waited + WORD_OF_ITS_END);
+        let came = self.scene.recorder.read(|log| {
+            let mut of_it = log.requests().filter(|one| one.target == request.target);
+            of_it.find(|one| sent.is_none_or(|sent| one.at >= sent)).map(|one| one.backend.clone())
+        });
+        let Some(trouble) = found.evidence.get("actual").and_then(Value::as_str) else {
+            return found;
+        };
+        let actual = match came {
+            Some(backend) => format!("{trouble}, though {backend} had the request"),
+            None => format!("{trouble}, and no backend had the request"),
+        };
+        found.with("actual", actual)
     }
 
     /// Every address on which the program listens now, in order.

@@ -1,7 +1,10 @@
 //! What a check may ask of its scene beyond backends and a program.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
+use pingora_lab::backends::recording::Act;
+use pingora_lab::judge::client::Trouble;
 use pingora_lab::judge::config_file::ConfigFile;
 use pingora_lab::judge::program::{ExitKind, Stay, wait_until_ended};
 use pingora_lab::judge::scene::Scene;
@@ -60,6 +63,35 @@ fn a_client_at_an_address_that_the_machine_lacks_says_nothing_of_the_program() {
         let Finding::Inconclusive(diagnosis) = finding else { panic!("{finding:?}") };
         assert_eq!(diagnosis.id, "no-such-address");
         assert_eq!(diagnosis.evidence.get("address").and_then(|a| a.as_str()), Some("192.0.2.1"));
+        drop(running);
+        scene.end().await;
+    });
+}
+
+#[test]
+fn of_a_request_without_an_answer_it_is_said_how_far_it_came() {
+    block_on(async {
+        let scene = scene(&format!("exec {}", relay()));
+        let backends = scene.backends(1).expect("a backend");
+        backends[0].always(Act::Hang);
+        let running = scene.start(&backends).await.expect("it starts");
+        let actual = async |target: &str, sent: bool| {
+            let request = running.request("GET", target);
+            let client = running.client().patience(Duration::from_millis(300));
+            let trouble = Trouble::NoAnswer { after: Duration::from_millis(300) };
+            let trouble = match sent {
+                true => client.send(&request).await.expect_err("it hangs"),
+                false => trouble,
+            };
+            let finding = running.trouble(&trouble, &request).await;
+            let actual = finding.diagnosis().evidence.get("actual").cloned();
+            actual.expect("a fact").as_str().expect("a text").to_owned()
+        };
+        let name = backends[0].name();
+        let held = format!("no answer within 300 ms, though {name} had the request");
+        assert_eq!(actual("/held", true).await, held);
+        let lost = "no answer within 300 ms, and no backend had the request";
+        assert_eq!(actual("/lost", false).await, lost);
         drop(running);
         scene.end().await;
     });
