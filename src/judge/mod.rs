@@ -21,6 +21,7 @@ pub mod stages;
 pub mod verdict;
 
 mod common;
+mod disk;
 mod draw;
 mod machine;
 mod pulse;

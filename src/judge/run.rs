@@ -6,12 +6,13 @@ use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::diagnosis::{Diagnosis, Finding};
+use super::disk;
 use super::pulse::Pulse;
 use super::scene::{Scene, Subject};
 use super::stage::{Check, Stage};
 use super::verdict::{CheckVerdict, Verdict};
 
-/// If the machine stalled for so long, and for so large a part of the time, a
+/// If the machine stalled for so long, or its disk, and for so large a part of the time, a
 /// finding that rests on time says nothing.
 const STALLED: Duration = Duration::from_millis(300);
 const STALLED_PART: u32 = 4;
@@ -103,9 +104,11 @@ async fn decide(
 ) -> CheckVerdict {
     // Nobody may listen; the verdict does not depend on it.
     let _ = progress.send(Progress::Begun(check.id));
-    let begun = Instant::now();
+    let (begun, waited_for_disk) = (Instant::now(), disk::waited_for());
     let outcome = tokio::time::timeout_at(deadline.into(), (check.run)(&scene)).await;
-    let (took, stalled) = (begun.elapsed(), pulse.stalled_since(begun));
+    let took = begun.elapsed();
+    let stalled =
+        pulse.stalled_since(begun).max(disk::waited_for().saturating_sub(waited_for_disk));
     let finding = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(finding)) => Some(finding),
