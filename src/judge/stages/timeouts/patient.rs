@@ -152,7 +152,10 @@ async fn is_whole(
             return Ok(());
         }
         // Where a tunnel ends, nothing says whether that is its end.
-        Ok(answer) => answer.status >= 500 || (answer.status == 101 && wanted.status == 101),
+        Ok(answer) if answer.status == 101 => {
+            wanted.status == 101 && wanted.body.starts_with(&answer.text())
+        }
+        Ok(answer) => answer.status >= 500,
         Err(Trouble::Incomplete { .. } | Trouble::EmptyReply | Trouble::Reset) => {
             setup.running.ended().await.is_none()
         }
