@@ -4,7 +4,6 @@
 //! 127.0.0.1:6190`. They are English, as in JSON. `lessons/words.toml` has each of them in
 //! Chinese, with holes for what differs; what is put there may be words again.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -36,14 +35,11 @@ pub fn text(text: &str, language: Language) -> String {
     }
 }
 
-/// The beginning of a body: of that, how long the whole is are the only words of the judge's.
-pub fn preview(text: &str, language: Language) -> Cow<'_, str> {
-    let parts = text.rsplit_once("… (").filter(|_| language == Language::Zh);
-    let Some((body, rest)) = parts else { return text.into() };
-    match rest.strip_suffix(" bytes)") {
-        Some(bytes) => format!("{body}…（共 {bytes} 字节）").into(),
-        None => text.into(),
-    }
+/// The beginning of a body, as a language has it: the judge's own words are only the last of it,
+/// which say how long the whole is.
+pub fn preview(shown: &str, language: Language) -> String {
+    let own = shown.rfind("… (").unwrap_or(shown.len());
+    format!("{}{}", &shown[..own], text(&shown[own..], language))
 }
 
 /// The English words of a fact that a reader of Chinese is told, though they are the judge's.

@@ -207,6 +207,15 @@ async fn raw_bytes_are_sent_raw() {
 }
 
 #[tokio::test]
+async fn behind_101_comes_another_protocol_until_the_connection_ends() {
+    let reply = Reply::new(101).header("Upgrade", "websocket").body("frames");
+    let (answer, error, ending) = ending_of(Act::Answer(reply), GET).await;
+    assert_eq!((error, ending), (None, Ending::ByBackend));
+    let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+    assert_eq!(answer, format!("{head}frames"));
+}
+
+#[tokio::test]
 async fn behaviour_is_swapped_while_it_runs() {
     let (_recorder, backend) = scene();
     let mut stream = connect(backend.address()).await;
