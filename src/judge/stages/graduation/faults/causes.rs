@@ -130,9 +130,10 @@ fn fault(asked: &Asked, known: &Known) -> Option<Fault> {
     let last = known.deeds.last().copied();
     let without_cause = match asked.phase.1 {
         Phase::BadClients => "bad-client-costs-others",
-        Phase::Trial => "abort-blamed-on-backend",
         Phase::Reloads => "reload-costs-requests",
-        Phase::Killed | Phase::Flapping => "refusal-reaches-client",
+        // Of a backend that is blamed, or refuses, a request has nothing.
+        Phase::Trial if last.is_none() => "abort-blamed-on-backend",
+        Phase::Killed | Phase::Flapping if last.is_none() => "refusal-reaches-client",
         _ => "fails-without-cause",
     };
     match &asked.told {
@@ -274,6 +275,19 @@ mod tests {
                 |killed| Known { deeds: vec![deed], killed, stale: true, ..Known::default() };
             assert_eq!(judged(known(true)), None);
             assert!(judged(known(false)).is_some());
+        }
+    }
+
+    #[test]
+    fn whoever_was_served_by_a_backend_was_not_kept_from_all() {
+        for (phase, kept_from_all) in [
+            (Phase::Trial, "abort-blamed-on-backend"),
+            (Phase::Killed, "refusal-reaches-client"),
+            (Phase::Flapping, "refusal-reaches-client"),
+        ] {
+            let judged = |deeds: &[Deed]| judged(phase, Told::Status(503), deeds, false);
+            assert_eq!(judged(&[]), Some(kept_from_all), "{phase:?}");
+            assert_eq!(judged(&[Deed::Served]), Some("fails-without-cause"), "{phase:?}");
         }
     }
 

@@ -188,6 +188,22 @@ fn has_not_grown(site: &Site<'_>, before: Option<u64>) -> Outcome {
         .fail())
 }
 
+/// Whether what fails shows first where nothing else can be taken for its cause.
+fn told_apart(phases: &[Phase]) -> bool {
+    let place = |wanted| phases.iter().position(|phase| *phase == wanted);
+    [
+        // A client that leaves is taken for a failure: nobody else comes there.
+        (Phase::Trial, Phase::BadClients),
+        // A backend that is down, or slow, can't be done with: the file stays as it is, and all
+        // clients are good.
+        (Phase::Killed, Phase::Reloads),
+        (Phase::Slow, Phase::Reloads),
+        (Phase::Slow, Phase::BadClients),
+    ]
+    .iter()
+    .all(|(first, then)| place(*first) < place(*then))
+}
+
 // === impl Plan ===
 
 impl Plan {
@@ -207,14 +223,8 @@ impl Plan {
             Phase::BadClients,
         ];
         draw.shuffle(&mut phases);
-        // Whoever takes a client that leaves for a failure shows it where nobody else comes; and
-        // whoever can't do with a backend that is down shows it where the file stays as it is.
-        for (first, then) in [(Phase::Trial, Phase::BadClients), (Phase::Killed, Phase::Reloads)] {
-            let place = |wanted| phases.iter().position(|phase| *phase == wanted).unwrap_or(0);
-            let (first, then) = (place(first), place(then));
-            if then < first {
-                phases.swap(first, then);
-            }
+        while !told_apart(&phases) {
+            draw.shuffle(&mut phases);
         }
         let any = || usize::try_from(draw.number(0..count as u64)).unwrap_or(0);
         let phases: Vec<_> = phases.into_iter().map(|phase| (phase, any())).collect();
@@ -232,5 +242,25 @@ impl Plan {
         ));
         let steps = storm::drawn(site);
         Self { phases, broken, nonsense, steps, places: [places[0], places[1], places[2]] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_and_bad_clients_come_behind_what_shows_without_them() {
+        use Phase::{BadClients, Killed, Reloads, Slow, Trial};
+        assert!(told_apart(&[Trial, Slow, BadClients, Killed, Reloads]));
+        assert!(told_apart(&[Killed, Slow, Reloads, Trial, BadClients]));
+        for wrong in [
+            [BadClients, Trial, Slow, Killed, Reloads],
+            [Trial, Slow, BadClients, Reloads, Killed],
+            [Trial, Killed, Reloads, Slow, BadClients],
+            [Trial, BadClients, Killed, Slow, Reloads],
+        ] {
+            assert!(!told_apart(&wrong), "{wrong:?}");
+        }
     }
 }
