@@ -2,7 +2,8 @@
 //!
 //! A thread asks to be woken every few milliseconds and notes how late it is.
 //! Where it was late by much, the program under test may have been held up by
-//! just as much, and a finding that rests on time says nothing.
+//! just as much, and a finding that rests on time says nothing. Nor does it where
+//! the program may have waited for the disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+
+use super::disk;
 
 const TICK: Duration = Duration::from_millis(10);
 
@@ -21,6 +24,14 @@ const NOTICED: Duration = Duration::from_millis(50);
 pub struct Pulse {
     stalls: Arc<Mutex<Vec<Stall>>>,
     stopped: Arc<AtomicBool>,
+    waited_for_disk: fn() -> Duration,
+}
+
+/// A moment from which stalls count.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    at: Instant,
+    waited_for_disk: Duration,
 }
 
 /// A time in which nothing ran, or nothing of ours.
@@ -35,6 +46,11 @@ struct Stall {
 impl Pulse {
     /// Begins to watch.
     pub fn start() -> Self {
+        Self::beside(disk::waited_for)
+    }
+
+    /// The same with this for the time that the machine has waited for its disk.
+    pub(super) fn beside(waited_for_disk: fn() -> Duration) -> Self {
         let stalls = Arc::<Mutex<Vec<Stall>>>::default();
         let stopped = Arc::<AtomicBool>::default();
         let (noted, ended) = (Arc::clone(&stalls), Arc::clone(&stopped));
@@ -49,14 +65,22 @@ impl Pulse {
                 }
             }
         });
-        Self { stalls, stopped }
+        Self { stalls, stopped, waited_for_disk }
     }
 
-    /// How long the machine stalled since `begun`, all stalls together.
-    pub fn stalled_since(&self, begun: Instant) -> Duration {
+    /// Stalls count from now.
+    pub fn begun(&self) -> Begun {
+        Begun { at: Instant::now(), waited_for_disk: (self.waited_for_disk)() }
+    }
+
+    /// How long the machine stood still or waited for its disk since then, whichever is longer:
+    /// all stalls together.
+    pub fn stalled_since(&self, begun: Begun) -> Duration {
+        let Begun { at, waited_for_disk } = begun;
         let stalls = self.stalls.lock();
-        let recent = stalls.iter().filter(|stall| stall.end >= begun);
-        recent.map(|stall| stall.length.min(stall.end.duration_since(begun))).sum()
+        let recent = stalls.iter().filter(|stall| stall.end >= at);
+        let stood: Duration = recent.map(|stall| stall.length.min(stall.end - at)).sum();
+        stood.max((self.waited_for_disk)().saturating_sub(waited_for_disk))
     }
 }
 
@@ -72,15 +96,16 @@ mod tests {
 
     #[test]
     fn stalls_before_the_beginning_do_not_count() {
-        let pulse = Pulse::start();
-        let begun = Instant::now();
+        let pulse = Pulse::beside(Duration::default);
+        let since = pulse.begun();
+        let begun = since.at;
         pulse.stalls.lock().extend([
             Stall { end: begun - Duration::from_secs(1), length: Duration::from_secs(5) },
             // Began before, ended after: counts from the beginning.
             Stall { end: begun + Duration::from_millis(200), length: Duration::from_secs(1) },
             Stall { end: begun + Duration::from_secs(2), length: Duration::from_millis(300) },
         ]);
-        let stalled = pulse.stalled_since(begun);
+        let stalled = pulse.stalled_since(since);
         assert!(stalled >= Duration::from_millis(500), "{stalled:?}");
         assert!(stalled < Duration::from_secs(4), "{stalled:?}");
     }

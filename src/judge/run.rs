@@ -6,7 +6,6 @@ use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::diagnosis::{Diagnosis, Finding};
-use super::disk;
 use super::pulse::Pulse;
 use super::scene::{Scene, Subject};
 use super::stage::{Check, Stage};
@@ -104,11 +103,10 @@ async fn decide(
 ) -> CheckVerdict {
     // Nobody may listen; the verdict does not depend on it.
     let _ = progress.send(Progress::Begun(check.id));
-    let (begun, waited_for_disk) = (Instant::now(), disk::waited_for());
+    let (begun, stalls) = (Instant::now(), pulse.begun());
     let outcome = tokio::time::timeout_at(deadline.into(), (check.run)(&scene)).await;
     let took = begun.elapsed();
-    let stalled =
-        pulse.stalled_since(begun).max(disk::waited_for().saturating_sub(waited_for_disk));
+    let stalled = pulse.stalled_since(stalls);
     let finding = match outcome {
         Ok(Ok(())) => None,
         Ok(Err(finding)) => Some(finding),
@@ -139,4 +137,73 @@ fn too_slow(found: &Diagnosis, stalled: Duration) -> Finding {
         .with("stalled_ms", u64::try_from(stalled.as_millis()).unwrap_or(u64::MAX))
         .with("instead_of", found.id)
         .inconclusive()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+    use crate::judge::scene::Command;
+    use crate::judge::stage::Outcome;
+
+    const HELD_UP: Duration = Duration::from_millis(400);
+
+    /// For how long the machine has waited for its disk, in milliseconds.
+    static WAITED: AtomicU64 = AtomicU64::new(0);
+
+    fn waits(time: Duration) {
+        WAITED.fetch_add(time.as_millis() as u64, Relaxed);
+    }
+
+    fn found(timed: bool) -> Finding {
+        let diagnosis = Diagnosis::new("hung");
+        if timed { diagnosis.timed().fail() } else { diagnosis.fail() }
+    }
+
+    /// What a check comes to that comes to this, in words.
+    async fn decided(run: for<'a> fn(&'a Scene) -> BoxFuture<'a, Outcome>) -> String {
+        let check: &'static Check = Box::leak(Box::new(Check { id: "a", diagnoses: &[], run }));
+        let subject = Subject {
+            guard: "/no/guard".into(),
+            command: Command::Program(vec![]),
+            cwd: "/".into(),
+        };
+        let pulse = Pulse::beside(|| Duration::from_millis(WAITED.load(Relaxed)));
+        let (progress, _) = mpsc::unbounded_channel();
+        let deadline = Instant::now() + Duration::from_secs(600);
+        let verdict = decide(check, Scene::new("a", "a", subject, 1), deadline, &pulse, &progress);
+        match verdict.await.finding {
+            Some(Finding::Fail(found)) => format!("fails: {}", found.id),
+            Some(Finding::Inconclusive(found)) => {
+                let instead_of = found.evidence.get("instead_of").and_then(|id| id.as_str());
+                format!("shows nothing: {} instead of {}", found.id, instead_of.unwrap_or("?"))
+            }
+            None => "passes".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_rests_on_time_says_nothing_where_the_disk_held_all_up() {
+        let check = decided(|_| async { Err(found(true)) }.boxed());
+        assert_eq!(check.await, "fails: hung");
+        let check = decided(|_| {
+            waits(HELD_UP);
+            async { Err(found(true)) }.boxed()
+        });
+        assert_eq!(check.await, "shows nothing: machine-too-slow instead of hung");
+        // What does not rest on time is what it is.
+        let check = decided(|_| {
+            waits(HELD_UP);
+            async { Err(found(false)) }.boxed()
+        });
+        assert_eq!(check.await, "fails: hung");
+        let check = decided(|_| {
+            waits(HELD_UP);
+            async { Ok(()) }.boxed()
+        });
+        assert_eq!(check.await, "passes");
+    }
 }

@@ -21,6 +21,9 @@ pub const ENOUGH: usize = 40;
 /// How many requests a backend is to fail: then its breaker is open.
 const FAILS: usize = FAILURES;
 
+/// How many a backend that is slow is to answer so.
+const SLOW: usize = 4;
+
 /// How often a backend that flaps goes away.
 const FLAPS: usize = 5;
 
@@ -40,7 +43,7 @@ const RETURNS: &str = "does-not-return";
 ///
 /// What was found.
 pub async fn goes_through(site: &Site<'_>, phase: Phase, backend: &RecordingBackend) -> Outcome {
-    site.turn(phase);
+    site.turn(phase).await;
     match phase {
         Phase::Killed => {
             site.kill(backend)?;
@@ -55,7 +58,9 @@ pub async fn goes_through(site: &Site<'_>, phase: Phase, backend: &RecordingBack
             }
         }
         Phase::Slow => {
+            let before = site.ledger.served(backend);
             site.ledger.set(backend, Mood::Slow(site.pools.read / 3));
+            site.until(SERVED, || site.ledger.served(backend) >= before + SLOW).await;
             site.serves(SOME).await;
         }
         _ => {
@@ -81,7 +86,7 @@ pub async fn goes_through(site: &Site<'_>, phase: Phase, backend: &RecordingBack
 ///
 /// They have.
 pub async fn held(site: &Site<'_>) -> Outcome {
-    site.turn(Phase::Held);
+    site.turn(Phase::Held).await;
     let (gate, api) = (Gate::closed(), &site.pools.api);
     let part = format!("{}/held-", api.prefix);
     site.ledger.always(Some(&api.backends[0]), &part, holding(&gate));

@@ -46,7 +46,7 @@ const LET_GO: Duration = Duration::from_secs(2);
 ///
 /// Somebody else was held up, or something of them is still there.
 pub async fn bad_clients(site: &Site<'_>, nonsense: &[u8]) -> Outcome {
-    site.turn(Phase::BadClients);
+    site.turn(Phase::BadClients).await;
     stalled(site).await?;
     let others = beside_others(site, nonsense).await?;
     others.into_iter().for_each(Connection::abort);

@@ -178,6 +178,7 @@ impl Site<'_> {
         connection: Option<Connection>,
     ) -> (Asked, Option<Connection>) {
         let used = connection.is_some();
+        self.under_way.lock().insert(wish.request.target.clone());
         let sent = Instant::now();
         let mut kept = None;
         let outcome = async {
@@ -203,6 +204,7 @@ impl Site<'_> {
             self.served[usize::from(asked.method == "POST")].fetch_add(1, Relaxed);
         }
         self.asked.lock().push(asked.clone());
+        self.under_way.lock().remove(&asked.target);
         (asked, kept)
     }
 

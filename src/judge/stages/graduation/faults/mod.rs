@@ -147,6 +147,7 @@ async fn script(site: &Site<'_>, plan: &Plan) -> Result<Option<u64>, Finding> {
             phase => goes_through(site, *phase, backend).await?,
         }
         // The next would only bury it.
+        site.settled().await;
         site.causes().await?;
     }
     storm::storm(site, &plan.steps, plan.places).await?;
@@ -156,7 +157,7 @@ async fn script(site: &Site<'_>, plan: &Plan) -> Result<Option<u64>, Finding> {
             site.returns(backend, "not-well-again").await?;
         }
     }
-    site.turn(Phase::After);
+    site.turn(Phase::After).await;
     site.serves(SOME).await;
     Ok(memory)
 }

@@ -30,7 +30,7 @@ pub async fn reloads(
     without: usize,
     broken: &str,
 ) -> Outcome {
-    site.turn(Phase::Reloads);
+    site.turn(Phase::Reloads).await;
     let out = &site.pools.web.backends[without];
     site.kill(down)?;
     // It is looked at once more at least, and found to be down.

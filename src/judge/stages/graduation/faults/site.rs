@@ -40,6 +40,9 @@ pub const RETURNS: Duration = Duration::from_secs(4);
 /// By when others are to be served who have nothing to do with what goes on.
 pub const SERVED: Duration = Duration::from_secs(3);
 
+/// By when whatever was asked has ended: its client waits no longer than that.
+const ENDS: Duration = Duration::from_secs(5);
+
 /// The pause between two looks at what has become of something.
 pub const PAUSE: Duration = Duration::from_millis(10);
 
@@ -128,6 +131,8 @@ pub struct Site<'a> {
     pub ledger: Arc<Ledger>,
     /// What was asked, as it ended.
     pub asked: Mutex<Vec<Asked>>,
+    /// The targets of what is asked now.
+    pub under_way: Mutex<HashSet<String>>,
     /// Requests whose clients left.
     pub left: Mutex<Vec<Left>>,
     /// When backends have closed their connections.
@@ -253,6 +258,7 @@ impl<'a> Site<'a> {
                 pools,
                 ledger,
                 asked: Mutex::default(),
+                under_way: Mutex::default(),
                 left: Mutex::default(),
                 kills: Mutex::default(),
                 over: AtomicBool::new(false),
@@ -266,9 +272,17 @@ impl<'a> Site<'a> {
         Err(scene.our_error("no admin port", &"each was taken by somebody else meanwhile"))
     }
 
-    /// From now on this goes on.
-    pub fn turn(&self, phase: Phase) {
+    /// From now on this goes on. What was asked before has ended, so that it is not put down to
+    /// this.
+    pub async fn turn(&self, phase: Phase) {
+        self.settled().await;
         self.phases.lock().push(phase);
+    }
+
+    /// Waits until all that is asked now has ended.
+    pub async fn settled(&self) {
+        let asked = self.under_way.lock().clone();
+        self.until(ENDS, || self.under_way.lock().is_disjoint(&asked)).await;
     }
 
     /// What goes on now, and which of all it is.

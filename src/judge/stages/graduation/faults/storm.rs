@@ -68,7 +68,7 @@ pub fn drawn(site: &Site<'_>) -> Vec<Step> {
 ///
 /// Our own, or the program is gone.
 pub async fn storm(site: &Site<'_>, steps: &[Step], [a, b, c]: [usize; 3]) -> Outcome {
-    site.turn(Phase::Storm);
+    site.turn(Phase::Storm).await;
     let web = &site.pools.web.backends;
     let mut listens = true;
     for (number, step) in steps.iter().enumerate() {

@@ -30,7 +30,7 @@ const SEEN: Duration = Duration::from_secs(1);
 ///
 /// A client that left has cost a backend.
 pub async fn trial(site: &Site<'_>) -> Outcome {
-    site.turn(Phase::Trial);
+    site.turn(Phase::Trial).await;
     let pool = &site.pools.pair;
     let hold = holding(&Gate::closed());
     site.ledger.always(None, &format!("{}/left-", pool.prefix), Arc::clone(&hold));
@@ -40,7 +40,7 @@ pub async fn trial(site: &Site<'_>) -> Outcome {
     nobody_blamed(site, pool, "abort-blamed-on-backend").await?;
 
     // From here on no client that leaves is to blame.
-    site.turn(Phase::Opens);
+    site.turn(Phase::Opens).await;
     let bad = &pool.backends[1];
     site.ledger.set(bad, Mood::Ill);
     if !opens(site).await {
