@@ -156,12 +156,14 @@ pub async fn wait_until_listening_beside(
         if ours && !theirs {
             return Ok(());
         }
-        if exited || program.too_many_processes().is_some() {
-            return Err(why_ended(program, listen, theirs).await);
-        }
+        // A daemon whose parent ends at this moment may not be seen to be the program's.
         let for_long = taken.since(theirs.then_some(listen).into_iter().collect()) >= TAKEN;
         let late = start.elapsed() >= patience;
-        if theirs && (for_long || late) {
+        let believed = theirs && (for_long || late);
+        if (exited && (believed || !theirs)) || program.too_many_processes().is_some() {
+            return Err(why_ended(program, listen, theirs).await);
+        }
+        if believed {
             return Err(StartFailure::PortTaken { address: listen, holder: holder(listen) });
         }
         let mut found = listeners.program;
@@ -180,7 +182,7 @@ pub async fn wait_until_listening_beside(
         let left = patience.saturating_sub(start.elapsed());
         tokio::select! {
             () = tokio::time::sleep(pause.min(left)) => {}
-            exit = program.wait_exited() => if exit.is_none() {
+            exit = program.wait_exited(), if !exited => if exit.is_none() {
                 let reason = "the guard was killed".to_owned();
                 return Err(StartFailure::Judge { reason });
             },

@@ -142,6 +142,30 @@ fn the_guard_stays_when_a_terminal_signals_it() {
     });
 }
 
+/// A look at who descends from whom may miss one whose parent ends meanwhile.
+#[test]
+fn a_listener_that_changes_its_parent_all_the_time_is_the_programs_own() {
+    block_on(async {
+        let listen = ports::free().unwrap();
+        let script = format!(
+            "use Time::HiRes 'time';
+             my $s = IO::Socket::IP->new(LocalAddr => '{}', LocalPort => {}, Listen => 5) or die;
+             my $end = time + 0.3;
+             while (time < $end) {{ exit 0 if fork; select undef, undef, undef, 0.0002 }}
+             sleep 60 while 1;",
+            listen.ip(),
+            listen.port()
+        );
+        let run = Run::start(perl(&script)).await;
+        assert_eq!(run.guarded.wait_exited().await, Some(ExitKind::Code(0)));
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(250) {
+            assert_eq!(wait_until_listening(&run.guarded, listen, PATIENCE).await, Ok(()));
+        }
+        run.end().await;
+    });
+}
+
 #[test]
 fn a_daemon_that_has_left_its_group_and_parent_is_ended() {
     block_on(async {
