@@ -40,7 +40,7 @@ pub const RETURNS: Duration = Duration::from_secs(4);
 /// By when others are to be served who have nothing to do with what goes on.
 pub const SERVED: Duration = Duration::from_secs(3);
 
-/// By when whatever was asked has ended: its client waits no longer than that.
+/// How long the end of what was asked is waited for: more than its client waits for an answer.
 const ENDS: Duration = Duration::from_secs(5);
 
 /// The pause between two looks at what has become of something.
