@@ -9,12 +9,13 @@
 //! sent (see [`observation`]).
 //!
 //! [`recording`] is another kind of backend: it does what a check tells it to,
-//! and records what it received.
+//! and records what it received. [`ports`] finds free ports.
 //!
 //! The pages and data are this project's own; only paths, field names and
 //! behaviour follow the originals.
 
 pub mod observation;
+pub mod ports;
 pub mod recording;
 
 mod call;

@@ -12,7 +12,6 @@ pub mod client;
 pub mod config_file;
 pub mod diagnosis;
 pub mod exchange;
-pub mod ports;
 pub mod program;
 pub mod running;
 pub mod scene;

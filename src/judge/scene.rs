@@ -15,9 +15,9 @@ use super::common;
 use super::config_file::ConfigFile;
 use super::diagnosis::{Diagnosis, Evidence, Finding};
 use super::draw::Draw;
-use super::ports;
 use super::program::{CommandLine, Guarded, Launch, StartFailure, wait_until_listening_beside};
 use super::running::Running;
+use crate::backends::ports;
 use crate::backends::recording::{Recorder, RecordingBackend};
 
 /// How long a program may take until it listens.

@@ -2,22 +2,19 @@
 //! on or not.
 
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr};
 
 use parking_lot::Mutex;
-use rand::RngExt;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
+use crate::backends::ports;
+
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
-const MOST_TRIES: usize = 1000;
-/// Below it are the ports that servers have by habit, this project's too.
-const LOWEST: u16 = 10_000;
 
-/// Ports from which a system takes those of outgoing connections, where that is
-/// not known: what Linux uses, and what IANA names and others use.
-const EPHEMERAL: (u16, u16) = (32768, 65535);
+/// How many ports are tried that were free and then were not.
+const TRIES: usize = 10;
 
 /// A bound port.
 #[derive(Debug)]
@@ -45,17 +42,12 @@ impl Port {
     /// connections: one of these could come from the port while it is refused,
     /// and even meet itself there.
     pub(super) fn free() -> io::Result<Self> {
-        let (first, last) = ephemeral_ports();
-        let mut random = rand::rng();
-        let mut tries = 0;
+        let mut tries = 1;
         loop {
-            let port = random.random_range(LOWEST..=u16::MAX);
-            if (first..=last).contains(&port) {
-                continue;
-            }
-            tries += 1;
-            match bind((Ipv4Addr::LOCALHOST, port).into(), false) {
-                Err(_) if tries < MOST_TRIES => {}
+            match bind(ports::free()?, false) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => {
+                    tries += 1;
+                }
                 result => return Self::bound(result?),
             }
         }
@@ -105,17 +97,4 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 fn share(socket: &Socket, shared: bool) -> io::Result<()> {
     // On Windows this would let others take even a port that is listened on.
     if cfg!(unix) { socket.set_reuse_address(shared) } else { Ok(()) }
-}
-
-/// The first and the last port of those of outgoing connections.
-fn ephemeral_ports() -> (u16, u16) {
-    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
-    let ports = text.ok().and_then(|text| {
-        let (first, last) = text.trim().split_once(char::is_whitespace)?;
-        Some((first.parse().ok()?, last.trim().parse().ok()?))
-    });
-    // A range that leaves nothing over cannot be avoided.
-    ports
-        .filter(|&(first, last): &(u16, u16)| first > LOWEST + 1000 || last < 64000)
-        .unwrap_or(EPHEMERAL)
 }

@@ -144,6 +144,9 @@ pub async fn wait_until_listening_beside(
     let start = Instant::now();
     let mut elsewhere = Settling::default();
     let mut taken = Settling::default();
+    // Whoever has a port for a moment has it at the moment that counts, and may be gone before
+    // it is known that the program has ended for it.
+    let mut was_taken = false;
     loop {
         // Before the look, so that one who listened and then ended counts as ended.
         let exited = program.exited().is_some();
@@ -156,12 +159,13 @@ pub async fn wait_until_listening_beside(
         if ours && !theirs {
             return Ok(());
         }
+        was_taken |= theirs;
         // A daemon whose parent ends at this moment may not be seen to be the program's.
         let for_long = taken.since(theirs.then_some(listen).into_iter().collect()) >= TAKEN;
         let late = start.elapsed() >= patience;
         let believed = theirs && (for_long || late);
         if (exited && (believed || !theirs)) || program.too_many_processes().is_some() {
-            return Err(why_ended(program, listen, theirs).await);
+            return Err(why_ended(program, listen, was_taken).await);
         }
         if believed {
             return Err(StartFailure::PortTaken { address: listen, holder: holder(listen) });

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pingora_lab::backends::Site;
-use pingora_lab::judge::ports;
+use pingora_lab::backends::ports;
 use unicode_width::UnicodeWidthStr;
 
 use super::exchange::{self, Request};

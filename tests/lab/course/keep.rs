@@ -37,7 +37,8 @@ fn the_next_stage_begins_with_ones_own_program_and_its_modules() {
         let mine = format!("mod pool;\n{RIGHT}");
         fs::write(lab.path("stages/01-first-proxy/pool.rs"), "//! Mine.\n").unwrap();
         lab.save(FIRST, &mine);
-        assert_eq!(lab.run(["check"]).0, 0);
+        let (code, stdout, stderr) = lab.run(["check"]);
+        assert_eq!(code, 0, "{stdout}{stderr}");
         let (code, stdout, stderr) = lab.run(["next", "--keep"]);
         assert_eq!(code, 0, "{stdout}{stderr}");
         for part in [words, with, SECOND, "pingora-lab reset 02-round-robin"] {

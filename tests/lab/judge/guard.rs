@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pingora_lab::judge::ports;
+use pingora_lab::backends::ports;
 use pingora_lab::judge::program::{ExitKind, Guarded, wait_until_listening};
 
 use super::run::{MEMORY, Mark, PATIENCE, Run, block_on, command, guard_exe, perl, shell};

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pingora_lab::judge::ports;
+use pingora_lab::backends::ports;
 use pingora_lab::judge::program::{
     ExitKind, Guarded, Launch, PanicLine, StartFailure, wait_until_listening,
 };
@@ -128,6 +128,22 @@ note: run with ..." >&2; exit 101"#;
             matches!(failure, StartFailure::ExitedAtOnce { exit, .. } if exit == expected),
             "{failure:?}"
         );
+    });
+}
+
+#[test]
+fn nor_is_one_that_another_process_had_for_as_long_as_it_took_the_program_to_fail() {
+    block_on(async {
+        let taken = TcpListener::bind(ports::free().unwrap()).unwrap();
+        let listen = taken.local_addr().unwrap();
+        let run = Run::start(perl(&listener("127.0.0.1", listen.port()))).await;
+        let (outcome, ()) =
+            futures_util::join!(wait_until_listening(&run.guarded, listen, PATIENCE), async {
+                run.guarded.wait_exited().await;
+                drop(taken);
+            });
+        run.end().await;
+        assert_eq!(outcome, Err(StartFailure::PortTaken { address: listen, holder: None }));
     });
 }
 

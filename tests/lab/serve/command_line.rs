@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use pingora_lab::judge::ports;
+use pingora_lab::backends::ports;
 
 use crate::support::{Balancer, Program, Upstream};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pingora_lab::judge::ports;
+use pingora_lab::backends::ports;
 
 use crate::support::{Balancer, get, say};
 

@@ -65,7 +65,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::judge::ports;
+    use crate::backends::ports;
 
     #[test]
     fn a_listener_that_comes_is_found_and_one_that_never_came_is_not() {

@@ -1,8 +1,8 @@
-//! Free ports for the programs under test and the backends.
+//! Free ports for backends and for the programs that stand before them.
 
-use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 
 use parking_lot::Mutex;
@@ -16,12 +16,25 @@ const USUAL: RangeInclusive<u16> = 10_000..=32_000;
 /// How many random ports are tried before it is an error.
 const TRIES: usize = 1000;
 
-/// The ports that this process has given out. Between the look and the bind of
-/// the program that it is for, a port is free for all to see.
-static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+/// How many of the ports given out last are claimed against other processes. Whoever got one
+/// has bound it long before so many more are asked for.
+const CLAIMED: usize = 64;
 
-/// A port of 127.0.0.1 that nobody uses and that this process has not given
-/// out before.
+static GIVEN: Mutex<Given> = Mutex::new(Given::nothing());
+
+/// The ports that a process has given out. Between the look and the bind of
+/// the program that it is for, a port is free for all to see.
+struct Given {
+    /// The oldest first.
+    ports: VecDeque<u16>,
+    /// A UDP socket at the number of each of the last ports: it keeps nobody from TCP's port of
+    /// that number, and tells others who look for one here that it is spoken for. It goes with
+    /// the process, whatever ends that.
+    claims: VecDeque<UdpSocket>,
+}
+
+/// A port of 127.0.0.1 that nobody uses, and that neither this process nor another that asks
+/// here has been given shortly before.
 ///
 /// It lies outside the kernel's ephemeral range. A port inside it may be taken
 /// by any outgoing connection of the machine before the program binds it; and one who
@@ -32,34 +45,28 @@ static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 ///
 /// No free port was found, and why the last one was not.
 pub fn free() -> io::Result<SocketAddr> {
-    free_in(&outside_of(ephemeral()))
+    free_in(&GIVEN, &outside_of(ephemeral()))
 }
 
-fn free_in(ranges: &[RangeInclusive<u16>]) -> io::Result<SocketAddr> {
+fn free_in(given: &Mutex<Given>, ranges: &[RangeInclusive<u16>]) -> io::Result<SocketAddr> {
     let count: usize = ranges.iter().map(RangeInclusive::len).sum();
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for _ in 0..TRIES {
         let index = rand::rng().random_range(0..count.max(1));
         let Some(port) = ranges.iter().cloned().flatten().nth(index) else { break };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        match probe(address) {
-            Ok(()) if give(port, count) => return Ok(address),
-            Ok(()) => {}
+        // Claimed before the look, or two could look at the same time.
+        let claimed = UdpSocket::bind(address).and_then(|claim| probe(address).map(|()| claim));
+        match claimed {
+            Ok(claim) => {
+                if given.lock().give(port, claim, count) {
+                    return Ok(address);
+                }
+            }
             Err(error) => last = error,
         }
     }
     Err(last)
-}
-
-/// Notes a port as given out; false if it was already.
-fn give(port: u16, count: usize) -> bool {
-    let mut given = GIVEN.lock();
-    let given = given.get_or_insert_default();
-    // Long before they run out, those of old are long done with.
-    if given.len() > count / 2 {
-        given.clear();
-    }
-    given.insert(port)
 }
 
 /// Binds and lets go. Without `SO_REUSEADDR`, so that a port on which old
@@ -89,8 +96,34 @@ fn outside_of(ephemeral: Option<RangeInclusive<u16>>) -> Vec<RangeInclusive<u16>
     if ranges.iter().map(RangeInclusive::len).sum::<usize>() < TRIES { vec![USUAL] } else { ranges }
 }
 
+// === impl Given ===
+
+impl Given {
+    const fn nothing() -> Self {
+        Self { ports: VecDeque::new(), claims: VecDeque::new() }
+    }
+
+    /// Notes a port as given out, of so many that there are; false if it was already.
+    fn give(&mut self, port: u16, claim: UdpSocket, count: usize) -> bool {
+        if self.ports.contains(&port) {
+            return false;
+        }
+        self.ports.push_back(port);
+        self.claims.push_back(claim);
+        // Long before they run out, those of old are long done with.
+        if self.ports.len() > count / 2 {
+            self.ports.pop_front();
+        }
+        if self.claims.len() > CLAIMED {
+            self.claims.pop_front();
+        }
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::net::TcpListener;
 
     use super::*;
@@ -106,12 +139,44 @@ mod tests {
         }
     }
 
+    /// What two processes have been given of which neither knows what the other has.
+    fn two() -> [Mutex<Given>; 2] {
+        [(); 2].map(|()| Mutex::new(Given::nothing()))
+    }
+
     #[test]
     fn a_taken_port_is_not_given() {
-        let taken = TcpListener::bind(free().unwrap()).unwrap();
+        let [one, other] = two();
+        let taken = TcpListener::bind(free_in(&one, &outside_of(ephemeral())).unwrap()).unwrap();
+        // It is not claimed any more, but listened on.
+        drop(one);
         let port = taken.local_addr().unwrap().port();
-        let error = free_in(&[port..=port]).unwrap_err();
+        let error = free_in(&other, &[port..=port]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn what_another_process_was_given_is_not_given_though_it_does_not_listen_yet() {
+        let [one, other] = two();
+        let address = free_in(&one, &outside_of(ephemeral())).unwrap();
+        let port = address.port();
+        let error = free_in(&other, &[port..=port]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        // And whoever was given it can listen there.
+        TcpListener::bind(address).unwrap();
+    }
+
+    #[test]
+    fn a_port_is_not_given_again_and_no_more_are_claimed_than_need_be() {
+        let [given, _] = two();
+        let ranges = outside_of(ephemeral());
+        let ports: Vec<_> =
+            (0..=CLAIMED).map(|_| free_in(&given, &ranges).unwrap().port()).collect();
+        assert_eq!(given.lock().claims.len(), CLAIMED);
+        // The first is claimed no more, and is free.
+        let first = ports[0];
+        let error = free_in(&given, &[first..=first, first..=first]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
     }
 
     #[test]
