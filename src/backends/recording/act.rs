@@ -21,8 +21,8 @@ pub type EarlyBehaviour = Arc<dyn Fn(&Received) -> Option<Act> + Send + Sync>;
 pub enum Act {
     /// Answers at once.
     Answer(Reply),
-    /// Answers after this time.
-    Delay(Duration, Reply),
+    /// Does something after this time.
+    Delay(Duration, Box<Act>),
     /// Answers when the gate opens.
     Hold(Gate, Reply),
     /// Answers piece by piece: `chunk` bytes of the whole (head included), then
@@ -87,6 +87,16 @@ struct State {
     open: bool,
     waiting: usize,
     opens_at: Option<usize>,
+}
+
+// === impl Act ===
+
+impl Act {
+    /// The same after this time.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self::Delay(time, Box::new(self))
+    }
 }
 
 // === impl Gate ===

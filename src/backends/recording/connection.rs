@@ -295,9 +295,9 @@ impl Conversation {
     async fn act(&mut self, act: Act, method: &str) -> Next {
         match act {
             Act::Answer(reply) => self.answer(method, &reply).await,
-            Act::Delay(time, reply) => {
+            Act::Delay(time, act) => {
                 self.wait(tokio::time::sleep(time)).await?;
-                self.answer(method, &reply).await
+                Box::pin(self.act(*act, method)).await
             }
             Act::Hold(gate, reply) => {
                 self.wait(gate.pass()).await?;

@@ -139,7 +139,7 @@ async fn trailers_are_reported() {
 #[tokio::test]
 async fn the_time_is_that_of_the_answer() {
     let (_recorder, _backend, client) =
-        scene(Act::Delay(Duration::from_millis(80), Reply::ok("late")));
+        scene(Act::Answer(Reply::ok("late")).after(Duration::from_millis(80)));
     let begun = Instant::now();
     let answer = client.get("/").await.unwrap();
     assert!(answer.took >= Duration::from_millis(80) && answer.took <= begun.elapsed());

@@ -249,6 +249,7 @@ fn echo() -> Upstream {
         }
         let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
                     Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\nhello";
+        Upstream::before_a_101();
         stream.write_all(head.as_bytes()).expect("the proxy reads");
         let mut bytes = [0; 1024];
         loop {

@@ -95,6 +95,7 @@ fn a_request_for_another_protocol_goes_over_http1() {
         let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
                     Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
         let mut bytes = [0; 4];
+        Upstream::before_a_101();
         stream.write_all(head.as_bytes()).is_ok()
             && stream.read_exact(&mut bytes).is_ok()
             && stream.write_all(&bytes).is_err()

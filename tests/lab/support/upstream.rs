@@ -89,6 +89,13 @@ impl Upstream {
         upstream
     }
 
+    /// What a script that changes to another protocol does before. It may not be there before
+    /// Pingora has handed on that the request is over, which would then be the end of the
+    /// tunnel: see `docs/serve.md`, at `Upgrade`.
+    pub fn before_a_101() {
+        thread::sleep(Duration::from_millis(20));
+    }
+
     /// Does with every request what `script` says, which returns whether the
     /// connection is kept.
     pub fn scripted(

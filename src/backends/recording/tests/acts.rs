@@ -64,7 +64,7 @@ async fn a_body_until_close_closes() {
 #[tokio::test]
 async fn a_delayed_answer_comes_late() {
     let (_recorder, backend) = scene();
-    backend.always(Act::Delay(Duration::from_millis(120), Reply::ok("late").close()));
+    backend.always(Act::Answer(Reply::ok("late").close()).after(Duration::from_millis(120)));
     let begun = Instant::now();
     let (answer, _) = exchange(backend.address(), GET).await;
     assert!(answer.ends_with("late"));
@@ -111,7 +111,7 @@ async fn a_backend_that_hangs_answers_never_and_sees_the_peer_leave() {
 async fn a_peer_that_leaves_while_it_waits_is_seen_at_once() {
     for reset in [false, true] {
         for act in [
-            Act::Delay(PATIENCE * 10, Reply::ok("never")),
+            Act::Answer(Reply::ok("never")).after(PATIENCE * 10),
             Act::Hold(Gate::closed(), Reply::ok("never")),
             Act::Drip { reply: Reply::ok("never"), chunk: 1, every: PATIENCE * 10 },
             Act::Hang,

@@ -100,7 +100,7 @@ async fn requests_in_one_packet_are_answered_one_by_one() {
         let reply = Reply::ok(received.target.clone());
         // The second waits for nothing, and still comes second.
         if received.target == "/1" {
-            Act::Delay(Duration::from_millis(50), reply)
+            Act::Answer(reply).after(Duration::from_millis(50))
         } else {
             Act::Answer(reply.close())
         }

@@ -24,7 +24,7 @@ pub async fn plausible_time(scene: &Scene) -> Outcome {
     let draw = &scene.draw;
     let late = Duration::from_millis(draw.number(150..300));
     scene.plan(format!("answers after {} ms", late.as_millis()));
-    proxy.backends[0].always(Act::Delay(late, Reply::ok("late")));
+    proxy.backends[0].always(Act::Answer(Reply::ok("late")).after(late));
     let (request, word) = drawn(&proxy);
     let begun = Instant::now();
     if let Err(trouble) = proxy.running.client().send(&request).await {

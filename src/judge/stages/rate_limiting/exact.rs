@@ -79,7 +79,7 @@ pub async fn exact_limit(scene: &Scene) -> Outcome {
 pub async fn at_once(scene: &Scene) -> Outcome {
     let limited = Limited::start(scene).await?;
     for backend in &limited.backends {
-        backend.always(Act::Delay(Duration::from_millis(80), Reply::ok("late")));
+        backend.always(Act::Answer(Reply::ok("late")).after(Duration::from_millis(80)));
     }
     let slow = || limited.get_below(&limited.slow);
     let quota = limited.slow_quota;

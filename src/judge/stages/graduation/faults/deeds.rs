@@ -121,7 +121,7 @@ fn done(mood: Mood, received: &Received) -> (Deed, Act) {
     let one_of = hash(received.target.as_bytes()) % 4;
     match mood {
         Mood::Well => (Deed::Served, Act::Answer(reply)),
-        Mood::Slow(time) => (Deed::Served, Act::Delay(time, reply)),
+        Mood::Slow(time) => (Deed::Served, Act::Answer(reply).after(time)),
         Mood::Hangs => (Deed::Hung, Act::Hang),
         Mood::Ill => (Deed::Ill, Act::Answer(Reply::new(500).body("ill"))),
         Mood::BreaksHeads => {
