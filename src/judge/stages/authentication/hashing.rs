@@ -42,8 +42,14 @@ pub async fn others_not_held_up(scene: &Scene) -> Outcome {
     let cheap = quickest(&house, door, &users[0]).await?;
     let mut first = (0..last).find(|doublings| cheap * (1 << doublings) >= SEEN).unwrap_or(last);
     // On a busy machine the cheapest may have taken its time for another reason.
-    while first < last && quickest(&house, door, &users[first]).await? < SEEN {
+    let mut alone = quickest(&house, door, &users[first]).await?;
+    while first < last && alone < SEEN {
         first += 1;
+        alone = quickest(&house, door, &users[first]).await?;
+    }
+    // Beside others, a login that needs no hash may take its time too.
+    if alone < NOTHING {
+        return Ok(());
     }
     let mut found = None;
     for (logins, user) in ROUNDS.into_iter().zip(&users[first..]) {
